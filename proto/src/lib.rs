@@ -1,0 +1,34 @@
+//! Protobuf without any I/O to a network: what the other crates need to know of a message.
+//!
+//! Why a crate of its own: everything here is a pure function of descriptors and bytes, so it can
+//! be tried under every input without a server, a broker or a runtime.
+//!
+//! Reading order
+//! 1. [`descriptors`]: where message types come from, and which method a pipeline names.
+//! 2. [`request`]: the request message, from the JSON-like value of a pipeline file.
+//! 3. [`wire`]: the tags and lengths of the wire format, shared by the two readers below.
+//! 4. [`path`]: one field of a message, found on the wire without decoding the message.
+//! 5. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
+//! 6. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
+
+pub mod descriptors;
+pub mod path;
+pub mod request;
+pub mod telemetry;
+pub mod transcode;
+pub mod wire;
+
+mod nearest;
+
+pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
+pub use path::{FieldPath, Leaf, LeafKind, PathError, Timestamp};
+pub use prost_reflect::{DescriptorPool, MessageDescriptor};
+pub use request::{
+    CursorComponent, CursorScalar, Overlay, OverlayError, PathSegment, RequestError,
+    RequestTemplate,
+};
+pub use transcode::{DecodeError, JsonTranscoder};
+pub use wire::WireError;
+
+/// The demo service's `.proto` source.
+pub const TELEMETRY_PROTO: &str = include_str!("../protos/telemetry.proto");

@@ -1,0 +1,168 @@
+//! One field of a message, named by a path and found on the wire.
+//!
+//! Why compiled: a resume cursor and a Kafka key are read from every message, so the path is
+//! checked against the descriptor once and reading is one pass that skips what it does not need.
+//!
+//! Next: `transcode/mod.rs` turns the whole message into JSON.
+
+mod compile;
+mod find;
+mod parse;
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::fmt;
+
+use prost_reflect::MessageDescriptor;
+
+use crate::wire::WireError;
+pub(crate) use compile::Scalar;
+use compile::Step;
+
+/// A path to one field, compiled against a message type.
+///
+/// `a.b`, `events[-1].replay_id`, `items[3]`, `labels["site"].x`: names are proto or JSON names,
+/// and a member of a oneof is named like any other field.
+#[derive(Clone)]
+pub struct FieldPath {
+    text: String,
+    steps: Vec<Step>,
+    kind: LeafKind,
+    message: Option<MessageDescriptor>,
+}
+
+/// What sort of value a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LeafKind {
+    /// A bool.
+    Bool,
+    /// Any signed integer.
+    Int,
+    /// Any unsigned integer.
+    Uint,
+    /// A float or double.
+    Float,
+    /// A string.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// An enum value.
+    Enum,
+    /// A message, encoded.
+    Message,
+}
+
+/// A value found on the wire.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leaf<'a> {
+    /// A bool.
+    Bool(bool),
+    /// Any signed integer.
+    Int(i64),
+    /// Any unsigned integer.
+    Uint(u64),
+    /// A float or double.
+    Float(f64),
+    /// A string.
+    Text(&'a str),
+    /// Bytes.
+    Bytes(&'a [u8]),
+    /// An enum value's number.
+    Enum(i32),
+    /// A message, encoded; owned only where several occurrences had to be merged.
+    Message(Cow<'a, [u8]>),
+}
+
+/// A `google.protobuf.Timestamp`, as it was sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Timestamp {
+    /// Seconds since the Unix epoch.
+    pub seconds: i64,
+    /// Nanoseconds within the second.
+    pub nanos: i32,
+}
+
+/// A path does not fit its message type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct PathError {
+    /// Byte offset in the path's text, from 0, where it goes wrong.
+    pub column: usize,
+    /// What was found and what was expected.
+    pub message: String,
+    /// The nearest field name, or what to do.
+    pub hint: Option<String>,
+}
+
+impl FieldPath {
+    /// Compiles `text` against `message`.
+    pub fn compile(message: &MessageDescriptor, text: &str) -> Result<FieldPath, PathError> {
+        compile::compile(message, text)
+    }
+
+    /// What sort of value the path leads to.
+    pub fn kind(&self) -> LeafKind {
+        self.kind
+    }
+
+    /// Whether the path leads to a `google.protobuf.Timestamp`.
+    pub fn is_timestamp(&self) -> bool {
+        self.message
+            .as_ref()
+            .is_some_and(|message| message.full_name() == TIMESTAMP)
+    }
+
+    /// The message type the path leads to, if it leads to a message.
+    pub fn message(&self) -> Option<&MessageDescriptor> {
+        self.message.as_ref()
+    }
+
+    /// Finds the value in an encoded message. `None` where the field, an element or a parent on
+    /// the way is absent; a field without presence has its default instead, if its parents are
+    /// there.
+    ///
+    /// Only what lies on the way is checked: a message that is broken elsewhere may still give
+    /// its leaf.
+    pub fn find<'a>(&self, wire: &'a [u8]) -> Result<Option<Leaf<'a>>, WireError> {
+        find::find(&self.steps, wire)
+    }
+}
+
+/// The full name of the timestamp type.
+pub(crate) const TIMESTAMP: &str = "google.protobuf.Timestamp";
+
+impl Timestamp {
+    /// Reads an encoded `google.protobuf.Timestamp`.
+    pub fn decode(wire: &[u8]) -> Result<Self, WireError> {
+        find::timestamp(wire)
+    }
+}
+
+impl fmt::Display for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for FieldPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "FieldPath({:?}, {:?})", self.text, self.kind)
+    }
+}
+
+impl fmt::Display for LeafKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bool => "bool",
+            Self::Int => "signed integer",
+            Self::Uint => "unsigned integer",
+            Self::Float => "float",
+            Self::Text => "string",
+            Self::Bytes => "bytes",
+            Self::Enum => "enum",
+            Self::Message => "message",
+        })
+    }
+}
