@@ -1,0 +1,54 @@
+//! Pipeline files: text → tree with spans → checks that collect → [`Plan`].
+//!
+//! Why apart from the operators: this module knows the shape of a file and of a graph, and
+//! nothing of gRPC or Kafka. Kinds are registered from outside as [`KindEntry`] values: a schema
+//! (generated from the config type that serde reads), a sentence for the reference, and a
+//! function that checks what a schema cannot say.
+//!
+//! | step | file | in → out |
+//! |---|---|---|
+//! | parse | `yaml` | text → [`tree`] |
+//! | resolve | `interpolate`, `variables`, `properties` | `${…}` → text, remembered in `secrets` |
+//! | shape | `shape/`, `schema` | tree against the kinds' schemas |
+//! | graph | `graph` | `from` → edges, in topological order |
+//! | meaning | `registry` | each kind's own check, with the types of its inputs |
+//! | plan | `plan` | what the engine builds from |
+//!
+//! Invariants
+//! 1. Every step reports all it finds; a later step runs for the nodes that are still sound.
+//! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened.
+//! 3. Only [`load()`] makes a [`Plan`].
+//!
+//! Next: `engine/src/spec/load.rs`.
+
+mod diagnostic;
+mod document;
+mod graph;
+mod interpolate;
+mod limits;
+mod load;
+mod nearest;
+mod plan;
+mod properties;
+mod reference;
+mod registry;
+mod render;
+mod schema;
+mod secrets;
+mod settings;
+mod shape;
+mod tree;
+mod typing;
+mod variables;
+mod yaml;
+
+pub use diagnostic::{Diagnostic, Place, Report, Severity, Span};
+pub use limits::*;
+pub use load::{Source, load};
+pub use plan::{Plan, PlanNode};
+pub use reference::reference_markdown;
+pub use registry::{Checked, Encoding, KindEntry, NodeView, Registry, Role, Step, StreamType};
+pub use render::Diagnostics;
+pub use schema::{document_schema, schema_of};
+pub use settings::{CommitSettings, MemorySettings, Requirement, Settings};
+pub use variables::{SystemVariables, Variables};

@@ -1,0 +1,343 @@
+//! The kinds of operators a pipeline file may name, as their crates register them.
+//!
+//! Why functions in a table: the engine must not know gRPC or Kafka, and a kind must be
+//! declared once. One [`KindEntry`] feeds the checker, the published schema and the reference.
+//!
+//! Invariants
+//! 1. A (role, name) pair is registered once.
+//! 2. A kind's schema uses only keywords that `shape` checks, so that a file that passes it is
+//!    a file that serde accepts.
+//! 3. A check function sees only sound input: a value that fits the schema, and the stream
+//!    types of inputs whose own checks have passed.
+//!
+//! Next: `operators/src/registry.rs` holds the entries.
+
+use std::any::{Any, type_name};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use schemars::{Schema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::Value as Json;
+
+use super::diagnostic::{Place, Report};
+use super::nearest::nearest;
+use super::schema::{Catalogue, KindSchema};
+use super::tree::{Entry, Node, Value};
+
+/// What a node does; each role is a section of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Receives records from outside.
+    Source,
+    /// Turns messages into records a sink can take.
+    Decoder,
+    /// Changes or drops records.
+    Transform,
+    /// Delivers records.
+    Sink,
+}
+
+/// How the records on an edge are encoded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Encoding {
+    /// Undecoded protobuf messages, as a source gives them.
+    Messages,
+    /// One JSON document a record.
+    Json,
+    /// The message's own bytes, passed on untouched.
+    Raw,
+}
+
+/// The type of the records on an edge.
+#[derive(Clone)]
+pub struct StreamType {
+    /// How the records are encoded.
+    pub encoding: Encoding,
+    /// The full name of the message, for example `bench.v1.Event`.
+    pub name: String,
+    /// What else a reader needs, for example the message's descriptor; opaque to the engine.
+    pub schema: Option<Arc<dyn Any + Send + Sync>>,
+}
+
+/// One kind of operator.
+#[derive(Clone, Copy)]
+pub struct KindEntry {
+    /// The section it belongs to.
+    pub role: Role,
+    /// Its name in the file.
+    pub name: &'static str,
+    /// One sentence for the reference and for hints.
+    pub summary: &'static str,
+    /// The schema of its config struct (without `kind` and `from`): `schema_of::<Config>`.
+    pub schema: fn(&mut SchemaGenerator) -> Schema,
+    /// Checks what the schema cannot say and gives the typed config; none after an error.
+    pub check: fn(&NodeView<'_>, &mut Report) -> Option<Checked>,
+}
+
+/// What a kind's check function returns.
+#[derive(Clone)]
+pub struct Checked {
+    /// The typed, checked config; the plan's [`PlanNode::config`](super::PlanNode::config).
+    pub config: Arc<dyn Any + Send + Sync>,
+    /// The type of the records the node gives; none for a sink.
+    pub output: Option<StreamType>,
+}
+
+/// All kinds, built once from their entries.
+#[derive(Debug)]
+pub struct Registry {
+    entries: Vec<KindEntry>,
+    catalogue: Catalogue,
+}
+
+/// One step of a path into a node's config.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// The value of a key.
+    Key(&'a str),
+    /// An item of a list, counted from 0.
+    Index(usize),
+}
+
+/// What a check function sees of its node.
+pub struct NodeView<'a> {
+    /// The node's name in the file.
+    pub name: &'a str,
+    /// The section it stands in.
+    pub role: Role,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The nodes it reads and the types of their records, in the order of `from`.
+    pub inputs: &'a [(String, StreamType)],
+    /// Its resolved config without `kind` and `from`. May hold secrets: see
+    /// [`NodeView::is_secret`].
+    pub value: &'a Json,
+    pub(crate) key: &'a Entry,
+    pub(crate) tree: &'a Node,
+    pub(crate) base_dir: &'a Path,
+}
+
+// === impl Role ===
+
+impl Role {
+    /// All roles in the order of a record's way.
+    pub const ALL: [Role; 4] = [Role::Source, Role::Decoder, Role::Transform, Role::Sink];
+
+    /// The section of the file that holds nodes of this role.
+    pub fn section(self) -> &'static str {
+        match self {
+            Role::Source => "sources",
+            Role::Decoder => "decoders",
+            Role::Transform => "transforms",
+            Role::Sink => "sinks",
+        }
+    }
+
+    /// The word for one node of this role.
+    pub fn noun(self) -> &'static str {
+        match self {
+            Role::Source => "source",
+            Role::Decoder => "decoder",
+            Role::Transform => "transform",
+            Role::Sink => "sink",
+        }
+    }
+
+    /// Whether its nodes read other nodes; a source does not.
+    pub fn has_inputs(self) -> bool {
+        self != Role::Source
+    }
+
+    /// Whether its nodes give records to other nodes; a sink does not.
+    pub fn has_output(self) -> bool {
+        self != Role::Sink
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.noun())
+    }
+}
+
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Encoding::Messages => "undecoded messages",
+            Encoding::Json => "JSON",
+            Encoding::Raw => "raw bytes",
+        })
+    }
+}
+
+impl fmt::Debug for StreamType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamType({} of {})", self.encoding, self.name)
+    }
+}
+
+impl fmt::Debug for KindEntry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "KindEntry({} {})", self.role, self.name)
+    }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Builds the registry and the schemas of all its kinds.
+    ///
+    /// # Panics
+    /// When a kind is registered twice, or its schema is not that of an object or uses a keyword
+    /// that is not checked. All are mistakes in the program that any run of it shows.
+    pub fn new(entries: impl IntoIterator<Item = KindEntry>) -> Self {
+        let entries: Vec<KindEntry> = entries.into_iter().collect();
+        for (index, entry) in entries.iter().enumerate() {
+            let twice = entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
+            assert!(!twice, "{entry:?} is registered once");
+        }
+        Self { catalogue: Catalogue::new(&entries), entries }
+    }
+
+    /// All entries in the order of registration.
+    pub fn entries(&self) -> &[KindEntry] {
+        &self.entries
+    }
+
+    /// The entry of a kind.
+    pub fn get(&self, role: Role, name: &str) -> Option<&KindEntry> {
+        self.of_role(role).find(|entry| entry.name == name)
+    }
+
+    /// The registered name nearest to a wrong one, if one is near.
+    pub fn nearest(&self, role: Role, name: &str) -> Option<&'static str> {
+        nearest(name, self.of_role(role).map(|entry| entry.name))
+    }
+
+    /// The kinds of one role.
+    pub fn of_role(&self, role: Role) -> impl Iterator<Item = &KindEntry> {
+        self.entries.iter().filter(move |entry| entry.role == role)
+    }
+
+    pub(crate) fn catalogue(&self) -> &Catalogue {
+        &self.catalogue
+    }
+
+    pub(crate) fn schema(&self, entry: &KindEntry) -> &KindSchema {
+        self.catalogue.kind(entry.role, entry.name)
+    }
+}
+
+// === impl NodeView ===
+
+impl<'a> NodeView<'a> {
+    /// The config as its type.
+    ///
+    /// The value has passed the type's schema, so this fails only where the type demands more
+    /// than its schema says; the reason then becomes a diagnostic at the node.
+    pub fn parse<T: DeserializeOwned>(&self, report: &mut Report) -> Option<T> {
+        match serde_json::from_value(self.value.clone()) {
+            Ok(config) => Some(config),
+            Err(error) => {
+                let subject = format!("{} {:?} cannot be read", self.role, self.name);
+                let expected = type_name::<T>().rsplit("::").next().unwrap_or_default();
+                report
+                    .error(&self.place(), subject)
+                    .detail(format!("expected: the keys of {expected}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// The place of the node itself: its name in the file.
+    pub fn place(&self) -> Place {
+        self.key.key_place()
+    }
+
+    /// A place inside the node's config: the value at the path, or its key if the value spreads
+    /// over lines. Where the path leaves the config, the place of the nearest parent.
+    ///
+    /// `view.at(&["tls", "ca_file"])`, or with [`Step`]s where a list is crossed. An index may
+    /// also be written as a text of digits.
+    pub fn at<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> Place {
+        let mut place = self.place();
+        let mut node = self.tree;
+        for step in path {
+            let Some((next_node, next_place)) = descend(node, (*step).into()) else {
+                break;
+            };
+            (node, place) = (next_node, next_place);
+        }
+        place
+    }
+
+    /// The place of a key; where the path leaves the config, of the nearest parent's key.
+    pub fn at_key<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> Place {
+        let mut place = self.place();
+        let mut node = self.tree;
+        for step in path {
+            let step = (*step).into();
+            let Some((next_node, next_place)) = descend(node, step) else {
+                break;
+            };
+            place = match step {
+                Step::Key(key) => node.get(key).map_or(next_place, Entry::key_place),
+                Step::Index(_) => next_place,
+            };
+            node = next_node;
+        }
+        place
+    }
+
+    /// The folder of the pipeline file: relative paths in the file are relative to it.
+    pub fn base_dir(&self) -> &'a Path {
+        self.base_dir
+    }
+
+    /// Whether the value at the path, or anything in it, came from an interpolation. Such a
+    /// value must not be shown.
+    pub fn is_secret<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> bool {
+        let mut node = self.tree;
+        for step in path {
+            match descend(node, (*step).into()) {
+                Some((next, _)) => node = next,
+                None => return false,
+            }
+        }
+        node.is_secret()
+    }
+}
+
+impl<'a> From<&'a str> for Step<'a> {
+    fn from(key: &'a str) -> Self {
+        Step::Key(key)
+    }
+}
+
+impl<'a> From<&'a String> for Step<'a> {
+    fn from(key: &'a String) -> Self {
+        Step::Key(key)
+    }
+}
+
+impl From<usize> for Step<'_> {
+    fn from(index: usize) -> Self {
+        Step::Index(index)
+    }
+}
+
+fn descend<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
+    match (&node.value, step) {
+        (Value::Map(_), Step::Key(key)) => {
+            node.get(key).map(|entry| (&entry.value, entry.place()))
+        }
+        (Value::List(items), Step::Index(index)) => items.get(index).map(|i| (i, i.place())),
+        (Value::List(items), Step::Key(key)) => {
+            let item = key.parse::<usize>().ok().and_then(|index| items.get(index));
+            item.map(|item| (item, item.place()))
+        }
+        (Value::Map(_), Step::Index(_)) | (Value::Scalar(_), _) => None,
+    }
+}
