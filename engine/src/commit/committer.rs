@@ -1,0 +1,296 @@
+//! The committer: one thread per pipeline that obeys the decision.
+//!
+//! A commit blocks for milliseconds and must not block a timely worker, so it has a thread of its own.
+//! It keeps every batch of an epoch until the epoch is durable: an aborted transaction is repaired here,
+//! from memory, and no source is rewound.
+//!
+//! Invariants
+//! 1. Batches of the open epoch are staged on arrival, those of the next epoch wait.
+//! 2. A failed pipeline commits nothing more; its open transaction is aborted.
+//! 3. Credit is given back only for epochs that are durable.
+//!
+//! Next: the outlet, `operators/src/sink/`.
+
+use crate::commit::frontier::Frontier;
+use crate::commit::outlet::{Outlet, OutletError, Repair, ShardPosition};
+use crate::commit::state::{Action, Decision};
+use crate::dataflow::credit::Credit;
+use crate::dataflow::epochs::Epochs;
+use crate::dataflow::stage::ToCommitter;
+use crate::dataflow::step::panic_text;
+use crate::failure::{Failure, FailureReason, Recovery};
+use crate::ids::{Epoch, ShardIndex, SinkIndex};
+use crate::record::Batch;
+use crossbeam_channel::{Receiver, RecvTimeoutError};
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often the outlet is polled while a transaction is open and nothing arrives.
+const POLL_OPEN: Duration = Duration::from_millis(2);
+
+/// How often it is polled while no transaction is open.
+const POLL_IDLE: Duration = Duration::from_secs(1);
+
+/// The wait before an epoch is sent again for the first time; doubles with each attempt.
+const RESEND_BACKOFF_MIN: Duration = Duration::from_millis(50);
+
+/// The longest wait before an epoch is sent again.
+const RESEND_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
+/// Messages taken from the dataflow before the decision is asked again.
+const RECEIVE_QUANTUM: usize = 256;
+
+/// What a committer shares with the dataflow it serves.
+pub struct CommitterPorts {
+    /// Batches and frontiers of all stage operators.
+    pub receiver: Receiver<ToCommitter>,
+    /// How many stage operators report.
+    pub inputs: usize,
+    /// The pipeline's epochs.
+    pub epochs: Arc<Epochs>,
+    /// The pipeline's credit.
+    pub credit: Arc<Credit>,
+    /// The pipeline's failure.
+    pub failure: Arc<Failure>,
+}
+
+/// Told of every commit; called on the committer's thread, once per epoch.
+pub type OnCommit = Box<dyn Fn(&Committed<'_>) + Send>;
+
+/// An epoch that became durable.
+#[derive(Debug)]
+pub struct Committed<'a> {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// Every shard that moved, and how far.
+    pub positions: &'a [ShardPosition],
+    /// From the call of commit to its acknowledgement.
+    pub took: Duration,
+    /// Times the epoch had to be sent again.
+    pub attempts: u32,
+    /// When the oldest record of the epoch was received, on the process's monotonic clock.
+    pub oldest_received_ns: u64,
+}
+
+/// The thread's state.
+pub struct Committer {
+    ports: CommitterPorts,
+    outlet: Box<dyn Outlet>,
+    decision: Decision,
+    frontier: Frontier,
+    kept: BTreeMap<Epoch, Vec<(SinkIndex, Batch)>>,
+    last_error: Option<OutletError>,
+    on_commit: OnCommit,
+}
+
+impl Committer {
+    /// Starts at the epoch that `ports.epochs` has open.
+    #[must_use]
+    pub fn new(ports: CommitterPorts, outlet: Box<dyn Outlet>, on_commit: OnCommit) -> Self {
+        Committer {
+            decision: Decision::new(ports.epochs.open()),
+            frontier: Frontier::new(ports.inputs),
+            ports,
+            outlet,
+            kept: BTreeMap::new(),
+            last_error: None,
+            on_commit,
+        }
+    }
+
+    /// Runs until everything is durable or the pipeline has failed. A panic fails the pipeline.
+    pub fn run(mut self) {
+        let outcome = catch_unwind(AssertUnwindSafe(|| while self.turn() {}));
+        if let Err(panic) = outcome {
+            self.fail(format!("panicked: {}", panic_text(&*panic)), Recovery::Restart);
+        }
+    }
+
+    /// One round: take what is there, then do what is due. False once there is nothing left to do.
+    fn turn(&mut self) -> bool {
+        self.receive();
+        if self.ports.failure.is_set() {
+            self.leave();
+            return false;
+        }
+        match self.decision.next() {
+            Action::Wait => self.wait(),
+            Action::Begin(epoch) => self.begin(epoch),
+            Action::Commit(epoch) => self.commit(epoch),
+            Action::Abort(epoch) => self.abort(epoch),
+            Action::Acquire => self.acquire(),
+            Action::Release(below) => self.release(below),
+            Action::Finish => return false,
+            Action::Stop(recovery) => self.stop(recovery),
+        }
+        true
+    }
+
+    fn receive(&mut self) {
+        for _ in 0..RECEIVE_QUANTUM {
+            match self.ports.receiver.try_recv() {
+                Ok(message) => self.take(message),
+                Err(_) => break,
+            }
+        }
+        self.outlet.poll();
+    }
+
+    fn take(&mut self, message: ToCommitter) {
+        match message {
+            ToCommitter::Staged { sink, epoch, batches } => {
+                self.decision.on_batch(epoch);
+                for batch in batches {
+                    if self.decision.open() == Some(epoch) {
+                        let staged = self.outlet.stage(sink, &batch);
+                        self.note(staged);
+                    }
+                    self.kept.entry(epoch).or_default().push((sink, batch));
+                }
+            }
+            ToCommitter::Passed { input, upper } => {
+                self.frontier.advance(input, upper);
+                self.decision.on_upper(self.frontier.upper());
+            }
+        }
+    }
+
+    fn wait(&mut self) {
+        let is_open = self.decision.open().is_some();
+        let timeout = if is_open { POLL_OPEN } else { POLL_IDLE };
+        match self.ports.receiver.recv_timeout(timeout) {
+            Ok(message) => self.take(message),
+            Err(RecvTimeoutError::Timeout) => {}
+            // Every stage operator is gone without having reported its end: timely dropped them.
+            Err(RecvTimeoutError::Disconnected) => {
+                self.fail("the dataflow ended before its last epoch".to_owned(), Recovery::Restart);
+            }
+        }
+    }
+
+    fn begin(&mut self, epoch: Epoch) {
+        self.back_off();
+        let begun = self.outlet.begin(epoch);
+        if !self.note(begun) {
+            return;
+        }
+        self.decision.on_begun();
+        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let staged = kept.iter().try_for_each(|(sink, batch)| self.outlet.stage(*sink, batch));
+        self.note(staged);
+    }
+
+    fn commit(&mut self, epoch: Epoch) {
+        self.decision.on_commit_started();
+        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let positions = positions(kept);
+        let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
+        let started = self.ports.epochs.now();
+        let committed = self.outlet.commit(epoch, &positions);
+        if !self.note(committed) {
+            return;
+        }
+        let attempts = self.decision.attempts();
+        self.decision.on_committed();
+        (self.on_commit)(&Committed {
+            epoch,
+            positions: &positions,
+            took: self.ports.epochs.now().saturating_sub(started),
+            attempts,
+            oldest_received_ns: oldest.unwrap_or(0),
+        });
+    }
+
+    fn abort(&mut self, _epoch: Epoch) {
+        let aborted = self.outlet.abort();
+        if self.note(aborted) {
+            self.decision.on_aborted();
+        }
+    }
+
+    fn acquire(&mut self) {
+        self.back_off();
+        match self.outlet.acquire() {
+            Ok(stored) => self.decision.on_acquired(stored),
+            Err(error) => {
+                self.note(Err(error));
+            }
+        }
+    }
+
+    fn release(&mut self, below: Epoch) {
+        self.kept = self.kept.split_off(&below);
+        let bytes = self.ports.epochs.set_durable(below);
+        self.ports.credit.give_back(bytes);
+        self.decision.on_released(below);
+    }
+
+    fn stop(&mut self, recovery: Recovery) {
+        let message = self.last_error.take().map_or_else(
+            || "the epoch could not be committed".to_owned(),
+            |error| error.message,
+        );
+        self.fail(message, recovery);
+    }
+
+    /// Tells the decision about an error; true if there was none.
+    fn note(&mut self, outcome: Result<(), OutletError>) -> bool {
+        let Err(error) = outcome else { return true };
+        self.decision.on_error(&error);
+        self.last_error = Some(error);
+        false
+    }
+
+    fn back_off(&mut self) {
+        let attempts = self.decision.attempts();
+        if attempts == 0 {
+            return;
+        }
+        let backoff = RESEND_BACKOFF_MIN * 2u32.saturating_pow(attempts.min(16) - 1);
+        let until = self.ports.epochs.now() + backoff.min(RESEND_BACKOFF_MAX);
+        while self.ports.epochs.now() < until && !self.ports.failure.is_set() {
+            self.outlet.poll();
+            std::thread::sleep(RESEND_BACKOFF_MIN / 5);
+        }
+    }
+
+    /// A failed pipeline leaves no open transaction behind if it can help it: one would hide all later
+    /// records of its partitions from readers until the broker gives up on it.
+    fn leave(&mut self) {
+        if self.decision.open().is_some()
+            && let Err(error) = self.outlet.abort()
+            && error.repair == Repair::Again
+        {
+            let _ = self.outlet.abort();
+        }
+    }
+
+    fn fail(&mut self, message: String, recovery: Recovery) {
+        let place = "committer".to_owned();
+        self.ports.failure.set(FailureReason { place, message, recovery });
+        self.ports.epochs.wake_all();
+    }
+}
+
+/// The newest position of each shard, and what the epoch makes visible of it.
+fn positions(kept: &[(SinkIndex, Batch)]) -> Vec<ShardPosition> {
+    let mut newest: BTreeMap<ShardIndex, ShardPosition> = BTreeMap::new();
+    for (_, batch) in kept {
+        let Some(position) = &batch.position else { continue };
+        let entry = newest.entry(batch.shard).or_insert_with(|| ShardPosition {
+            shard: batch.shard,
+            position: position.clone(),
+            records: 0,
+            dead_letters: 0,
+        });
+        let order = |position: &crate::position::Position| (position.session, position.next_sequence);
+        if order(position) > order(&entry.position) {
+            entry.position = position.clone();
+        }
+        entry.records += batch.len() as u64;
+        entry.dead_letters += batch.dead.len() as u64;
+    }
+    newest.into_values().collect()
+}

@@ -1,0 +1,10 @@
+//! When an epoch becomes durable: the decision, the thread that obeys it, and what is written down.
+//!
+//! [`state`] decides (no I/O, no clock, no threads), [`frontier`] feeds it, [`committer`] obeys it
+//! against an [`outlet::Outlet`], and [`progress`] is the record that makes a restart exact.
+
+pub mod committer;
+pub mod frontier;
+pub mod outlet;
+pub mod progress;
+pub mod state;

@@ -1,0 +1,90 @@
+//! What the committer drives: everything outside this process that an epoch changes.
+//!
+//! The engine knows the protocol's verbs and nothing of Kafka. An outlet groups all sinks of a pipeline,
+//! because they must change together: either all records of an epoch and the positions behind them are
+//! visible, or none is.
+
+use crate::ids::{Epoch, ShardIndex, SinkIndex};
+use crate::position::Position;
+use crate::record::Batch;
+use std::sync::Arc;
+
+/// The sinks of a pipeline as one transaction.
+///
+/// Calls come in this order, from one thread:
+/// `begin`, `stage`*, then `commit` or `abort`; `acquire` whenever ownership is in doubt; `poll` between
+/// any two.
+pub trait Outlet: Send {
+    /// Opens the transaction of `epoch`. Local: no round trip is needed.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    fn begin(&mut self, epoch: Epoch) -> Result<(), OutletError>;
+
+    /// Sends the records of `batch` into the open transaction, in order, without waiting for their
+    /// acknowledgement. Waits for room when the client's own queue is full.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError>;
+
+    /// Adds the positions and commits. `Ok` means that every reader may see the epoch.
+    ///
+    /// # Errors
+    /// The repair that is due; only [`Repair::Abort`] says for sure that nothing was committed.
+    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError>;
+
+    /// Aborts the open transaction: nothing of it will ever be visible.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    fn abort(&mut self) -> Result<(), OutletError>;
+
+    /// Takes ownership anew (claim, fence, read progress) after an outcome that is not known. Returns
+    /// the last epoch that is committed.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    fn acquire(&mut self) -> Result<Option<Epoch>, OutletError>;
+
+    /// Serves the client's events; called often while a transaction is open and now and then while not.
+    fn poll(&mut self);
+}
+
+/// Where one shard stands at the end of an epoch.
+#[derive(Clone, Debug)]
+pub struct ShardPosition {
+    /// The shard.
+    pub shard: ShardIndex,
+    /// The place behind its last record of the epoch.
+    pub position: Arc<Position>,
+    /// Records of this shard that the epoch makes visible, over all sinks.
+    pub records: u64,
+    /// Dead letters of this shard in this epoch.
+    pub dead_letters: u64,
+}
+
+/// A call of the outlet did not do what it should.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct OutletError {
+    /// What happened, for a person to read.
+    pub message: String,
+    /// What has to be done about it.
+    pub repair: Repair,
+}
+
+/// What the committer does about an error. The client library decides the class, the type carries it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repair {
+    /// Make the same call again: its outcome is not known yet, and repeating it is safe.
+    Again,
+    /// Abort the transaction and send the epoch again.
+    Abort,
+    /// The producer is lost or the outcome unknown: acquire, then compare the stored epoch.
+    Acquire,
+    /// A newer instance owns the pipeline.
+    Superseded,
+    /// Nothing here can heal it.
+    Stop,
+}

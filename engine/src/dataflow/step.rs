@@ -1,0 +1,104 @@
+//! Decoders and transforms: one batch in, one batch out, on the worker that owns the shard.
+//!
+//! A step's own code never unwinds into timely: timely does not notice a panic of one worker, and the
+//! others would park for ever. A panic or an error fails the pipeline first (see `failure.rs`), and only
+//! then does the operator return.
+//!
+//! Invariants
+//! 1. Every batch that comes in goes out, even empty: its position must reach the committer.
+//! 2. After a failure an operator only drains its input.
+//!
+//! Next: `stage.rs` receives what the last step gives.
+
+use crate::dataflow::source::Batches;
+use crate::failure::{Failure, FailureReason, Recovery};
+use crate::record::Batch;
+use std::any::Any;
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use timely::container::CapacityContainerBuilder;
+use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::generic::Operator;
+
+/// A decoder or transform as it runs on one worker.
+pub trait Step {
+    /// Changes `batch` in place. Records it cannot pass on become dead letters or an error.
+    ///
+    /// # Errors
+    /// [`StepError`] fails the pipeline.
+    fn apply(&mut self, batch: &mut Batch) -> Result<(), StepError>;
+}
+
+/// Makes a step's instance on each worker.
+pub trait StepFactory: Send + Sync {
+    /// A new instance; called once per worker and start.
+    fn make(&self) -> Box<dyn Step>;
+}
+
+/// A record that may not be passed on, and that nobody allowed to be set aside.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct StepError {
+    /// Which record, what is wrong with it and what to do.
+    pub message: String,
+    /// What may heal it.
+    pub recovery: Recovery,
+}
+
+/// Applies one instance of the step to every batch of `input`.
+pub fn apply<'s>(
+    input: Batches<'s>,
+    name: &str,
+    factory: &dyn StepFactory,
+    failure: Arc<Failure>,
+) -> Batches<'s> {
+    let mut step = factory.make();
+    let place = name.to_owned();
+    input.unary::<CapacityContainerBuilder<Vec<Batch>>, _, _, _>(Pipeline, name, move |_, _| {
+        move |input, output| {
+            input.for_each(|capability, batches| {
+                if failure.is_set() {
+                    batches.clear();
+                } else if let Err(reason) = run(&mut *step, batches, &place) {
+                    failure.set(reason);
+                    batches.clear();
+                } else {
+                    output.session(&capability).give_container(batches);
+                }
+            });
+        }
+    })
+}
+
+fn run(step: &mut dyn Step, batches: &mut [Batch], place: &str) -> Result<(), FailureReason> {
+    let all = || batches.iter_mut().try_for_each(|batch| step.apply(batch));
+    CAUGHT.set(true);
+    let outcome = catch_unwind(AssertUnwindSafe(all));
+    CAUGHT.set(false);
+    let (message, recovery) = match outcome {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => (error.message, error.recovery),
+        Err(panic) => (format!("panicked: {}", panic_text(&*panic)), Recovery::Restart),
+    };
+    Err(FailureReason { place: place.to_owned(), message, recovery })
+}
+
+thread_local! {
+    /// Whether a panic of this thread would be caught by a step's guard.
+    static CAUGHT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether a panic of this thread is one that fails a pipeline and no more.
+#[must_use]
+pub fn is_caught() -> bool {
+    CAUGHT.get()
+}
+
+/// The text of a caught panic.
+#[must_use]
+pub fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("a value that is no text").to_owned()
+}

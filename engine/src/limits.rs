@@ -1,0 +1,28 @@
+//! Every bound of the engine by its name. Full means that the reader slows down; nothing is dropped.
+
+/// Batches a worker's source channel holds before its senders wait; credit bounds their bytes.
+pub const INLET_BATCHES_MAX: usize = 256;
+
+/// Batches a source operator emits per activation before it lets the other operators run.
+pub const SOURCE_QUANTUM_BATCHES: usize = 64;
+
+/// Records an I/O task puts into one batch; it never waits for more than are ready.
+pub const BATCH_RECORDS_MAX: usize = 1024;
+
+/// Bytes at which an I/O task closes a batch; one larger message makes a batch of its own.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// What a batch costs beyond its values, for the credit: handles, positions, bounds.
+pub const BATCH_OVERHEAD_BYTES: u64 = 256;
+
+/// What a record costs beyond its value, for the credit.
+pub const RECORD_OVERHEAD_BYTES: u64 = 40;
+
+/// Times one epoch is sent again after an aborted transaction before the pipeline is rebuilt.
+pub const EPOCH_ATTEMPTS_MAX: u32 = 10;
+
+/// Times one call of a commit or abort is repeated while the broker says that a repeat is safe.
+pub const COMMIT_RETRIES_MAX: u32 = 60;
+
+const _: () = assert!(SOURCE_QUANTUM_BATCHES <= INLET_BATCHES_MAX);
+const _: () = assert!(BATCH_RECORDS_MAX <= u32::MAX as usize);
