@@ -11,6 +11,7 @@
 //!
 //! Next: `engine/src/spec/render.rs` prints them.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use super::secrets::Secrets;
@@ -46,7 +47,7 @@ pub enum Severity {
 }
 
 /// One finding: what is wrong, where, what was expected and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Diagnostic {
     /// Error or warning.
     pub severity: Severity,
@@ -123,7 +124,10 @@ impl Report {
     }
 
     pub(crate) fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.findings
+            .iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count()
     }
 
     /// Takes over the findings of a report whose author may have quoted resolved values: each
@@ -135,15 +139,17 @@ impl Report {
         }
     }
 
+    /// Takes over the findings of another report of this module.
+    pub(crate) fn append(&mut self, other: Report) {
+        self.findings.extend(other.findings);
+    }
+
     /// The findings in the order of the file, without repetitions (an alias that is used twice
     /// would otherwise report its anchor's mistakes twice).
     pub(crate) fn into_findings(self) -> Vec<Diagnostic> {
-        let mut sorted: Vec<Diagnostic> = Vec::with_capacity(self.findings.len());
-        for finding in self.findings {
-            if !sorted.contains(&finding) {
-                sorted.push(finding);
-            }
-        }
+        let mut seen = HashSet::new();
+        let mut sorted = self.findings;
+        sorted.retain(|finding| seen.insert(finding.clone()));
         sorted.sort_by_key(|finding| (finding.span.start, finding.severity));
         sorted
     }
@@ -156,7 +162,9 @@ impl Report {
             details: Vec::new(),
             hint: None,
         });
-        self.findings.last_mut().expect("a finding was pushed just now")
+        self.findings
+            .last_mut()
+            .expect("a finding was pushed just now")
     }
 }
 

@@ -195,10 +195,15 @@ impl Registry {
     pub fn new(entries: impl IntoIterator<Item = KindEntry>) -> Self {
         let entries: Vec<KindEntry> = entries.into_iter().collect();
         for (index, entry) in entries.iter().enumerate() {
-            let twice = entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
+            let twice = entries[..index]
+                .iter()
+                .any(|e| e.role == entry.role && e.name == entry.name);
             assert!(!twice, "{entry:?} is registered once");
         }
-        Self { catalogue: Catalogue::new(&entries), entries }
+        Self {
+            catalogue: Catalogue::new(&entries),
+            entries,
+        }
     }
 
     /// All entries in the order of registration.
@@ -330,9 +335,7 @@ impl From<usize> for Step<'_> {
 
 fn descend<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
     match (&node.value, step) {
-        (Value::Map(_), Step::Key(key)) => {
-            node.get(key).map(|entry| (&entry.value, entry.place()))
-        }
+        (Value::Map(_), Step::Key(key)) => node.get(key).map(|entry| (&entry.value, entry.place())),
         (Value::List(items), Step::Index(index)) => items.get(index).map(|i| (i, i.place())),
         (Value::List(items), Step::Key(key)) => {
             let item = key.parse::<usize>().ok().and_then(|index| items.get(index));

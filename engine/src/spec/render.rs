@@ -45,7 +45,13 @@ struct Paint {
     reset: &'static str,
 }
 
-const PLAIN: Paint = Paint { error: "", warning: "", bold: "", dim: "", reset: "" };
+const PLAIN: Paint = Paint {
+    error: "",
+    warning: "",
+    bold: "",
+    dim: "",
+    reset: "",
+};
 const COLOUR: Paint = Paint {
     error: "\x1b[1;31m",
     warning: "\x1b[1;33m",
@@ -61,7 +67,10 @@ impl Diagnostics {
             let quote = Quote::of(source.text, finding.span);
             (finding, quote)
         });
-        Self { file: printable(source.name), findings: quoted.collect() }
+        Self {
+            file: printable(source.name),
+            findings: quoted.collect(),
+        }
     }
 
     /// The findings in the order of the file.
@@ -71,12 +80,16 @@ impl Diagnostics {
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.iter().filter(|finding| finding.severity == Severity::Error).count()
+        self.iter()
+            .filter(|finding| finding.severity == Severity::Error)
+            .count()
     }
 
     /// How many warnings there are.
     pub fn warnings(&self) -> usize {
-        self.iter().filter(|finding| finding.severity == Severity::Warning).count()
+        self.iter()
+            .filter(|finding| finding.severity == Severity::Warning)
+            .count()
     }
 
     /// The findings as text, with terminal colours if asked, and a line that counts them.
@@ -109,7 +122,11 @@ impl Diagnostics {
         if self.findings.len() > DIAGNOSTICS_MAX {
             let _ = write!(line, " (the first {DIAGNOSTICS_MAX} are shown)");
         }
-        line.push_str(if self.errors() > 0 { "; nothing was started." } else { "." });
+        line.push_str(if self.errors() > 0 {
+            "; nothing was started."
+        } else {
+            "."
+        });
         line
     }
 }
@@ -129,7 +146,9 @@ fn write_finding(
     quote: &Quote,
     paint: &Paint,
 ) -> fmt::Result {
-    let Paint { bold, dim, reset, .. } = paint;
+    let Paint {
+        bold, dim, reset, ..
+    } = paint;
     let Span { line, column, .. } = finding.span;
     let severity_paint = match finding.severity {
         Severity::Error => paint.error,
@@ -137,19 +156,29 @@ fn write_finding(
     };
     let message = printable(&finding.message);
     let severity = finding.severity;
-    writeln!(out, "{bold}{file}:{line}:{column}:{reset} {severity_paint}{severity}{reset}: {message}")?;
+    writeln!(
+        out,
+        "{bold}{file}:{line}:{column}:{reset} {severity_paint}{severity}{reset}: {message}"
+    )?;
     let number = line.to_string();
     let margin = " ".repeat(number.len());
     let indent = " ".repeat(quote.mark_start);
     let carets = "^".repeat(quote.mark_chars);
     writeln!(out, "{dim}{margin} |{reset}")?;
     writeln!(out, "{dim}{number} |{reset} {}", quote.text)?;
-    writeln!(out, "{dim}{margin} |{reset} {indent}{severity_paint}{carets}{reset}")?;
+    writeln!(
+        out,
+        "{dim}{margin} |{reset} {indent}{severity_paint}{carets}{reset}"
+    )?;
     for detail in finding.details.iter().flat_map(|detail| detail.lines()) {
         writeln!(out, "{dim}{margin} ={reset} {}", printable(detail))?;
     }
     if let Some(hint) = &finding.hint {
-        writeln!(out, "{dim}{margin} ={reset} {bold}hint:{reset} {}", printable(hint))?;
+        writeln!(
+            out,
+            "{dim}{margin} ={reset} {bold}hint:{reset} {}",
+            printable(hint)
+        )?;
     }
     Ok(())
 }
@@ -157,7 +186,9 @@ fn write_finding(
 impl Quote {
     fn of(text: &str, span: Span) -> Self {
         let line_start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
+        let line_end = text[span.start..]
+            .find('\n')
+            .map_or(text.len(), |at| span.start + at);
         let line = text[line_start..line_end].trim_end_matches('\r');
         let before = text[line_start..span.start].chars().count();
         let meant = text[span.start..span.end.clamp(span.start, line_end)].trim_end();
@@ -190,7 +221,12 @@ struct Window {
 impl Window {
     fn around(mark: usize, line_chars: usize) -> Self {
         if line_chars <= QUOTED_CHARS_MAX {
-            return Self { start: 0, chars: line_chars, cut_front: false, cut_back: false };
+            return Self {
+                start: 0,
+                chars: line_chars,
+                cut_front: false,
+                cut_back: false,
+            };
         }
         let latest = line_chars - QUOTED_CHARS_MAX;
         let start = mark.saturating_sub(QUOTED_CHARS_MAX / 3).min(latest);

@@ -38,6 +38,8 @@ pub(crate) struct Scalar {
     pub(crate) plain: bool,
     /// The text as it stands in the file, if interpolation has changed it.
     pub(crate) written: Option<String>,
+    /// False if an interpolation in it failed: its text means nothing.
+    pub(crate) resolved: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -77,10 +79,19 @@ impl Node {
 
     /// Whether an interpolation stands anywhere inside.
     pub(crate) fn is_secret(&self) -> bool {
+        self.any_scalar(&|scalar| scalar.written.is_some())
+    }
+
+    /// Whether every interpolation inside has a value.
+    pub(crate) fn is_resolved(&self) -> bool {
+        !self.any_scalar(&|scalar| !scalar.resolved)
+    }
+
+    fn any_scalar(&self, test: &impl Fn(&Scalar) -> bool) -> bool {
         match &self.value {
-            Value::Scalar(scalar) => scalar.written.is_some(),
-            Value::List(items) => items.iter().any(Node::is_secret),
-            Value::Map(entries) => entries.iter().any(|entry| entry.value.is_secret()),
+            Value::Scalar(scalar) => test(scalar),
+            Value::List(items) => items.iter().any(|item| item.any_scalar(test)),
+            Value::Map(entries) => entries.iter().any(|entry| entry.value.any_scalar(test)),
         }
     }
 
@@ -99,11 +110,24 @@ impl Node {
 
 impl Scalar {
     pub(crate) fn plain(text: String) -> Self {
-        Self { typed: core_value(&text), text, plain: true, written: None }
+        Self {
+            typed: core_value(&text),
+            text,
+            plain: true,
+            written: None,
+            resolved: true,
+        }
     }
 
     pub(crate) fn quoted(text: String) -> Self {
-        Self { typed: Json::String(text.clone()), text, plain: false, written: None }
+        let typed = Json::String(text.clone());
+        Self {
+            typed,
+            text,
+            plain: false,
+            written: None,
+            resolved: true,
+        }
     }
 
     /// The text that may be shown: as it stands in the file.
@@ -144,7 +168,9 @@ pub(crate) fn core_value(text: &str) -> Json {
 fn core_number(text: &str) -> Option<Number> {
     let based = |digits: &str, radix| {
         let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-        all.then(|| u64::from_str_radix(digits, radix).ok()).flatten().map(Number::from)
+        all.then(|| u64::from_str_radix(digits, radix).ok())
+            .flatten()
+            .map(Number::from)
     };
     if let Some(digits) = text.strip_prefix("0x") {
         return based(digits, 16);
@@ -159,7 +185,10 @@ fn core_number(text: &str) -> Option<Number> {
     if unsigned.bytes().all(|byte| byte.is_ascii_digit()) {
         let text = text.strip_prefix('+').unwrap_or(text);
         let whole = text.parse::<i64>().map(Number::from);
-        return whole.or_else(|_| text.parse::<u64>().map(Number::from)).ok().or_else(|| real(text));
+        return whole
+            .or_else(|_| text.parse::<u64>().map(Number::from))
+            .ok()
+            .or_else(|| real(text));
     }
     let allowed = |c: char| c.is_ascii_digit() || matches!(c, '.' | 'e' | 'E' | '-' | '+');
     unsigned.chars().all(allowed).then(|| real(text)).flatten()

@@ -1,0 +1,317 @@
+//! Puts values from outside into the tree: `${env:NAME}`, `${file:PATH}`, `${file:PATH:KEY}`.
+//!
+//! Grammar, anywhere inside a string value: `${env:NAME}` is the value of a variable,
+//! `${file:PATH}` the whole text of a file without its last line end, `${file:PATH:KEY}` an
+//! entry of a Java properties file, and `$${` stands for the two characters `${`. Keys are not
+//! resolved, and what was put in is not searched again.
+//!
+//! Invariants
+//! 1. A scalar that held an interpolation remembers the text of the file; only that is shown.
+//! 2. A plain scalar is typed anew after resolving, so `port: ${env:PORT}` is a number; a
+//!    quoted one stays text.
+//! 3. A scalar that could not be resolved is marked, so that no later check speaks about it.
+//!
+//! Next: `engine/src/spec/document.rs`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::diagnostic::{Place, Report, Span};
+use super::limits::RESOLVED_BYTES_MAX;
+use super::load::Source;
+use super::nearest::nearest;
+use super::properties;
+use super::secrets::Secrets;
+use super::tree::{Node, Scalar, Value, core_value};
+use super::variables::Variables;
+
+const KNOWN_FORMS: &str = "${env:NAME}, ${file:PATH} or ${file:PATH:KEY}";
+
+/// Resolves all interpolations of one file.
+pub(crate) struct Resolver<'a> {
+    source: &'a Source<'a>,
+    variables: &'a dyn Variables,
+    report: &'a mut Report,
+    secrets: Secrets,
+    files: HashMap<PathBuf, Result<Rc<str>, String>>,
+    resolved_bytes: usize,
+}
+
+/// Why a reference has no value.
+struct Unresolved {
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+}
+
+/// A piece of a string value.
+enum Piece<'t> {
+    Text(&'t str),
+    /// `$${`, which stands for `${`.
+    Escape,
+    /// What stands between `${` and `}`, and all of it.
+    Reference {
+        inner: &'t str,
+        written: &'t str,
+    },
+    /// A `${` without its `}`, up to the end of the text.
+    Open(&'t str),
+}
+
+impl<'a> Resolver<'a> {
+    pub(crate) fn new(
+        source: &'a Source<'a>,
+        variables: &'a dyn Variables,
+        report: &'a mut Report,
+    ) -> Self {
+        Self {
+            source,
+            variables,
+            report,
+            secrets: Secrets::default(),
+            files: HashMap::new(),
+            resolved_bytes: 0,
+        }
+    }
+
+    /// Resolves every scalar of a tree.
+    pub(crate) fn resolve(&mut self, node: &mut Node) {
+        let span = node.span;
+        match &mut node.value {
+            Value::Scalar(scalar) => self.scalar(scalar, span),
+            Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item)),
+            Value::Map(entries) => {
+                entries
+                    .iter_mut()
+                    .for_each(|entry| self.resolve(&mut entry.value));
+            }
+        }
+    }
+
+    pub(crate) fn into_secrets(self) -> Secrets {
+        self.secrets
+    }
+
+    fn scalar(&mut self, scalar: &mut Scalar, span: Span) {
+        if !scalar.text.contains("${") {
+            return;
+        }
+        let written = std::mem::take(&mut scalar.text);
+        let mut is_reference = false;
+        for piece in (Pieces { rest: &written }) {
+            match piece {
+                Piece::Text(text) => scalar.text.push_str(text),
+                Piece::Escape => scalar.text.push_str("${"),
+                Piece::Reference { inner, written } => {
+                    is_reference = true;
+                    match self.reference(inner, written) {
+                        Ok(value) => scalar.text.push_str(&value),
+                        Err(reason) => self.unresolved(scalar, span, written, reason),
+                    }
+                }
+                Piece::Open(written) => {
+                    is_reference = true;
+                    self.unresolved(scalar, span, written, Unresolved::open());
+                }
+            }
+        }
+        scalar.typed = match scalar.plain {
+            true => core_value(&scalar.text),
+            false => scalar.text.clone().into(),
+        };
+        if is_reference {
+            scalar.written = Some(written);
+        }
+    }
+
+    fn unresolved(&mut self, scalar: &mut Scalar, span: Span, written: &str, reason: Unresolved) {
+        scalar.resolved = false;
+        let place = Place::new(narrow(self.source.text, span, written));
+        let finding = self.report.error(&place, reason.message);
+        if let Some(detail) = reason.detail {
+            finding.detail(detail);
+        }
+        if let Some(hint) = reason.hint {
+            finding.hint(hint);
+        }
+    }
+
+    fn reference(&mut self, inner: &str, written: &str) -> Result<String, Unresolved> {
+        let value = match inner.split_once(':') {
+            Some(("env", name)) => self.env(name)?,
+            Some(("file", path)) => self.file(path)?,
+            _ => return Err(Unresolved::unknown(inner, written)),
+        };
+        self.resolved_bytes += value.len();
+        if self.resolved_bytes > RESOLVED_BYTES_MAX {
+            let message = "the values from outside are too large together";
+            let detail = format!("expected: at most {RESOLVED_BYTES_MAX} bytes");
+            return Err(Unresolved::new(message).detail(detail));
+        }
+        self.secrets.remember(&value, written);
+        Ok(value)
+    }
+
+    fn env(&self, name: &str) -> Result<String, Unresolved> {
+        self.variables.env(name).ok_or_else(|| {
+            Unresolved::new(format!("environment variable {name:?} is not set"))
+                .hint("set it, or write $${ for a literal ${")
+        })
+    }
+
+    /// A colon separates the key: the last one, as a path may hold others.
+    fn file(&mut self, path: &str) -> Result<String, Unresolved> {
+        let (path, key) = match path.rsplit_once(':') {
+            Some((path, key)) => (path, Some(key)),
+            None => (path, None),
+        };
+        let text = self.file_text(path)?;
+        match key {
+            None => Ok(without_line_end(&text).to_owned()),
+            Some(key) => {
+                let entries = properties::parse(&text);
+                let found = entries.iter().rev().find(|(name, _)| name == key);
+                found.map(|(_, value)| value.clone()).ok_or_else(|| {
+                    Unresolved::missing_key(path, key, entries.iter().map(|(name, _)| &**name))
+                })
+            }
+        }
+    }
+
+    fn file_text(&mut self, path: &str) -> Result<Rc<str>, Unresolved> {
+        let joined = self.source.base_dir.join(path);
+        let text = self.files.entry(joined).or_insert_with_key(|joined| {
+            self.variables
+                .file(joined)
+                .map(Rc::from)
+                .map_err(|error| error.to_string())
+        });
+        text.clone().map_err(|reason| {
+            Unresolved::new(format!("file {path:?} cannot be read")).detail(reason)
+        })
+    }
+}
+
+impl Unresolved {
+    fn new(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            detail: None,
+            hint: None,
+        }
+    }
+
+    fn detail(mut self, text: impl Into<String>) -> Self {
+        self.detail = Some(text.into());
+        self
+    }
+
+    fn hint(mut self, text: impl Into<String>) -> Self {
+        self.hint = Some(text.into());
+        self
+    }
+
+    fn open() -> Self {
+        Self::new("`${` has no closing `}`")
+            .detail(format!("expected: {KNOWN_FORMS}"))
+            .hint("write $${ for a literal ${")
+    }
+
+    fn unknown(inner: &str, written: &str) -> Self {
+        let provider = inner.split(':').next().unwrap_or_default();
+        let reason = Self::new(format!("`{written}` is not a reference"))
+            .detail(format!("expected: {KNOWN_FORMS}"));
+        match nearest(provider, ["env", "file"]) {
+            Some(near) if near != provider => reason.hint(format!("did you mean `${{{near}:…}}`?")),
+            _ => reason.hint("write $${ for a literal ${"),
+        }
+    }
+
+    /// Names of keys are no secrets; their values are.
+    fn missing_key<'k>(path: &str, key: &str, known: impl Iterator<Item = &'k str>) -> Self {
+        let reason = Self::new(format!("file {path:?} has no key {key:?}"));
+        match nearest(key, known) {
+            Some(near) => reason.hint(format!("did you mean {near:?}?")),
+            None => reason.hint("a properties file holds lines `key=value`"),
+        }
+    }
+}
+
+/// Cuts a string value into its pieces, from left to right.
+struct Pieces<'t> {
+    rest: &'t str,
+}
+
+impl<'t> Iterator for Pieces<'t> {
+    type Item = Piece<'t>;
+
+    fn next(&mut self) -> Option<Piece<'t>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        if let Some(rest) = self.rest.strip_prefix("$${") {
+            self.rest = rest;
+            return Some(Piece::Escape);
+        }
+        if let Some(body) = self.rest.strip_prefix("${") {
+            return Some(self.reference(body));
+        }
+        let starts = ["$${", "${"].map(|start| self.rest.find(start));
+        let end = starts
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(self.rest.len());
+        let (text, rest) = self.rest.split_at(end);
+        self.rest = rest;
+        Some(Piece::Text(text))
+    }
+}
+
+impl<'t> Pieces<'t> {
+    fn reference(&mut self, body: &'t str) -> Piece<'t> {
+        let whole = self.rest;
+        match body.split_once('}') {
+            Some((inner, rest)) => {
+                self.rest = rest;
+                Piece::Reference {
+                    inner,
+                    written: &whole[..whole.len() - rest.len()],
+                }
+            }
+            None => {
+                self.rest = "";
+                Piece::Open(whole)
+            }
+        }
+    }
+}
+
+fn without_line_end(text: &str) -> &str {
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    text.strip_suffix('\r').unwrap_or(text)
+}
+
+/// The part of a scalar's span that holds the reference, if it stands there literally.
+fn narrow(text: &str, span: Span, written: &str) -> Span {
+    let Some(offset) = text[span.start..span.end].find(written) else {
+        return span;
+    };
+    let before = &text[span.start..span.start + offset];
+    let (start, end) = (span.start + offset, span.start + offset + written.len());
+    match before.rfind('\n') {
+        None => Span {
+            start,
+            end,
+            line: span.line,
+            column: span.column + before.chars().count(),
+        },
+        Some(last) => Span {
+            start,
+            end,
+            line: span.line + before.matches('\n').count(),
+            column: before[last + 1..].chars().count() + 1,
+        },
+    }
+}

@@ -1,0 +1,211 @@
+//! `oneOf` and `anyOf`: finds the option that was meant, so that one list of mistakes comes out
+//! and not one per option.
+//!
+//! serde's enums come in four shapes, tried in this order:
+//!
+//! 1. *optional*: one option and null;
+//! 2. *named values*: every option is a fixed text;
+//! 3. *tagged*: a key whose fixed text names the option (`{position: at, …}`), or a single key
+//!    that is the option's name (`{field: user.id}`), perhaps beside plain texts;
+//! 4. *untagged*: the options that have the value's type; if several, the one with the fewest
+//!    mistakes.
+
+use std::borrow::Cow;
+
+use serde_json::Value as Json;
+
+use super::super::diagnostic::Report;
+use super::super::nearest::nearest;
+use super::super::tree::{Node, Value};
+use super::flatten;
+use super::walk::{Spot, Walker, becomes_text, fits};
+use super::words::{list_of, named_values, options_of};
+
+impl Walker<'_> {
+    pub(super) fn check_choice(
+        &self,
+        node: &mut Node,
+        schema: &Json,
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let all = options_of(schema).into_iter().flatten();
+        let all: Vec<_> = all
+            .map(|option| flatten(option, self.definitions))
+            .collect();
+        let is_null = node
+            .as_scalar()
+            .is_some_and(|scalar| scalar.typed.is_null());
+        if is_null && all.iter().any(|option| fits(node, option)) {
+            return;
+        }
+        let options: Vec<&Json> = all
+            .iter()
+            .map(Cow::as_ref)
+            .filter(|option| option["type"] != "null")
+            .collect();
+        if let [only] = options.as_slice() {
+            self.check(node, only, spot, report);
+        } else if let Some(values) = all_named(&options) {
+            self.check_values(node, schema, &values, spot, report);
+        } else if let (Some(tag), true) = (tag_of(&options), node.is_map()) {
+            self.check_tagged(node, &options, tag, spot, report);
+        } else if let (Some(keys), true) = (single_keys(&options), node.is_map()) {
+            self.check_single_key(node, &keys, spot, report);
+        } else {
+            self.check_untagged(node, schema, &options, spot, report);
+        }
+    }
+
+    fn check_values(
+        &self,
+        node: &mut Node,
+        schema: &Json,
+        values: &[String],
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let text = serde_json::json!({ "type": "string" });
+        if !fits(node, &text) && !becomes_text(node, &text) {
+            self.wrong_type(node, schema, spot, report);
+        } else if let Value::Scalar(scalar) = &node.value {
+            self.check_named(scalar, values, spot, report);
+        }
+    }
+
+    fn check_tagged(
+        &self,
+        node: &mut Node,
+        options: &[&Json],
+        tag: &str,
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let named = |option: &Json| named_values(&option["properties"][tag]).unwrap_or_default();
+        let values: Vec<String> = options.iter().flat_map(|option| named(option)).collect();
+        let Some(entry) = node.get(tag) else {
+            report
+                .error(
+                    &spot.place,
+                    format!("key {:?} is missing", spot.path_of(tag)),
+                )
+                .detail(format!(
+                    "expected: one of {}",
+                    list_of(values.iter().map(|v| &**v))
+                ));
+            return;
+        };
+        let Some(scalar) = entry.value.as_scalar() else {
+            report
+                .error(
+                    &entry.place(),
+                    format!("key {:?} has the wrong type", spot.path_of(tag)),
+                )
+                .detail(format!(
+                    "expected: one of {}",
+                    list_of(values.iter().map(|v| &**v))
+                ));
+            return;
+        };
+        if !scalar.resolved {
+            return;
+        }
+        match options
+            .iter()
+            .find(|option| named(option).contains(&scalar.text))
+        {
+            Some(option) => self.check(node, option, spot, report),
+            None => self.check_named(scalar, &values, &spot.entry(entry), report),
+        }
+    }
+
+    fn check_single_key(
+        &self,
+        node: &mut Node,
+        keys: &[(&str, &Json)],
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let names = || keys.iter().map(|(name, _)| *name);
+        let [entry] = node.entries() else {
+            report
+                .error(&spot.place, format!("{} takes a single key", spot.name()))
+                .detail(format!("expected: one of {}", list_of(names())))
+                .detail(format!("found: {} keys", node.entries().len()));
+            return;
+        };
+        if let Some((_, option)) = keys.iter().find(|(name, _)| *name == entry.key) {
+            self.check(node, option, spot, report);
+            return;
+        }
+        let message = format!("key {:?} is not known", spot.path_of(&entry.key));
+        let finding = report.error(&entry.key_place(), message);
+        finding.detail(format!("expected: one of {}", list_of(names())));
+        if let Some(near) = nearest(&entry.key, names()) {
+            finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
+        }
+    }
+
+    fn check_untagged(
+        &self,
+        node: &mut Node,
+        schema: &Json,
+        options: &[&Json],
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let mut best: Option<(Node, Report)> = None;
+        for option in options {
+            let mut copy = node.clone();
+            let is_choice = options_of(option).is_some();
+            if !is_choice && !fits(&copy, option) && !becomes_text(&mut copy, option) {
+                continue;
+            }
+            let mut found = Report::new();
+            self.check(&mut copy, option, spot, &mut found);
+            let is_better = |(_, best): &(Node, Report)| found.errors() < best.errors();
+            if best.as_ref().is_none_or(is_better) {
+                best = Some((copy, found));
+            }
+        }
+        match best {
+            Some((copy, found)) => {
+                *node = copy;
+                report.append(found);
+            }
+            None => self.wrong_type(node, schema, spot, report),
+        }
+    }
+}
+
+/// The texts of options that are nothing but texts.
+fn all_named(options: &[&Json]) -> Option<Vec<String>> {
+    let values: Option<Vec<_>> = options.iter().map(|option| named_values(option)).collect();
+    values.map(|values| values.concat())
+}
+
+/// The key whose fixed text tells the options apart.
+fn tag_of<'o>(options: &[&'o Json]) -> Option<&'o str> {
+    let (first, rest) = options.split_first()?;
+    let properties = first["properties"].as_object()?;
+    let is_fixed = |option: &Json, key: &str| named_values(&option["properties"][key]).is_some();
+    let mut keys = properties.keys().map(String::as_str);
+    keys.find(|key| is_fixed(first, key) && rest.iter().all(|option| is_fixed(option, key)))
+}
+
+/// The names of options that are maps of one key each; plain texts may stand beside them.
+fn single_keys<'o>(options: &[&'o Json]) -> Option<Vec<(&'o str, &'o Json)>> {
+    let mut keys = Vec::new();
+    for option in options {
+        if named_values(option).is_some() {
+            continue;
+        }
+        let properties = option["properties"].as_object()?;
+        let (name, _) = properties.iter().next()?;
+        if properties.len() != 1 || option["additionalProperties"] != Json::Bool(false) {
+            return None;
+        }
+        keys.push((name.as_str(), *option));
+    }
+    (!keys.is_empty()).then_some(keys)
+}

@@ -1,0 +1,18 @@
+//! Compares a tree with a schema and reports every difference where it stands.
+//!
+//! Why not a JSON Schema library: those speak of pointers and keywords; a person needs the
+//! line, the expected value in plain words and the key that was probably meant. The schemas are
+//! our own (schemars makes them from our types), so their few keywords suffice.
+//!
+//! Next: `engine/src/spec/shape/walk.rs`.
+
+mod choice;
+mod flatten;
+mod rows;
+mod walk;
+mod words;
+
+pub(crate) use flatten::flatten;
+pub(crate) use rows::{Row, rows};
+pub(crate) use walk::{Spot, Walker};
+pub(crate) use words::list_of;

@@ -1,0 +1,504 @@
+//! Text → tree: reads parser events and builds nodes with spans.
+//!
+//! Why events and not a ready-made tree: they come one at a time, so that depth, alias
+//! expansion and duplicate keys are bounded and reported while the tree grows, and a file of a
+//! thousand brackets or a billion laughs ends in a diagnostic.
+//!
+//! Invariants
+//! 1. The result obeys `DEPTH_MAX` and `VALUES_MAX` ([`tree`](super::tree)).
+//! 2. A map holds a key once: the first one counts, the others are reported.
+//! 3. A node that came through an alias carries the spans of its anchor.
+//!
+//! Next: `engine/src/spec/interpolate.rs`.
+
+use std::collections::HashMap;
+
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as ParserSpan, StrInput, Tag};
+
+use super::diagnostic::{Place, Report, Span};
+use super::limits::{ALIASED_BYTES_MAX, DEPTH_MAX, VALUES_MAX};
+use super::tree::{Entry, Node, Scalar, Value, core_value};
+
+/// Reads a file's single document; none if there is none that can be checked further.
+pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
+    let mut builder = Builder::new(text, report);
+    let mut parser = Parser::new(StrInput::new(text));
+    let complete = loop {
+        let step = match parser.next_event() {
+            None => break true,
+            Some(Ok((event, span))) => builder.event(event, builder.index.span(span)),
+            Some(Err(error)) => builder.syntax_error(&error),
+        };
+        if step.is_err() {
+            break false;
+        }
+    };
+    let root = builder.root.take();
+    if !complete {
+        return None;
+    }
+    if root.is_none() {
+        let place = Place::new(builder.index.clamp(0, 0, 1, 1));
+        report
+            .error(&place, "the file is empty")
+            .hint("begin with `pipeline: NAME`, then `sources:`, `decoders:` and `sinks:`");
+    }
+    root
+}
+
+/// The rest of the file cannot be read; the reason is in the report.
+struct Stop;
+
+/// A list or map whose end has not been seen.
+struct Frame {
+    span: Span,
+    anchor: usize,
+    content: Content,
+}
+
+enum Content {
+    List(Vec<Node>),
+    Map(OpenMap),
+}
+
+#[derive(Default)]
+struct OpenMap {
+    entries: Vec<Entry>,
+    first: HashMap<String, Span>,
+    /// What `<<` brings in; keys of the map itself win.
+    merged: Vec<Entry>,
+    key: Option<Key>,
+}
+
+struct Key {
+    text: String,
+    span: Span,
+    /// A plain `<<`.
+    is_merge: bool,
+}
+
+/// How large a subtree is.
+#[derive(Clone, Copy, Default)]
+struct Size {
+    values: usize,
+    bytes: usize,
+    depth: usize,
+}
+
+struct Anchor {
+    node: Node,
+    size: Size,
+}
+
+struct Builder<'a> {
+    report: &'a mut Report,
+    text: &'a str,
+    index: Index<'a>,
+    frames: Vec<Frame>,
+    anchors: HashMap<usize, Anchor>,
+    values: usize,
+    aliased_bytes: usize,
+    documents: usize,
+    root: Option<Node>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(text: &'a str, report: &'a mut Report) -> Self {
+        Self {
+            report,
+            text,
+            index: Index::new(text),
+            frames: Vec::new(),
+            anchors: HashMap::new(),
+            values: 0,
+            aliased_bytes: 0,
+            documents: 0,
+            root: None,
+        }
+    }
+
+    fn event(&mut self, event: Event<'_>, span: Span) -> Result<(), Stop> {
+        match event {
+            Event::DocumentStart(_) => self.document(span),
+            Event::Scalar(text, style, anchor, tag) => {
+                let plain_key_merge = style == ScalarStyle::Plain && text == "<<";
+                let scalar = self.scalar(text.into_owned(), style, tag.as_deref(), span);
+                let node = Node {
+                    span,
+                    value: Value::Scalar(scalar),
+                };
+                self.finish(node, anchor, plain_key_merge)
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.open(span, anchor, tag.as_deref(), Content::List(Vec::new()))
+            }
+            Event::MappingStart(anchor, tag) => self.open(
+                span,
+                anchor,
+                tag.as_deref(),
+                Content::Map(OpenMap::default()),
+            ),
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            Event::Alias(anchor) => self.alias(anchor, span),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn document(&mut self, span: Span) -> Result<(), Stop> {
+        self.documents += 1;
+        if self.documents > 1 {
+            self.report
+                .error(&Place::new(span), "a second document begins here")
+                .hint("write each pipeline into a file of its own");
+            return Err(Stop);
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        span: Span,
+        anchor: usize,
+        tag: Option<&Tag>,
+        content: Content,
+    ) -> Result<(), Stop> {
+        if self.frames.len() >= DEPTH_MAX {
+            return self.too_deep(span);
+        }
+        if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
+            self.unknown_tag(tag, span);
+        }
+        self.frames.push(Frame {
+            span,
+            anchor,
+            content,
+        });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), Stop> {
+        let frame = self
+            .frames
+            .pop()
+            .expect("the parser ends only what it has started");
+        let value = match frame.content {
+            Content::List(items) => Value::List(items),
+            Content::Map(map) => Value::Map(map.into_entries()),
+        };
+        self.finish(
+            Node {
+                span: frame.span,
+                value,
+            },
+            frame.anchor,
+            false,
+        )
+    }
+
+    fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
+        let Some(anchor) = self.anchors.get(&id) else {
+            self.report
+                .error(&Place::new(span), "the alias stands inside its own anchor");
+            return Err(Stop);
+        };
+        let Size {
+            values,
+            bytes,
+            depth,
+        } = anchor.size;
+        if self.frames.len() + depth > DEPTH_MAX {
+            return self.too_deep(span);
+        }
+        self.values += values;
+        self.aliased_bytes += bytes;
+        if self.values > VALUES_MAX || self.aliased_bytes > ALIASED_BYTES_MAX {
+            return self.too_many(span);
+        }
+        let node = anchor.node.clone();
+        self.place(node, span, false)
+    }
+
+    /// A value of the text itself is complete: counts it, anchors it, puts it in its place.
+    fn finish(&mut self, node: Node, anchor: usize, is_merge: bool) -> Result<(), Stop> {
+        self.values += 1;
+        if self.values > VALUES_MAX {
+            return self.too_many(node.span);
+        }
+        if anchor > 0 {
+            let size = measure(&node);
+            self.anchors.insert(
+                anchor,
+                Anchor {
+                    node: node.clone(),
+                    size,
+                },
+            );
+        }
+        let span = node.span;
+        self.place(node, span, is_merge)
+    }
+
+    /// Puts a value where it belongs. The span is where it is written: an alias, or itself.
+    fn place(&mut self, node: Node, span: Span, is_merge: bool) -> Result<(), Stop> {
+        match self.frames.last_mut().map(|frame| &mut frame.content) {
+            None => self.root = Some(node),
+            Some(Content::List(items)) => items.push(node),
+            Some(Content::Map(map)) => match map.key.take() {
+                None => map.key = Some(key_of(&node, span, is_merge, self.report)),
+                Some(key) => map.insert(key, node, self.report),
+            },
+        }
+        Ok(())
+    }
+
+    fn scalar(
+        &mut self,
+        text: String,
+        style: ScalarStyle,
+        tag: Option<&Tag>,
+        span: Span,
+    ) -> Scalar {
+        let scalar = match style {
+            ScalarStyle::Plain => Scalar::plain(text),
+            _ => Scalar::quoted(text),
+        };
+        match tag {
+            None => scalar,
+            Some(tag) if tag.is_yaml_core_schema() => self.retype(scalar, &tag.suffix, span),
+            Some(tag) => {
+                self.unknown_tag(tag, span);
+                scalar
+            }
+        }
+    }
+
+    /// A scalar whose type is written out, such as `!!str 5`.
+    fn retype(&mut self, scalar: Scalar, tag: &str, span: Span) -> Scalar {
+        if tag == "str" {
+            return Scalar::quoted(scalar.text);
+        }
+        let typed = core_value(&scalar.text);
+        let fits = match tag {
+            "int" => typed.is_i64() || typed.is_u64(),
+            "float" => typed.is_number(),
+            "bool" => typed.is_boolean(),
+            "null" => typed.is_null(),
+            _ => false,
+        };
+        if !fits && !scalar.text.contains("${") {
+            self.report
+                .error(&Place::new(span), format!("the value is not a `!!{tag}`"));
+        }
+        Scalar {
+            typed,
+            plain: true,
+            ..scalar
+        }
+    }
+
+    fn unknown_tag(&mut self, tag: &Tag, span: Span) {
+        self.report
+            .error(&Place::new(span), format!("tag `{tag}` is not known"))
+            .hint("leave the tag out");
+    }
+
+    fn too_deep(&mut self, span: Span) -> Result<(), Stop> {
+        self.report
+            .error(&Place::new(span), "the file is nested too deeply")
+            .detail(format!(
+                "expected: at most {DEPTH_MAX} levels of lists and maps"
+            ));
+        Err(Stop)
+    }
+
+    fn too_many(&mut self, span: Span) -> Result<(), Stop> {
+        let message = "the file holds too much once its aliases are written out";
+        self.report
+            .error(&Place::new(span), message)
+            .detail(format!(
+                "expected: at most {VALUES_MAX} values, {ALIASED_BYTES_MAX} bytes"
+            ));
+        Err(Stop)
+    }
+
+    fn syntax_error(&mut self, error: &ScanError) -> Result<(), Stop> {
+        let marker = error.marker();
+        let byte = self.index.byte(marker.index());
+        let span = self
+            .index
+            .clamp(byte, byte, marker.line(), marker.col() + 1);
+        let hint = syntax_hint(self.text, span);
+        let message = format!("not YAML: {}", error.info());
+        let finding = self.report.error(&Place::new(span), message);
+        if let Some(hint) = hint {
+            finding.hint(hint);
+        }
+        Err(Stop)
+    }
+}
+
+impl OpenMap {
+    fn insert(&mut self, key: Key, value: Node, report: &mut Report) {
+        if key.is_merge {
+            self.merge(&key, value, report);
+            return;
+        }
+        if let Some(first) = self.first.get(&key.text) {
+            report
+                .error(
+                    &Place::new(key.span),
+                    format!("key {:?} stands twice", key.text),
+                )
+                .detail(format!("the first one is in line {}", first.line));
+            return;
+        }
+        self.first.insert(key.text.clone(), key.span);
+        self.entries.push(Entry {
+            key: key.text,
+            key_span: key.span,
+            value,
+        });
+    }
+
+    fn merge(&mut self, key: &Key, value: Node, report: &mut Report) {
+        let maps = match value.value {
+            Value::List(items) => items,
+            _ => vec![value],
+        };
+        for map in maps {
+            match map.value {
+                Value::Map(entries) => self.merged.extend(entries),
+                _ => {
+                    report
+                        .error(
+                            &Place::new(key.span),
+                            "`<<` merges something that is not a map",
+                        )
+                        .hint("write `<<: *name` with the anchor of a map");
+                }
+            }
+        }
+    }
+
+    fn into_entries(mut self) -> Vec<Entry> {
+        for entry in self.merged {
+            if !self.first.contains_key(&entry.key) {
+                self.first.insert(entry.key.clone(), entry.key_span);
+                self.entries.push(entry);
+            }
+        }
+        self.entries
+    }
+}
+
+fn key_of(node: &Node, span: Span, is_merge: bool, report: &mut Report) -> Key {
+    let text = match &node.value {
+        Value::Scalar(scalar) => scalar.text.clone(),
+        Value::List(_) | Value::Map(_) => {
+            report
+                .error(&Place::new(span), "a list or map cannot be a key")
+                .hint("in a { } map, put text that holds `${…}` or braces in quotes");
+            String::new()
+        }
+    };
+    Key {
+        text,
+        span,
+        is_merge,
+    }
+}
+
+fn measure(node: &Node) -> Size {
+    let add = |size: Size, child: Size, own_bytes: usize| Size {
+        values: size.values + child.values,
+        bytes: size.bytes + child.bytes + own_bytes,
+        depth: size.depth.max(child.depth + 1),
+    };
+    let one = Size {
+        values: 1,
+        ..Size::default()
+    };
+    match &node.value {
+        Value::Scalar(scalar) => Size {
+            bytes: scalar.text.len(),
+            ..one
+        },
+        Value::List(items) => items.iter().fold(Size { depth: 1, ..one }, |size, item| {
+            add(size, measure(item), 0)
+        }),
+        Value::Map(entries) => entries
+            .iter()
+            .fold(Size { depth: 1, ..one }, |size, entry| {
+                add(size, measure(&entry.value), entry.key.len())
+            }),
+    }
+}
+
+fn syntax_hint(text: &str, span: Span) -> Option<&'static str> {
+    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
+    let line = text[start..].lines().next().unwrap_or_default();
+    let indent = line.len() - line.trim_start().len();
+    if line[..indent].contains('\t') {
+        Some("indent with spaces: YAML does not take tabs")
+    } else if line.contains("${") {
+        Some("inside { } or [ ] put a value with ${…} in quotes")
+    } else if line.matches(": ").count() > 1 && !line.contains('{') {
+        Some("put text that holds `: ` in quotes")
+    } else {
+        None
+    }
+}
+
+/// Translates the parser's character positions into byte positions.
+struct Index<'a> {
+    text: &'a str,
+    /// The byte of each character; empty for ASCII text, where they are the same.
+    bytes: Vec<usize>,
+}
+
+impl<'a> Index<'a> {
+    fn new(text: &'a str) -> Self {
+        let bytes = match text.is_ascii() {
+            true => Vec::new(),
+            false => text.char_indices().map(|(byte, _)| byte).collect(),
+        };
+        Self { text, bytes }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        match self.bytes.is_empty() {
+            true => character.min(self.text.len()),
+            false => self
+                .bytes
+                .get(character)
+                .copied()
+                .unwrap_or(self.text.len()),
+        }
+    }
+
+    fn span(&self, span: ParserSpan) -> Span {
+        let start = self.byte(span.start.index());
+        let end = self.byte(span.end.index());
+        self.clamp(start, end, span.start.line(), span.start.col() + 1)
+    }
+
+    /// Keeps a span on the text and off the end of it, where there is no line to quote.
+    fn clamp(&self, start: usize, end: usize, line: usize, column: usize) -> Span {
+        let trimmed = self.text.trim_end().len();
+        if start <= trimmed {
+            return Span {
+                start,
+                end: end.max(start),
+                line,
+                column,
+            };
+        }
+        let line_start = self.text[..trimmed].rfind('\n').map_or(0, |at| at + 1);
+        Span {
+            start: trimmed,
+            end: trimmed,
+            line: self.text[..trimmed].matches('\n').count() + 1,
+            column: self.text[line_start..trimmed].chars().count() + 1,
+        }
+    }
+}
