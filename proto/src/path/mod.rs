@@ -18,7 +18,6 @@ use std::fmt;
 use prost_reflect::MessageDescriptor;
 
 use crate::wire::WireError;
-pub(crate) use compile::Scalar;
 use compile::Step;
 
 /// A path to one field, compiled against a message type.

@@ -1,0 +1,277 @@
+//! Prints a scanned message as JSON.
+//!
+//! Invariants
+//! 1. Every value on the wire is either printed or checked, so that what cannot be decoded is
+//!    always found.
+//! 2. The scratch space is a stack: a message takes its occurrences off before it returns.
+//!
+//! Next: `map.rs` and `well_known.rs` print what is special.
+
+use std::ops::Range;
+
+use super::map::Entry;
+use super::scan::{Frame, Occurrence, scan};
+use super::table::{Field, Op, Tables};
+use super::well_known::Shape;
+use super::{Failure, Outcome, check, json};
+use crate::wire::Reader;
+
+/// Space that is kept from message to message.
+#[derive(Default)]
+pub(super) struct Scratch {
+    pub(super) found: Vec<Occurrence>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) order: Vec<u32>,
+}
+
+/// More than this is not kept: one huge message must not hold memory for ever.
+const KEPT_MAX: usize = 16 * 1024;
+
+/// Prints one record.
+pub(super) struct Emitter<'t, 'o> {
+    pub(super) tables: &'t Tables,
+    pub(super) scratch: Scratch,
+    pub(super) out: &'o mut Vec<u8>,
+    /// How many `Any` we are inside of.
+    pub(super) any_depth: u32,
+}
+
+impl<'t, 'o> Emitter<'t, 'o> {
+    pub(super) fn new(tables: &'t Tables, scratch: Scratch, out: &'o mut Vec<u8>) -> Self {
+        Self {
+            tables,
+            scratch,
+            out,
+            any_depth: 0,
+        }
+    }
+
+    /// The scratch space, emptied and brought to a bounded size.
+    pub(super) fn into_scratch(self) -> Scratch {
+        let mut scratch = self.scratch;
+        scratch.found.clear();
+        scratch.found.shrink_to(KEPT_MAX);
+        scratch.entries.clear();
+        scratch.entries.shrink_to(KEPT_MAX);
+        scratch.order.clear();
+        scratch.order.shrink_to(KEPT_MAX);
+        scratch
+    }
+
+    /// Prints the record's outermost message.
+    pub(super) fn root(&mut self, wire: &[u8], depth: u32) -> Outcome {
+        let table = self.tables.root();
+        self.message(&Frame {
+            tables: self.tables,
+            table,
+            wire,
+            base: 0,
+            depth,
+        })
+    }
+
+    /// Prints a message in the form of its type.
+    pub(super) fn message(&mut self, frame: &Frame<'t, '_>) -> Outcome {
+        if frame.table.shape != Shape::Plain {
+            return self.well_known(frame);
+        }
+        let open = self.out.len();
+        self.fields(frame)?;
+        self.close_object(open);
+        Ok(())
+    }
+
+    /// Turns the first comma after `open` into the brace it stands for.
+    #[inline]
+    pub(super) fn close_object(&mut self, open: usize) {
+        match self.out.get_mut(open) {
+            Some(comma) => *comma = b'{',
+            None => self.out.push(b'{'),
+        }
+        self.out.push(b'}');
+    }
+
+    /// Prints the fields of a message, each with a comma before it.
+    pub(super) fn fields(&mut self, frame: &Frame<'t, '_>) -> Outcome {
+        let from = self.scratch.found.len();
+        scan(frame, &mut self.scratch.found)?;
+        let to = self.scratch.found.len();
+        let mut at = from;
+        while at < to {
+            let slot = self.scratch.found[at].slot;
+            let rest = &self.scratch.found[at + 1..to];
+            let next = rest.iter().position(|other| other.slot != slot);
+            let end = next.map_or(to, |count| at + 1 + count);
+            let field = &frame.table.fields[slot as usize];
+            let printed = self.field(frame, field, at..end);
+            printed.map_err(|failure| failure.within(&field.name))?;
+            at = end;
+        }
+        self.scratch.found.truncate(from);
+        Ok(())
+    }
+
+    #[inline]
+    fn field(&mut self, frame: &Frame<'t, '_>, field: &Field, found: Range<usize>) -> Outcome {
+        match field.op {
+            Op::Map(index) => self.map(frame, field, index, found),
+            _ if field.list => self.list(frame, field, found),
+            _ => self.singular(frame, field, found),
+        }
+    }
+
+    /// Prints a field of which the last value counts, or all of them merged if it is a message.
+    fn singular(&mut self, frame: &Frame<'t, '_>, field: &Field, found: Range<usize>) -> Outcome {
+        let last = self.scratch.found[found.end - 1];
+        if found.len() > 1 {
+            return self.singular_again(frame, field, found);
+        }
+        if !field.presence && is_default(field, &last, frame.wire) {
+            return Ok(());
+        }
+        self.out.extend_from_slice(&field.key);
+        self.value(frame, field.op, &last)
+    }
+
+    #[cold]
+    fn singular_again(
+        &mut self,
+        frame: &Frame<'t, '_>,
+        field: &Field,
+        found: Range<usize>,
+    ) -> Outcome {
+        let pieces = self.scratch.found[found].to_vec();
+        for piece in &pieces {
+            check::occurrence(frame, field, piece)?;
+        }
+        let last = pieces[pieces.len() - 1];
+        if !field.presence && is_default(field, &last, frame.wire) {
+            return Ok(());
+        }
+        self.out.extend_from_slice(&field.key);
+        match field.op {
+            Op::Message(child) | Op::Group(child) => self.merged(frame, child, &pieces),
+            op => self.value(frame, op, &last),
+        }
+    }
+
+    /// Prints a sub-message that came in pieces. Merging messages and joining their bytes is the
+    /// same thing, so long as each piece is a message by itself, which has been checked.
+    pub(super) fn merged(
+        &mut self,
+        frame: &Frame<'t, '_>,
+        child: u32,
+        pieces: &[Occurrence],
+    ) -> Outcome {
+        let joined: Vec<u8> = pieces
+            .iter()
+            .flat_map(|piece| piece.bytes(frame.wire))
+            .copied()
+            .collect();
+        let base = frame.base + pieces[0].start as usize;
+        self.message(&frame.child(child, &joined, base)?)
+    }
+
+    fn list(&mut self, frame: &Frame<'t, '_>, field: &Field, found: Range<usize>) -> Outcome {
+        let before = self.out.len();
+        self.out.extend_from_slice(&field.key);
+        self.out.push(b'[');
+        let empty = self.out.len();
+        for at in found {
+            let occurrence = self.scratch.found[at];
+            if occurrence.packed {
+                let base = frame.base + occurrence.start as usize;
+                self.packed(field.op, occurrence.bytes(frame.wire), base)?;
+            } else {
+                self.value(frame, field.op, &occurrence)?;
+                self.out.push(b',');
+            }
+        }
+        if self.out.len() == empty {
+            self.out.truncate(before);
+        } else {
+            self.out.pop();
+            self.out.push(b']');
+        }
+        Ok(())
+    }
+
+    fn packed(&mut self, op: Op, bytes: &[u8], base: usize) -> Outcome {
+        let mut reader = Reader::new(bytes);
+        while !reader.is_empty() {
+            let raw = check::packed_element(op, &mut reader)
+                .map_err(|error| Failure::new(base + error.offset, error.fault))?;
+            self.scalar(op, raw);
+            self.out.push(b',');
+        }
+        Ok(())
+    }
+
+    /// Prints one value.
+    #[inline]
+    pub(super) fn value(&mut self, frame: &Frame<'t, '_>, op: Op, found: &Occurrence) -> Outcome {
+        match op {
+            Op::String => json::string(found.bytes(frame.wire), self.out)
+                .map_err(|fault| Failure::new(frame.base + found.start as usize, fault)),
+            Op::Bytes => {
+                json::base64(found.bytes(frame.wire), self.out);
+                Ok(())
+            }
+            Op::Message(child) | Op::Group(child) => {
+                let base = frame.base + found.start as usize;
+                self.message(&frame.child(child, found.bytes(frame.wire), base)?)
+            }
+            _ => {
+                self.scalar(op, found.value);
+                Ok(())
+            }
+        }
+    }
+
+    /// Prints a value that is not made of bytes.
+    #[inline]
+    pub(super) fn scalar(&mut self, op: Op, raw: u64) {
+        let out = &mut *self.out;
+        match op {
+            Op::Bool => json::boolean(raw != 0, out),
+            Op::Int32 | Op::Sfixed32 => json::integer(raw as i32, out),
+            Op::Sint32 => json::integer(zigzag32(raw), out),
+            Op::Uint32 | Op::Fixed32 => json::integer(raw as u32, out),
+            Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
+            Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
+            Op::Uint64 | Op::Fixed64 => json::quoted_integer(raw, out),
+            Op::Float => json::float(f32::from_bits(raw as u32), out),
+            Op::Double => json::double(f64::from_bits(raw), out),
+            Op::Enum(index) => self.tables.enumeration(index).print(raw as i32, out),
+            Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
+                unreachable!("a value made of bytes is printed by `value`")
+            }
+        }
+    }
+}
+
+/// Whether a value is its field's default, as prost-reflect compares: minus zero is zero.
+#[inline]
+fn is_default(field: &Field, found: &Occurrence, wire: &[u8]) -> bool {
+    match field.op {
+        Op::String | Op::Bytes => found.bytes(wire).is_empty(),
+        Op::Message(_) | Op::Group(_) | Op::Map(_) => false,
+        Op::Float => f32::from_bits(found.value as u32) == 0.0,
+        Op::Double => f64::from_bits(found.value) == 0.0,
+        Op::Bool => found.value == 0,
+        Op::Enum(_) => found.value as i32 == field.default as i32,
+        Op::Int64 | Op::Sint64 | Op::Sfixed64 | Op::Uint64 | Op::Fixed64 => found.value == 0,
+        _ => found.value as u32 == 0,
+    }
+}
+
+#[inline]
+pub(super) fn zigzag32(raw: u64) -> i32 {
+    let raw = raw as u32;
+    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
+}
+
+#[inline]
+pub(super) fn zigzag64(raw: u64) -> i64 {
+    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
+}
