@@ -1,1 +1,1 @@
-//! Follows.
+//! Tests.
