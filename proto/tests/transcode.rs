@@ -15,7 +15,9 @@ use support::{Maker, field, message, tag, varint};
 fn reference(descriptor: &MessageDescriptor, wire: &[u8]) -> Option<Vec<u8>> {
     let message = DynamicMessage::decode(descriptor.clone(), wire).ok()?;
     let mut serializer = serde_json::Serializer::new(Vec::new());
-    message.serialize_with_options(&mut serializer, &SerializeOptions::default()).ok()?;
+    message
+        .serialize_with_options(&mut serializer, &SerializeOptions::default())
+        .ok()?;
     Some(serializer.into_inner())
 }
 
@@ -40,11 +42,16 @@ fn compare(
         (Err(_), None) => Err("an error left bytes behind".to_owned()),
         (Ok(()), Some(theirs)) if out[4..] == theirs[..] => Ok(Some(shown)),
         (Ok(()), Some(theirs)) => {
-            let ours: serde_json::Value = serde_json::from_slice(&out[4..]).map_err(|e| e.to_string())?;
+            let ours: serde_json::Value =
+                serde_json::from_slice(&out[4..]).map_err(|e| e.to_string())?;
             let parsed: serde_json::Value = serde_json::from_slice(&theirs).unwrap();
             let order_only = ours == parsed && sorted(&out[4..]) == sorted(&theirs);
             let theirs = String::from_utf8_lossy(&theirs).into_owned();
-            if order_only { Ok(Some(shown)) } else { Err(format!("ours   {shown}\ntheirs {theirs}")) }
+            if order_only {
+                Ok(Some(shown))
+            } else {
+                Err(format!("ours   {shown}\ntheirs {theirs}"))
+            }
         }
         (ours, theirs) => Err(format!(
             "ours {ours:?} {shown}\ntheirs {:?}",
@@ -96,12 +103,18 @@ fn the_last_of_several_scalars_counts() {
         int(2, 6, out);
         field(15, b"last", out);
     });
-    assert_eq!(same("rich.Scalars", &wire).as_deref(), Some(r#"{"anInt32":6,"aString":"last"}"#));
+    assert_eq!(
+        same("rich.Scalars", &wire).as_deref(),
+        Some(r#"{"anInt32":6,"aString":"last"}"#)
+    );
     let back_to_default = bytes(|out| {
         int(2, 5, out);
         int(2, 0, out);
     });
-    assert_eq!(same("rich.Scalars", &back_to_default).as_deref(), Some("{}"));
+    assert_eq!(
+        same("rich.Scalars", &back_to_default).as_deref(),
+        Some("{}")
+    );
 }
 
 #[test]
@@ -121,12 +134,23 @@ fn minus_zero_is_a_default_where_there_is_no_presence() {
         tag(19, 1, out);
         out.extend_from_slice(&(-0.0_f64).to_le_bytes());
     });
-    assert_eq!(same("rich.Scalars", &wire).as_deref(), Some(r#"{"maybeDouble":-0.0}"#));
+    assert_eq!(
+        same("rich.Scalars", &wire).as_deref(),
+        Some(r#"{"maybeDouble":-0.0}"#)
+    );
 }
 
 #[test]
 fn what_is_not_finite_is_a_string() {
-    for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, f64::MAX, 1e-7, 1e21, 0.1] {
+    for value in [
+        f64::NAN,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::MAX,
+        1e-7,
+        1e21,
+        0.1,
+    ] {
         let wire = bytes(|out| {
             tag(12, 5, out);
             out.extend_from_slice(&(value as f32).to_le_bytes());
@@ -155,13 +179,22 @@ fn repeated_fields_may_be_split_packed_and_unpacked() {
 
 #[test]
 fn an_empty_packed_list_is_absent() {
-    assert_eq!(same("rich.Lists", &bytes(|out| field(2, &[], out))).as_deref(), Some("{}"));
+    assert_eq!(
+        same("rich.Lists", &bytes(|out| field(2, &[], out))).as_deref(),
+        Some("{}")
+    );
 }
 
 #[test]
 fn a_packed_list_that_ends_in_the_middle_is_refused() {
-    assert_eq!(same("rich.Lists", &bytes(|out| field(4, &[1, 2, 3, 4, 5], out))), None);
-    assert_eq!(same("rich.Lists", &bytes(|out| field(2, &[0x80], out))), None);
+    assert_eq!(
+        same("rich.Lists", &bytes(|out| field(4, &[1, 2, 3, 4, 5], out))),
+        None
+    );
+    assert_eq!(
+        same("rich.Lists", &bytes(|out| field(2, &[0x80], out))),
+        None
+    );
 }
 
 #[test]
@@ -210,12 +243,18 @@ fn a_later_member_of_a_oneof_unsets_an_earlier_one() {
         field(4, &node, out);
         field(4, &named, out);
     });
-    assert_eq!(same("rich.Choice", &twice).as_deref(), Some(r#"{"node":{"name":"n","weight":3}}"#));
+    assert_eq!(
+        same("rich.Choice", &twice).as_deref(),
+        Some(r#"{"node":{"name":"n","weight":3}}"#)
+    );
 }
 
 #[test]
 fn an_unset_member_of_a_oneof_must_still_decode() {
-    for unset in [bytes(|out| field(3, b"\xff", out)), bytes(|out| field(4, &[0x0a], out))] {
+    for unset in [
+        bytes(|out| field(3, b"\xff", out)),
+        bytes(|out| field(4, &[0x0a], out)),
+    ] {
         let wire = bytes(|out| {
             out.extend_from_slice(&unset);
             int(2, 1, out);
@@ -231,13 +270,19 @@ fn an_unset_timestamp_out_of_range_is_no_error() {
         field(6, &far, out);
         int(2, 1, out);
     });
-    assert_eq!(same("rich.Choice", &wire).as_deref(), Some(r#"{"number":1}"#));
+    assert_eq!(
+        same("rich.Choice", &wire).as_deref(),
+        Some(r#"{"number":1}"#)
+    );
     assert_eq!(same("rich.Choice", &bytes(|out| field(6, &far, out))), None);
 }
 
 #[test]
 fn a_member_of_a_oneof_with_its_default_is_printed() {
-    assert_eq!(same("rich.Choice", &bytes(|out| int(2, 0, out))).as_deref(), Some(r#"{"number":0}"#));
+    assert_eq!(
+        same("rich.Choice", &bytes(|out| int(2, 0, out))).as_deref(),
+        Some(r#"{"number":0}"#)
+    );
 }
 
 #[test]
@@ -253,7 +298,10 @@ fn equal_keys_of_a_map_keep_the_last_value_at_the_first_place() {
         field(1, &entry(b"b", b"2"), out);
         field(1, &entry(b"a", b"3"), out);
     });
-    assert_eq!(same("rich.Maps", &wire).as_deref(), Some(r#"{"texts":{"a":"3","b":"2"}}"#));
+    assert_eq!(
+        same("rich.Maps", &wire).as_deref(),
+        Some(r#"{"texts":{"a":"3","b":"2"}}"#)
+    );
 }
 
 #[test]
@@ -319,7 +367,10 @@ fn a_map_entry_is_read_by_its_length_whatever_its_tag_says() {
         varint(3, out);
         field(1, b"k", out);
     });
-    assert_eq!(same("rich.Maps", &wire).as_deref(), Some(r#"{"texts":{"k":""}}"#));
+    assert_eq!(
+        same("rich.Maps", &wire).as_deref(),
+        Some(r#"{"texts":{"k":""}}"#)
+    );
 }
 
 #[test]
@@ -338,20 +389,25 @@ fn unknown_fields_of_every_wire_type_are_skipped() {
         tag(904, 4, out);
         int(2, 8, out);
     });
-    assert_eq!(same("rich.Scalars", &wire).as_deref(), Some(r#"{"anInt32":8}"#));
+    assert_eq!(
+        same("rich.Scalars", &wire).as_deref(),
+        Some(r#"{"anInt32":8}"#)
+    );
 }
 
 #[test]
 fn broken_tags_and_groups_are_refused() {
     let cases: [&[u8]; 8] = [
-        &[0x00],                                // field number zero
-        &[0x0e],                                // wire type six
-        &[0x0c],                                // a group that ends without a beginning
-        &[0xa3, 0x38],                          // a group without an end
-        &[0xa3, 0x38, 0xac, 0x38],              // a group that ends as another
-        &[0x80],                                // a tag that does not end
-        &[0x80, 0x80, 0x80, 0x80, 0x80, 0x01],  // a tag of more than 32 bits
-        &[0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02], // more than 64 bits
+        &[0x00],                               // field number zero
+        &[0x0e],                               // wire type six
+        &[0x0c],                               // a group that ends without a beginning
+        &[0xa3, 0x38],                         // a group without an end
+        &[0xa3, 0x38, 0xac, 0x38],             // a group that ends as another
+        &[0x80],                               // a tag that does not end
+        &[0x80, 0x80, 0x80, 0x80, 0x80, 0x01], // a tag of more than 32 bits
+        &[
+            0x10, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02,
+        ], // more than 64 bits
     ];
     for wire in cases {
         assert_eq!(same("rich.Scalars", wire), None, "{wire:x?}");
@@ -372,13 +428,55 @@ fn enums_print_names_and_unknown_numbers() {
 #[test]
 fn well_known_types_have_their_own_forms() {
     let wire = bytes(|out| {
-        field(1, &bytes(|out| { int(1, 1_700_000_000, out); int(2, 5_000_000, out); }), out);
-        field(2, &bytes(|out| { int(1, (-3_i64) as u64, out); int(2, (-5_i64) as u64, out); }), out);
-        field(6, &bytes(|out| { field(1, b"foo_bar.baz", out); field(1, b"qux", out); }), out);
+        field(
+            1,
+            &bytes(|out| {
+                int(1, 1_700_000_000, out);
+                int(2, 5_000_000, out);
+            }),
+            out,
+        );
+        field(
+            2,
+            &bytes(|out| {
+                int(1, (-3_i64) as u64, out);
+                int(2, (-5_i64) as u64, out);
+            }),
+            out,
+        );
+        field(
+            6,
+            &bytes(|out| {
+                field(1, b"foo_bar.baz", out);
+                field(1, b"qux", out);
+            }),
+            out,
+        );
         field(7, &bytes(|out| int(77, 1, out)), out);
-        field(8, &bytes(|out| { tag(1, 5, out); out.extend_from_slice(&f32::NAN.to_le_bytes()); }), out);
-        field(9, &bytes(|out| { tag(1, 1, out); out.extend_from_slice(&(-0.0_f64).to_le_bytes()); }), out);
-        field(11, &bytes(|out| { int(1, 7, out); int(1, 8, out); }), out);
+        field(
+            8,
+            &bytes(|out| {
+                tag(1, 5, out);
+                out.extend_from_slice(&f32::NAN.to_le_bytes());
+            }),
+            out,
+        );
+        field(
+            9,
+            &bytes(|out| {
+                tag(1, 1, out);
+                out.extend_from_slice(&(-0.0_f64).to_le_bytes());
+            }),
+            out,
+        );
+        field(
+            11,
+            &bytes(|out| {
+                int(1, 7, out);
+                int(1, 8, out);
+            }),
+            out,
+        );
         field(14, b"", out);
         field(16, &bytes(|out| field(1, b"bytes", out)), out);
         int(17, 5, out);
@@ -420,7 +518,13 @@ fn an_any_prints_the_message_inside() {
 #[test]
 fn an_any_of_an_unknown_type_is_refused() {
     for url in ["x/rich.Missing", "rich.Scalars", ""] {
-        assert_eq!(same("rich.WellKnown", &bytes(|out| field(20, &any_of(url, b""), out))), None);
+        assert_eq!(
+            same(
+                "rich.WellKnown",
+                &bytes(|out| field(20, &any_of(url, b""), out))
+            ),
+            None
+        );
     }
 }
 
@@ -435,11 +539,18 @@ fn anys_nest_only_so_far() {
     let error = transcoder.transcode(&bytes(|out| field(20, &inner, out)), &mut Vec::new());
     let error = error.unwrap_err();
     assert_eq!(error.path, "any");
-    assert!(error.to_string().starts_with("more than 16 Any nest in each other"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("more than 16 Any nest in each other"),
+        "{error}"
+    );
 }
 
 fn nested(levels: u32, number: u32) -> Vec<u8> {
-    (0..levels).fold(Vec::new(), |inner, _| bytes(|out| field(number, &inner, out)))
+    (0..levels).fold(Vec::new(), |inner, _| {
+        bytes(|out| field(number, &inner, out))
+    })
 }
 
 #[test]
@@ -461,7 +572,9 @@ fn map_values_nest_and_entries_do_not() {
     assert_eq!(same("rich.Node", &deep(101)), None);
     // At the last level an entry may lack its value, but may not have an unknown field.
     let last = |entry: &[u8]| {
-        (0..100).fold(bytes(|out| field(5, entry, out)), |inner, _| bytes(|out| field(1, &inner, out)))
+        (0..100).fold(bytes(|out| field(5, entry, out)), |inner, _| {
+            bytes(|out| field(1, &inner, out))
+        })
     };
     assert!(same("rich.Node", &last(b"")).is_some());
     assert_eq!(same("rich.Node", &last(&bytes(|out| int(9, 1, out)))), None);
@@ -478,9 +591,16 @@ fn groups_nest_a_hundred_deep_and_no_deeper() {
             })
         })
     };
-    for name in ["rich.Node", "google.protobuf.Timestamp", "google.protobuf.Empty"] {
+    for name in [
+        "rich.Node",
+        "google.protobuf.Timestamp",
+        "google.protobuf.Empty",
+    ] {
         for levels in [98, 99, 100, 101] {
-            let descriptor = message("rich.WellKnown").parent_pool().get_message_by_name(name).unwrap();
+            let descriptor = message("rich.WellKnown")
+                .parent_pool()
+                .get_message_by_name(name)
+                .unwrap();
             let transcoder = JsonTranscoder::compile(&descriptor);
             compare(&transcoder, &descriptor, &unknown(levels)).unwrap();
         }
@@ -491,7 +611,10 @@ fn groups_nest_a_hundred_deep_and_no_deeper() {
 fn structs_nest_as_prost_reflect_reads_them() {
     for levels in [10, 24, 25, 26, 30, 33, 34, 49, 50, 51] {
         let wire = (0..levels).fold(bytes(|out| int(1, 0, out)), |inner, _| {
-            let entry = bytes(|out| { field(1, b"k", out); field(2, &inner, out); });
+            let entry = bytes(|out| {
+                field(1, b"k", out);
+                field(2, &inner, out);
+            });
             bytes(|out| field(5, &bytes(|out| field(1, &entry, out)), out))
         });
         same("rich.WellKnown", &bytes(|out| field(4, &wire, out)));
@@ -502,7 +625,10 @@ fn structs_nest_as_prost_reflect_reads_them() {
 fn groups_are_printed_like_messages_and_merged() {
     let wire = bytes(|out| {
         int(1, 1, out);
-        for part in [bytes(|out| int(1, 4, out)), bytes(|out| field(2, b"r", out))] {
+        for part in [
+            bytes(|out| int(1, 4, out)),
+            bytes(|out| field(2, b"r", out)),
+        ] {
             tag(7, 3, out);
             out.extend_from_slice(&part);
             tag(7, 4, out);
@@ -528,7 +654,8 @@ fn extensions_follow_the_fields() {
         int(2, 7, out);
         field(102, &bytes(|out| int(1, 0, out)), out);
     });
-    let json = r#"{"count":7,"[rich2.marks]":[1,2],"[rich2.note]":"note","[rich2.linked]":{"id":0}}"#;
+    let json =
+        r#"{"count":7,"[rich2.marks]":[1,2],"[rich2.note]":"note","[rich2.linked]":{"id":0}}"#;
     assert_eq!(same("rich2.Old", &wire).as_deref(), Some(json));
 }
 
@@ -546,15 +673,31 @@ fn names_are_escaped_and_high_numbers_found() {
 #[test]
 fn an_error_names_place_and_field_and_not_the_payload() {
     let transcoder = JsonTranscoder::compile(&message("rich.Everything"));
-    let wire = bytes(|out| field(5, &bytes(|out| field(1, &bytes(|out| field(3, b"\xffsecret", out)), out)), out));
+    let wire = bytes(|out| {
+        field(
+            5,
+            &bytes(|out| field(1, &bytes(|out| field(3, b"\xffsecret", out)), out)),
+            out,
+        )
+    });
     let error = transcoder.transcode(&wire, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), "string is not valid UTF-8 in field \"node.child.name\" at byte 6");
+    assert_eq!(
+        error.to_string(),
+        "string is not valid UTF-8 in field \"node.child.name\" at byte 6"
+    );
     assert_eq!((error.offset, error.path.as_str()), (6, "node.child.name"));
 }
 
 const TYPES: [&str; 9] = [
-    "rich.Everything", "rich.Scalars", "rich.Lists", "rich.Choice", "rich.Maps", "rich.WellKnown",
-    "rich.Node", "rich2.Old", "google.protobuf.Struct",
+    "rich.Everything",
+    "rich.Scalars",
+    "rich.Lists",
+    "rich.Choice",
+    "rich.Maps",
+    "rich.WellKnown",
+    "rich.Node",
+    "rich2.Old",
+    "google.protobuf.Struct",
 ];
 
 thread_local! {
@@ -573,7 +716,8 @@ fn compare_random(pick: usize, entropy: &[u8], mistakes: bool) -> Result<Option<
     SUBJECTS.with(|subjects| {
         let (descriptor, transcoder) = &subjects[pick];
         let wire = Maker::new(entropy, mistakes).message(descriptor, 0);
-        compare(transcoder, descriptor, &wire).map_err(|text| format!("{}: {text}\n{wire:x?}", TYPES[pick]))
+        compare(transcoder, descriptor, &wire)
+            .map_err(|text| format!("{}: {text}\n{wire:x?}", TYPES[pick]))
     })
 }
 
@@ -607,7 +751,10 @@ proptest! {
 
 /// How many random cases: `PROPTEST_CASES` if set.
 fn cases(default: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[test]
@@ -621,5 +768,8 @@ fn most_random_messages_decode_and_print() {
         json.is_some_and(|json| json.len() > 2)
     });
     let printed = printed.count();
-    assert!(printed > 450, "only {printed} of 900 random messages were printed");
+    assert!(
+        printed > 450,
+        "only {printed} of 900 random messages were printed"
+    );
 }

@@ -72,9 +72,10 @@ impl RequestTemplate {
     /// The request with fields cleared and set, where no cursor is needed.
     pub fn overlay(&self, set: &Value, clear: &[String]) -> Result<Self, Vec<RequestError>> {
         let overlay = Overlay::compile(&self.message.descriptor(), set, clear, &[])?;
-        Ok(Self {
-            message: overlay.fixed(self),
-        })
+        let message = overlay
+            .resolve(self, &|_| None)
+            .expect("without cursors there is nothing that could be missing or not fit");
+        Ok(Self { message })
     }
 }
 

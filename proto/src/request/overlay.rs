@@ -1,16 +1,24 @@
 //! What changes in a request when a stream is resumed: fields cleared, fields set, cursors put in.
+//!
+//! Invariants
+//! 1. Fields are cleared first and set after, so that one may be cleared and set anew.
+//! 2. A sub-message in `set` is merged into the request's; anything else replaces what was there.
 
 use bytes::Bytes;
-use prost_reflect::{DynamicMessage, MessageDescriptor};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value as FieldValue};
 use serde_json::Value;
 
-use super::{RequestError, RequestTemplate};
+use super::value::{Checked, Cursor, set_fields};
+use super::{PathSegment, RequestError, RequestTemplate, compile};
+use crate::nearest::nearest;
 use crate::path::{FieldPath, LeafKind};
 
 /// Changes to a request, checked against its type.
 #[derive(Clone, Debug)]
 pub struct Overlay {
-    message: MessageDescriptor,
+    clear: Vec<Vec<FieldDescriptor>>,
+    set: Vec<(FieldDescriptor, Checked)>,
 }
 
 /// A cursor component that placeholders may name.
@@ -96,10 +104,16 @@ impl Overlay {
         clear: &[String],
         cursors: &[CursorComponent],
     ) -> Result<Overlay, Vec<RequestError>> {
-        let _ = (set, clear, cursors);
-        Ok(Overlay {
-            message: message.clone(),
-        })
+        let (clear, mut errors) = clear_paths(message, clear);
+        let set = compile::fields(message, set, Some(cursors)).unwrap_or_else(|found| {
+            errors.extend(found);
+            Vec::new()
+        });
+        if errors.is_empty() {
+            Ok(Self { clear, set })
+        } else {
+            Err(errors)
+        }
     }
 
     /// The encoded request with this overlay; `cursor` gives the component of a name.
@@ -108,13 +122,96 @@ impl Overlay {
         request: &RequestTemplate,
         cursor: &dyn Fn(&str) -> Option<CursorScalar>,
     ) -> Result<Bytes, OverlayError> {
-        let _ = (request, cursor, &self.message);
-        unimplemented!()
+        self.resolve(request, cursor)
+            .map(|message| Bytes::from(message.encode_to_vec()))
     }
 
-    pub(super) fn fixed(&self, request: &RequestTemplate) -> DynamicMessage {
-        let _ = request;
-        unimplemented!()
+    /// The names of the cursor components it needs, in the order of `set`.
+    pub fn cursors(&self) -> Vec<&str> {
+        let mut names = Vec::new();
+        self.set
+            .iter()
+            .for_each(|(_, value)| value.cursors(&mut names));
+        names
+    }
+
+    pub(super) fn resolve(
+        &self,
+        request: &RequestTemplate,
+        cursor: Cursor<'_>,
+    ) -> Result<DynamicMessage, OverlayError> {
+        let mut message = request.message.clone();
+        self.clear
+            .iter()
+            .for_each(|path| clear_field(&mut message, path));
+        set_fields(&mut message, &self.set, cursor)?;
+        Ok(message)
+    }
+}
+
+/// Resolves the dotted names to clear. An error's path is the position in the list of names.
+fn clear_paths(
+    message: &MessageDescriptor,
+    clear: &[String],
+) -> (Vec<Vec<FieldDescriptor>>, Vec<RequestError>) {
+    let mut paths = Vec::with_capacity(clear.len());
+    let mut errors = Vec::new();
+    for (index, text) in clear.iter().enumerate() {
+        match clear_path(message, text) {
+            Ok(path) => paths.push(path),
+            Err((message, hint)) => {
+                let path = vec![PathSegment::Index(index)];
+                errors.push(RequestError {
+                    path,
+                    message,
+                    hint,
+                });
+            }
+        }
+    }
+    (paths, errors)
+}
+
+fn clear_path(
+    message: &MessageDescriptor,
+    text: &str,
+) -> Result<Vec<FieldDescriptor>, (String, Option<String>)> {
+    let mut inside = Some(message.clone());
+    let mut path: Vec<FieldDescriptor> = Vec::new();
+    for name in text.split('.') {
+        let Some(parent) = inside else {
+            let before = path.last().map_or("", |field| field.name());
+            let message = format!("field \"{before}\" in \"{text}\" is not a single message");
+            return Err((message, Some("clear the whole field".to_owned())));
+        };
+        let field = parent
+            .get_field_by_name(name)
+            .or_else(|| parent.get_field_by_json_name(name));
+        let Some(field) = field else {
+            let names = parent.fields().map(|field| field.name().to_owned());
+            let hint = nearest(name, names).map(|near| format!("did you mean \"{near}\"?"));
+            return Err((
+                format!("message {} has no field \"{name}\"", parent.full_name()),
+                hint,
+            ));
+        };
+        let single = !field.is_list() && !field.is_map();
+        inside = field.kind().as_message().filter(|_| single).cloned();
+        path.push(field);
+    }
+    Ok(path)
+}
+
+fn clear_field(message: &mut DynamicMessage, path: &[FieldDescriptor]) {
+    let Some((field, rest)) = path.split_first() else {
+        return;
+    };
+    if rest.is_empty() {
+        message.clear_field(field);
+    } else if message.has_field(field)
+        && let FieldValue::Message(inner) = message.get_field_mut(field)
+    {
+        clear_field(inner, rest);
     }
 }
 

@@ -37,6 +37,7 @@ use prost_reflect::MessageDescriptor;
 use crate::wire::{DEPTH_MAX, MESSAGE_BYTES_MAX, WireFault};
 use emit::{Emitter, Scratch};
 use table::Tables;
+pub(crate) use well_known::is_well_known as has_own_form;
 
 /// Turns encoded messages of one type into JSON. Cheap to clone, and shared between threads.
 #[derive(Clone)]

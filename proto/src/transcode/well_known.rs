@@ -44,7 +44,7 @@ pub(super) enum Shape {
 }
 
 /// Whether prost-reflect gives the type of this name a form of its own.
-pub(super) fn is_well_known(full_name: &str) -> bool {
+pub(crate) fn is_well_known(full_name: &str) -> bool {
     let Some(name) = full_name.strip_prefix("google.protobuf.") else {
         return false;
     };

@@ -11,13 +11,21 @@ use headwater_proto::{DescriptorInput, Descriptors};
 pub(crate) fn pool() -> DescriptorPool {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
     let files = ["rich3.proto", "rich2.proto"].map(|name| format!("{folder}/{name}").into());
-    let input = DescriptorInput::Protos { files: files.to_vec(), includes: vec![folder.into()] };
-    Descriptors::load(&input).expect("the test sources compile").pool().clone()
+    let input = DescriptorInput::Protos {
+        files: files.to_vec(),
+        includes: vec![folder.into()],
+    };
+    Descriptors::load(&input)
+        .expect("the test sources compile")
+        .pool()
+        .clone()
 }
 
 /// A message type of the test descriptors.
 pub(crate) fn message(name: &str) -> MessageDescriptor {
-    pool().get_message_by_name(name).expect("the test sources have this message")
+    pool()
+        .get_message_by_name(name)
+        .expect("the test sources have this message")
 }
 
 /// Appends a varint.
@@ -53,7 +61,9 @@ impl<'b> Maker<'b> {
     }
 
     fn byte(&mut self) -> u8 {
-        let Some((&byte, rest)) = self.entropy.split_first() else { return 0 };
+        let Some((&byte, rest)) = self.entropy.split_first() else {
+            return 0;
+        };
         self.entropy = rest;
         byte
     }
@@ -100,7 +110,11 @@ impl<'b> Maker<'b> {
         let kind = descriptor.kind();
         let number = descriptor.number();
         if self.mistakes && self.below(16) == 0 {
-            return self.scalar(number, u32::from(self.entropy.first().map_or(0, |b| b % 6)), out);
+            return self.scalar(
+                number,
+                u32::from(self.entropy.first().map_or(0, |b| b % 6)),
+                out,
+            );
         }
         if let (true, Kind::Message(entry)) = (descriptor.is_map(), &kind) {
             let entry = entry.clone();
@@ -109,7 +123,13 @@ impl<'b> Maker<'b> {
             for _ in 0..self.below(4) {
                 match self.below(6) {
                     0 => self.unknown(&mut inner, 0),
-                    1 | 2 => self.value(2, &entry.map_entry_value_field().kind(), false, depth, &mut inner),
+                    1 | 2 => self.value(
+                        2,
+                        &entry.map_entry_value_field().kind(),
+                        false,
+                        depth,
+                        &mut inner,
+                    ),
                     _ => self.key(&entry.map_entry_key_field().kind(), &mut inner),
                 }
             }
@@ -191,12 +211,22 @@ impl<'b> Maker<'b> {
 
     fn any(&mut self, message: &MessageDescriptor, depth: u32) -> Vec<u8> {
         let names = [
-            "rich.Scalars", "rich.Maps", "rich2.Old", "google.protobuf.Timestamp",
-            "google.protobuf.Any", "rich.Choice", "google.protobuf.Struct", "rich.Missing",
+            "rich.Scalars",
+            "rich.Maps",
+            "rich2.Old",
+            "google.protobuf.Timestamp",
+            "google.protobuf.Any",
+            "rich.Choice",
+            "google.protobuf.Struct",
+            "rich.Missing",
         ];
         let name = names[usize::from(self.below(8))];
         let mut out = Vec::new();
-        field(1, format!("type.googleapis.com/{name}").as_bytes(), &mut out);
+        field(
+            1,
+            format!("type.googleapis.com/{name}").as_bytes(),
+            &mut out,
+        );
         if let Some(inner) = message.parent_pool().get_message_by_name(name) {
             let inner = self.message(&inner, depth + 1);
             field(2, &inner, &mut out);
@@ -205,7 +235,14 @@ impl<'b> Maker<'b> {
     }
 
     fn text(&mut self) -> Vec<u8> {
-        let plain = ["", "plain", "a \"quoted\" one", "tab\t", "grüße 🦀", "longer than eight bytes"];
+        let plain = [
+            "",
+            "plain",
+            "a \"quoted\" one",
+            "tab\t",
+            "grüße 🦀",
+            "longer than eight bytes",
+        ];
         match self.below(8) {
             6 => vec![b'a' + self.below(26); usize::from(self.below(40))],
             7 if self.mistakes => vec![0xff, 0xfe],
@@ -229,7 +266,11 @@ impl<'b> Maker<'b> {
             1 => out.extend_from_slice(&value.to_le_bytes()),
             5 => {
                 let float = f64::from_bits(value) as f32;
-                let bits = if self.below(2) == 0 { float.to_bits() } else { value as u32 };
+                let bits = if self.below(2) == 0 {
+                    float.to_bits()
+                } else {
+                    value as u32
+                };
                 out.extend_from_slice(&bits.to_le_bytes());
             }
             2 => field_tail(&value.to_le_bytes(), out),
