@@ -38,6 +38,8 @@ pub(crate) struct Draft<'r> {
 #[derive(Debug, Clone)]
 pub(crate) struct Reference {
     pub(crate) name: String,
+    /// The name as it stands in the file, the only form that may be shown.
+    pub(crate) shown: String,
     pub(crate) span: Span,
 }
 
@@ -227,6 +229,7 @@ impl<'r> Reader<'r, '_> {
             value: Value::Map(Vec::new()),
         };
         let mut config = std::mem::replace(&mut key.value, empty);
+        let is_resolved = config.is_resolved();
         let mut kind = None;
         let mut from = Vec::new();
         if config.is_map() {
@@ -249,7 +252,7 @@ impl<'r> Reader<'r, '_> {
                 .error(&key.key_place(), message)
                 .hint(format!("write {{ {example} }}"));
         }
-        let is_sound = self.report.errors() == errors_before && config.is_resolved();
+        let is_sound = self.report.errors() == errors_before && is_resolved;
         Draft {
             role,
             key,
@@ -381,6 +384,7 @@ impl<'r> Reader<'r, '_> {
             }
             references.push(Reference {
                 name: scalar.text.clone(),
+                shown: scalar.shown().to_owned(),
                 span: item.span,
             });
         }

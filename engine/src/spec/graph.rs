@@ -7,10 +7,11 @@
 //!
 //! Next: `engine/src/spec/typing.rs`.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::diagnostic::{Place, Report};
-use super::document::{Draft, nearest_readable};
+use super::document::{Draft, Reference, nearest_readable};
 
 /// The edges between drafts, by their places in the list of drafts.
 pub(crate) struct Graph {
@@ -63,22 +64,25 @@ impl Links {
                     report
                         .error(
                             &place,
-                            format!("\"from\" names the sink {:?}", reference.name),
+                            format!("\"from\" names the sink {:?}", reference.shown),
                         )
                         .hint("a sink gives no records; read the node that the sink reads");
                 }
                 None => {
                     self.broken.push(draft);
-                    self.dangling(&reference.name, &place, drafts, report);
+                    self.dangling(reference, drafts, report);
                 }
             }
         }
         inputs
     }
 
-    fn dangling(&mut self, name: &str, place: &Place, drafts: &[Draft<'_>], report: &mut Report) {
-        let finding = report.error(place, format!("there is no node {name:?}"));
-        match nearest_readable(name, drafts) {
+    fn dangling(&mut self, reference: &Reference, drafts: &[Draft<'_>], report: &mut Report) {
+        let Reference { name, shown, span } = reference;
+        let finding = report.error(&Place::new(*span), format!("there is no node {shown:?}"));
+        // A near name would tell something about a resolved one.
+        let near = nearest_readable(name, drafts).filter(|_| name == shown);
+        match near {
             Some(near) => {
                 self.meant.insert(near.to_owned());
                 finding.hint(format!("did you mean {near:?}?"));
@@ -90,7 +94,8 @@ impl Links {
     }
 }
 
-/// Kahn's algorithm; drafts on or behind a cycle do not appear.
+/// Kahn's algorithm, in the order of the file where there is a choice; drafts on or behind a
+/// cycle do not appear. Sources come first, as they are drafted first and wait for nothing.
 fn topological_order(inputs: &[Vec<usize>]) -> Vec<usize> {
     let mut readers = vec![Vec::new(); inputs.len()];
     for (draft, inputs) in inputs.iter().enumerate() {
@@ -99,14 +104,16 @@ fn topological_order(inputs: &[Vec<usize>]) -> Vec<usize> {
         }
     }
     let mut missing: Vec<usize> = inputs.iter().map(Vec::len).collect();
-    let mut ready: VecDeque<usize> = (0..inputs.len()).filter(|&i| missing[i] == 0).collect();
+    let waits_for_nothing = |&draft: &usize| missing[draft] == 0;
+    let ready = (0..inputs.len()).filter(waits_for_nothing).map(Reverse);
+    let mut ready: BinaryHeap<Reverse<usize>> = ready.collect();
     let mut order = Vec::with_capacity(inputs.len());
-    while let Some(draft) = ready.pop_front() {
+    while let Some(Reverse(draft)) = ready.pop() {
         order.push(draft);
         for &reader in &readers[draft] {
             missing[reader] -= 1;
             if missing[reader] == 0 {
-                ready.push_back(reader);
+                ready.push(Reverse(reader));
             }
         }
     }

@@ -19,6 +19,10 @@ use super::diagnostic::{Place, Report, Span};
 use super::limits::{ALIASED_BYTES_MAX, DEPTH_MAX, VALUES_MAX};
 use super::tree::{Entry, Node, Scalar, Value, core_value};
 
+/// What the parser says of brackets nested beyond its own limit, which it meets before ours, as
+/// it looks ahead for the end of a key.
+const SCANNER_TOO_DEEP: &str = "recursion limit exceeded";
+
 /// Reads a file's single document; none if there is none that can be checked further.
 pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
     let mut builder = Builder::new(text, report);
@@ -327,6 +331,9 @@ impl<'a> Builder<'a> {
         let span = self
             .index
             .clamp(byte, byte, marker.line(), marker.col() + 1);
+        if error.info() == SCANNER_TOO_DEEP {
+            return self.too_deep(span);
+        }
         let hint = syntax_hint(self.text, span);
         let message = format!("not YAML: {}", error.info());
         let finding = self.report.error(&Place::new(span), message);

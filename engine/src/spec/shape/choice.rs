@@ -19,7 +19,7 @@ use super::super::nearest::nearest;
 use super::super::tree::{Node, Value};
 use super::flatten;
 use super::walk::{Spot, Walker, becomes_text, fits};
-use super::words::{list_of, named_values, options_of};
+use super::words::{list_of, named_values, options_of, value_words};
 
 impl Walker<'_> {
     pub(super) fn check_choice(
@@ -89,10 +89,7 @@ impl Walker<'_> {
                     &spot.place,
                     format!("key {:?} is missing", spot.path_of(tag)),
                 )
-                .detail(format!(
-                    "expected: one of {}",
-                    list_of(values.iter().map(|v| &**v))
-                ));
+                .detail(format!("expected: {}", value_words(&values)));
             return;
         };
         let Some(scalar) = entry.value.as_scalar() else {
@@ -101,10 +98,7 @@ impl Walker<'_> {
                     &entry.place(),
                     format!("key {:?} has the wrong type", spot.path_of(tag)),
                 )
-                .detail(format!(
-                    "expected: one of {}",
-                    list_of(values.iter().map(|v| &**v))
-                ));
+                .detail(format!("expected: {}", value_words(&values)));
             return;
         };
         if !scalar.resolved {
@@ -185,7 +179,7 @@ fn all_named(options: &[&Json]) -> Option<Vec<String>> {
 }
 
 /// The key whose fixed text tells the options apart.
-fn tag_of<'o>(options: &[&'o Json]) -> Option<&'o str> {
+pub(super) fn tag_of<'o>(options: &[&'o Json]) -> Option<&'o str> {
     let (first, rest) = options.split_first()?;
     let properties = first["properties"].as_object()?;
     let is_fixed = |option: &Json, key: &str| named_values(&option["properties"][key]).is_some();
@@ -194,7 +188,7 @@ fn tag_of<'o>(options: &[&'o Json]) -> Option<&'o str> {
 }
 
 /// The names of options that are maps of one key each; plain texts may stand beside them.
-fn single_keys<'o>(options: &[&'o Json]) -> Option<Vec<(&'o str, &'o Json)>> {
+pub(super) fn single_keys<'o>(options: &[&'o Json]) -> Option<Vec<(&'o str, &'o Json)>> {
     let mut keys = Vec::new();
     for option in options {
         if named_values(option).is_some() {

@@ -47,23 +47,15 @@ impl Bounds {
 pub(crate) fn expected(schema: &Json, key: &str, definitions: &Map<String, Json>) -> String {
     let schema = flatten(schema, definitions);
     if let Some(options) = options_of(&schema) {
-        let mut words: Vec<String> = Vec::new();
-        for option in options.iter().filter(|option| option["type"] != "null") {
-            let word = expected(option, key, definitions);
-            if !words.contains(&word) {
-                words.push(word);
-            }
-        }
-        return words.join(" or ");
+        return choice_words(options, key, definitions);
     }
     if let Some(values) = named_values(&schema) {
-        return match values.as_slice() {
-            [one] => format!("{one:?}"),
-            _ => format!("one of {}", list_of(values.iter().map(String::as_str))),
-        };
+        return value_words(&values);
     }
     let types = types_of(&schema).into_iter().filter(|name| *name != "null");
-    let words: Vec<String> = types.map(|name| type_words(name, &schema, key)).collect();
+    let words: Vec<String> = types
+        .map(|name| type_words(name, &schema, key, definitions))
+        .collect();
     if words.is_empty() {
         "a value".to_owned()
     } else {
@@ -71,7 +63,47 @@ pub(crate) fn expected(schema: &Json, key: &str, definitions: &Map<String, Json>
     }
 }
 
-fn type_words(name: &str, schema: &Json, key: &str) -> String {
+/// Named values first, then what else there is to choose from.
+fn choice_words(options: &[Json], key: &str, definitions: &Map<String, Json>) -> String {
+    let options: Vec<_> = options
+        .iter()
+        .map(|option| flatten(option, definitions))
+        .collect();
+    let named: Vec<String> = options
+        .iter()
+        .filter_map(|o| named_values(o))
+        .flatten()
+        .collect();
+    let mut words = Vec::new();
+    if !named.is_empty() {
+        words.push(value_words(&named));
+    }
+    for option in options
+        .iter()
+        .filter(|option| named_values(option).is_none())
+    {
+        let word = expected(option, key, definitions);
+        if option["type"] != "null" && !words.contains(&word) {
+            words.push(word);
+        }
+    }
+    words.join(" or ")
+}
+
+pub(super) fn value_words(values: &[String]) -> String {
+    match values {
+        [one] => format!("{one:?}"),
+        _ => format!("one of {}", list_of(values.iter().map(String::as_str))),
+    }
+}
+
+fn type_words(name: &str, schema: &Json, key: &str, definitions: &Map<String, Json>) -> String {
+    let inner = |keyword: &str| {
+        let inner = schema
+            .get(keyword)
+            .filter(|inner| !types_of(inner).is_empty())?;
+        Some(expected(inner, key, definitions))
+    };
     match name {
         "integer" => format!("a whole number{}{}", range_words(schema), unit_words(key)),
         "number" => format!("a number{}{}", range_words(schema), unit_words(key)),
@@ -80,8 +112,14 @@ fn type_words(name: &str, schema: &Json, key: &str) -> String {
         }
         "string" => "text".to_owned(),
         "boolean" => "true or false".to_owned(),
-        "array" => "a list".to_owned(),
-        "object" => "a map of keys".to_owned(),
+        "array" => match inner("items") {
+            Some(item) => format!("a list ({item} each)"),
+            None => "a list".to_owned(),
+        },
+        "object" => match inner("additionalProperties") {
+            Some(value) => format!("a map of keys ({value} each)"),
+            None => "a map of keys".to_owned(),
+        },
         other => other.to_owned(),
     }
 }

@@ -1,0 +1,12 @@
+//! Pipeline files as a user writes them, right and wrong, through the public API.
+//!
+//! Goal: every check speaks at its place, all of them in one run, and nothing secret is shown.
+//! Method: `tests/cases/spec/*.yaml` against `.expected` files with kinds that only these tests
+//! know (`kinds`), variables from a table, and random text for what nobody thought of.
+
+mod golden;
+mod kinds;
+mod plan;
+mod random;
+mod schema;
+mod secrets;
