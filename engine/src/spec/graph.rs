@@ -11,7 +11,7 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet};
 
 use super::diagnostic::{Place, Report};
-use super::document::{Draft, Reference, nearest_readable};
+use super::draft::{Draft, Reference, nearest_readable};
 
 /// The edges between drafts, by their places in the list of drafts.
 pub(crate) struct Graph {
@@ -58,6 +58,11 @@ impl Links {
         for reference in &drafts[draft].from {
             let place = Place::new(reference.span);
             match self.names.get(&reference.name) {
+                // Which of them is meant cannot be told; that they share a name is reported.
+                Some(&input) if drafts[input].is_name_shared => {
+                    self.broken.push(draft);
+                    inputs.push(input);
+                }
                 Some(&input) if drafts[input].role.has_output() => inputs.push(input),
                 Some(_) => {
                     self.broken.push(draft);
@@ -173,7 +178,7 @@ fn report_unread(
     let read: HashSet<usize> = inputs.iter().flatten().copied().collect();
     for (index, draft) in drafts.iter().enumerate() {
         let is_read = read.contains(&index) || meant.contains(draft.name());
-        if draft.role.has_output() && !is_read {
+        if draft.role.has_output() && !is_read && !draft.is_name_shared {
             let name = draft.name();
             report
                 .error(

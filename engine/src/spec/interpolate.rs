@@ -171,10 +171,9 @@ impl<'a> Resolver<'a> {
             None => Ok(without_line_end(&text).to_owned()),
             Some(key) => {
                 let entries = properties::parse(&text);
-                let found = entries.iter().rev().find(|(name, _)| name == key);
-                found.map(|(_, value)| value.clone()).ok_or_else(|| {
-                    Unresolved::missing_key(path, key, entries.iter().map(|(name, _)| &**name))
-                })
+                let found = entries.into_iter().rev().find(|(name, _)| name == key);
+                let value = found.map(|(_, value)| value);
+                value.ok_or_else(|| Unresolved::missing_key(path, key))
             }
         }
     }
@@ -228,13 +227,10 @@ impl Unresolved {
         }
     }
 
-    /// Names of keys are no secrets; their values are.
-    fn missing_key<'k>(path: &str, key: &str, known: impl Iterator<Item = &'k str>) -> Self {
-        let reason = Self::new(format!("file {path:?} has no key {key:?}"));
-        match nearest(key, known) {
-            Some(near) => reason.hint(format!("did you mean {near:?}?")),
-            None => reason.hint("a properties file holds lines `key=value`"),
-        }
+    /// Names no key the file does hold: a file that is no properties file may be one secret.
+    fn missing_key(path: &str, key: &str) -> Self {
+        Self::new(format!("file {path:?} has no key {key:?}"))
+            .hint("a properties file holds lines `key=value`")
     }
 }
 

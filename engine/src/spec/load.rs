@@ -8,7 +8,7 @@
 //! 2. A kind's check runs only for a node whose shape is sound and whose inputs have passed
 //!    their own checks; it never sees a half-understood file.
 //!
-//! Next: `engine/src/spec/yaml.rs`, then `engine/src/spec/plan.rs`.
+//! Next: `engine/src/spec/yaml/build.rs`, then `engine/src/spec/plan.rs`.
 
 use std::path::Path;
 

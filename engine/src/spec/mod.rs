@@ -10,8 +10,9 @@
 //! | parse | `yaml` | text → [`tree`] |
 //! | resolve | `interpolate`, `variables`, `properties` | `${…}` → text, remembered in `secrets` |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas |
+//! | take apart | `document`, `draft` | name, settings, a draft of every node |
 //! | graph | `graph` | `from` → edges, in topological order |
-//! | meaning | `registry` | each kind's own check, with the types of its inputs |
+//! | meaning | `typing`, `registry` | each kind's own check, with the types of its inputs |
 //! | plan | `plan` | what the engine builds from |
 //!
 //! Invariants
@@ -23,6 +24,7 @@
 
 mod diagnostic;
 mod document;
+mod draft;
 mod graph;
 mod interpolate;
 mod limits;

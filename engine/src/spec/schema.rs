@@ -15,7 +15,7 @@ use serde_json::{Map, Value as Json, json};
 use super::limits::NAME_CHARS_MAX;
 use super::registry::{KindEntry, Registry, Role};
 use super::settings::Settings;
-use super::shape::flatten;
+use super::shape::{flatten, named_values, options_of, types_of};
 
 /// Where the definitions of the catalogue's schemas stand.
 const DEFINITIONS: &str = "$defs";
@@ -204,6 +204,7 @@ pub fn document_schema(registry: &Registry) -> Json {
     let catalogue = registry.catalogue();
     let mut definitions = catalogue.definitions.clone();
     let mut properties = catalogue.top_properties();
+    properties["pipeline"]["pattern"] = json!(pipeline_pattern());
     for role in catalogue.roles() {
         let kinds = catalogue.kinds.iter().filter(|kind| kind.role == role);
         let mut references = Vec::new();
@@ -270,6 +271,12 @@ fn pipeline_schema() -> Json {
     })
 }
 
+/// The rule for names, or a name with a `${…}` in it, which is held to the rule once resolved.
+fn pipeline_pattern() -> String {
+    let last = NAME_CHARS_MAX - 1;
+    format!(r"^[a-z0-9][a-z0-9._-]{{0,{last}}}$|\$\{{")
+}
+
 fn from_schema() -> Json {
     json!({
         "description": "The node, or the list of nodes, whose records this node reads.",
@@ -313,10 +320,9 @@ fn open_to_references(schema: &mut Json) {
     for (keyword, value) in object.iter_mut() {
         match (keyword.as_str(), value) {
             ("properties" | "$defs", Json::Object(inner)) => {
-                let is_properties = keyword == "properties";
                 for schema in inner.values_mut() {
                     open_to_references(schema);
-                    if is_properties && takes_no_text(schema) {
+                    if takes_no_text(schema) {
                         add_reference(schema);
                     }
                 }
@@ -330,12 +336,14 @@ fn open_to_references(schema: &mut Json) {
     }
 }
 
+/// Whether a schema takes single values, but no text or only some texts. A lone fixed text is
+/// a kind or a tag, which chooses among schemas and cannot be left open.
 fn takes_no_text(schema: &Json) -> bool {
-    let types = match &schema["type"] {
-        Json::String(one) => vec![one.as_str()],
-        Json::Array(several) => several.iter().filter_map(Json::as_str).collect(),
-        _ => return false,
-    };
+    if let Some(options) = options_of(schema) {
+        let is_named = |option: &Json| named_values(option).is_some();
+        return options.len() > 1 && options.iter().all(is_named);
+    }
+    let types = types_of(schema);
     let is_single = |name: &&str| matches!(*name, "integer" | "number" | "boolean");
     types.iter().any(is_single) || (types.contains(&"string") && schema.get("enum").is_some())
 }

@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use super::diagnostic::Report;
-use super::document::Draft;
+use super::draft::Draft;
 use super::registry::{Checked, Encoding, NodeView, Role, StreamType};
 use super::secrets::Secrets;
 

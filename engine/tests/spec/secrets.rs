@@ -17,6 +17,7 @@ fn sink(rest: &str) -> String {
 fn no_rendering_shows_a_resolved_value() {
     let files = [
         sink("    topic: ${env:SPACED}\n"),
+        sink("    topic: ${file:/run/secrets/token:hunter-and-more}\n"),
         sink("    topic: t\n    key: ${env:SECRET}\n"),
         sink("    topic: ['${env:SECRET}']\n"),
         sink("    topic: t\n    key: { field: [\"${env:SECRET}\"] }\n"),

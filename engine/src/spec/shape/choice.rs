@@ -19,7 +19,7 @@ use super::super::nearest::nearest;
 use super::super::tree::{Node, Value};
 use super::flatten;
 use super::walk::{Spot, Walker, becomes_text, fits};
-use super::words::{list_of, named_values, options_of, value_words};
+use super::words::{expected, named_values, one_of, options_of, value_words};
 
 impl Walker<'_> {
     pub(super) fn check_choice(
@@ -68,8 +68,10 @@ impl Walker<'_> {
         let text = serde_json::json!({ "type": "string" });
         if !fits(node, &text) && !becomes_text(node, &text) {
             self.wrong_type(node, schema, spot, report);
-        } else if let Value::Scalar(scalar) = &node.value {
-            self.check_named(scalar, values, spot, report);
+        } else if let Value::Scalar(scalar) = &node.value
+            && !values.contains(&scalar.text)
+        {
+            self.unknown_value(scalar, values, &value_words(values), spot, report);
         }
     }
 
@@ -109,7 +111,10 @@ impl Walker<'_> {
             .find(|option| named(option).contains(&scalar.text))
         {
             Some(option) => self.check(node, option, spot, report),
-            None => self.check_named(scalar, &values, &spot.entry(entry), report),
+            None => {
+                let (spot, expected) = (spot.entry(entry), value_words(&values));
+                self.unknown_value(scalar, &values, &expected, &spot, report);
+            }
         }
     }
 
@@ -124,7 +129,7 @@ impl Walker<'_> {
         let [entry] = node.entries() else {
             report
                 .error(&spot.place, format!("{} takes a single key", spot.name()))
-                .detail(format!("expected: one of {}", list_of(names())))
+                .detail(format!("expected: {}", one_of(names())))
                 .detail(format!("found: {} keys", node.entries().len()));
             return;
         };
@@ -134,7 +139,7 @@ impl Walker<'_> {
         }
         let message = format!("key {:?} is not known", spot.path_of(&entry.key));
         let finding = report.error(&entry.key_place(), message);
-        finding.detail(format!("expected: one of {}", list_of(names())));
+        finding.detail(format!("expected: {}", one_of(names())));
         if let Some(near) = nearest(&entry.key, names()) {
             finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
         }
@@ -148,6 +153,14 @@ impl Walker<'_> {
         spot: &Spot,
         report: &mut Report,
     ) {
+        if let (Value::Scalar(scalar), Some(values)) = (&node.value, only_texts(options))
+            && scalar.typed.is_string()
+            && !values.contains(&scalar.text)
+        {
+            let expected = expected(schema, &spot.path, self.definitions);
+            self.unknown_value(scalar, &values, &expected, spot, report);
+            return;
+        }
         let mut best: Option<(Node, Report)> = None;
         for option in options {
             let mut copy = node.clone();
@@ -176,6 +189,19 @@ impl Walker<'_> {
 fn all_named(options: &[&Json]) -> Option<Vec<String>> {
     let values: Option<Vec<_>> = options.iter().map(|option| named_values(option)).collect();
     values.map(|values| values.concat())
+}
+
+/// The fixed texts among the options, if no option takes any other text.
+fn only_texts(options: &[&Json]) -> Option<Vec<String>> {
+    let mut values = Vec::new();
+    for option in options {
+        match named_values(option) {
+            Some(named) => values.extend(named),
+            None if option["type"] == "object" || option["type"] == "array" => {}
+            None => return None,
+        }
+    }
+    (!values.is_empty()).then_some(values)
 }
 
 /// The key whose fixed text tells the options apart.

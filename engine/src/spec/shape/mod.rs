@@ -15,4 +15,4 @@ mod words;
 pub(crate) use flatten::flatten;
 pub(crate) use rows::{Row, rows};
 pub(crate) use walk::{Spot, Walker};
-pub(crate) use words::list_of;
+pub(crate) use words::{named_values, one_of, options_of, types_of};

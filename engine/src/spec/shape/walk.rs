@@ -135,7 +135,8 @@ impl<'s> Walker<'s> {
         if !is_empty {
             finding.detail(format!("found: {}", found(node)));
         }
-        if let Some(hint) = type_hint(node, schema) {
+        let inner = self.without_null(schema);
+        if let Some(hint) = type_hint(node, &inner) {
             finding.hint(hint);
         } else if let Some(default) = default_hint(schema) {
             finding.hint(default);
@@ -186,22 +187,24 @@ impl<'s> Walker<'s> {
             finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
             return Some(near.to_owned());
         }
-        if let Some(inner) = self.same_key_inside(&entry.key, properties) {
+        if let Some((outer, inner)) = self.same_key_inside(&entry.key, properties) {
             finding.hint(format!(
-                "did you mean {:?}? Keys inside a map are indented below it",
-                inner
+                "write it inside the map {outer:?}: `{outer}: {{ {inner}: … }}`"
             ));
         } else if properties.is_empty() {
             finding.hint(format!("{} takes no keys of its own", spot.name()));
         } else {
-            let known = list_of(properties.keys().map(String::as_str));
-            finding.hint(format!("known keys are {known}"));
+            finding.hint(known_keys(properties));
         }
         None
     }
 
-    /// The path of an equal key one level further in, such as `tls.ca_file` for `ca_file`.
-    fn same_key_inside(&self, key: &str, properties: &Map<String, Json>) -> Option<String> {
+    /// An equal key one level further in: `tls` and `ca_file` for `ca_file` or `tls.ca_file`.
+    fn same_key_inside(
+        &self,
+        key: &str,
+        properties: &Map<String, Json>,
+    ) -> Option<(String, String)> {
         properties.iter().find_map(|(outer, schema)| {
             let schema = self.without_null(schema);
             let inner = schema["properties"].as_object()?;
@@ -209,7 +212,7 @@ impl<'s> Walker<'s> {
             inner
                 .keys()
                 .find(is_same)
-                .map(|name| format!("{outer}.{name}"))
+                .map(|name| (outer.clone(), name.clone()))
         })
     }
 
@@ -219,7 +222,7 @@ impl<'s> Walker<'s> {
         let finding = report.error(&spot.key_place, message);
         finding.detail(format!("expected: {expected}"));
         if let Some(sentence) = first_sentence(schema) {
-            finding.hint(format!("{key} is: {sentence}"));
+            finding.detail(format!("{key}: {sentence}"));
         }
     }
 
@@ -246,13 +249,14 @@ impl<'s> Walker<'s> {
 
     fn check_scalar(&self, scalar: &Scalar, schema: &Json, spot: &Spot, report: &mut Report) {
         match &scalar.typed {
-            Json::String(text) => {
-                if let Some(values) = words::named_values(schema) {
-                    self.check_named(scalar, &values, spot, report);
-                } else {
-                    self.check_length(text, schema, spot, report);
+            Json::String(text) => match words::named_values(schema) {
+                Some(values) if values.contains(text) => {}
+                Some(values) => {
+                    let expected = words::value_words(&values);
+                    self.unknown_value(scalar, &values, &expected, spot, report);
                 }
-            }
+                None => self.check_length(text, schema, spot, report),
+            },
             Json::Number(number) => {
                 let value = number.as_f64().unwrap_or(f64::INFINITY);
                 self.check_bounds(value, schema, spot, report);
@@ -261,25 +265,20 @@ impl<'s> Walker<'s> {
         }
     }
 
-    /// Checks text that must be one of a few values.
-    pub(super) fn check_named(
+    /// Reports text that is none of a few values.
+    pub(super) fn unknown_value(
         &self,
         scalar: &Scalar,
         values: &[String],
+        expected: &str,
         spot: &Spot,
         report: &mut Report,
     ) {
-        if values.contains(&scalar.text) {
-            return;
-        }
         let message = format!("{} has no value {:?}", spot.name(), scalar.shown());
         let finding = report.error(&spot.place, message);
-        finding.detail(format!(
-            "expected: one of {}",
-            list_of(values.iter().map(|v| &**v))
-        ));
+        finding.detail(format!("expected: {expected}"));
         // The nearest value would tell something about a resolved one.
-        let near = nearest(&scalar.text, values.iter().map(|v| &**v));
+        let near = nearest(&scalar.text, values.iter().map(String::as_str));
         if let (Some(near), None) = (near, &scalar.written) {
             finding.hint(format!("did you mean {near:?}?"));
         }
@@ -370,6 +369,9 @@ fn type_hint(node: &Node, schema: &Json) -> Option<String> {
     if takes("array") && !scalar.typed.is_null() {
         return Some(format!("write a list: [{}]", scalar.shown()));
     }
+    if let (true, Some(properties)) = (takes("object"), schema["properties"].as_object()) {
+        return Some(known_keys(properties));
+    }
     match &scalar.typed {
         Json::Number(_) | Json::Bool(_) if takes("string") => {
             Some(format!("put it in quotes: \"{}\"", scalar.shown()))
@@ -392,6 +394,13 @@ fn default_hint(schema: &Json) -> Option<String> {
         Json::Null | Json::Array(_) | Json::Object(_) => None,
         default => Some(format!("leave the key out for {default}")),
     }
+}
+
+fn known_keys(properties: &Map<String, Json>) -> String {
+    format!(
+        "known keys are {}",
+        list_of(properties.keys().map(String::as_str))
+    )
 }
 
 /// The first sentence of a schema's description, on one line and without its full stop.

@@ -91,9 +91,15 @@ fn choice_words(options: &[Json], key: &str, definitions: &Map<String, Json>) ->
 }
 
 pub(super) fn value_words(values: &[String]) -> String {
-    match values {
-        [one] => format!("{one:?}"),
-        _ => format!("one of {}", list_of(values.iter().map(String::as_str))),
+    one_of(values.iter().map(String::as_str))
+}
+
+/// Names what there is to choose from.
+pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
+    let names: Vec<&str> = names.collect();
+    match names.as_slice() {
+        [only] => format!("{only:?}"),
+        _ => format!("one of {}", list_of(names.into_iter())),
     }
 }
 

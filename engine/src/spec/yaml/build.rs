@@ -5,7 +5,7 @@
 //! thousand brackets or a billion laughs ends in a diagnostic.
 //!
 //! Invariants
-//! 1. The result obeys `DEPTH_MAX` and `VALUES_MAX` ([`tree`](super::tree)).
+//! 1. The result obeys `DEPTH_MAX` and `VALUES_MAX` (`tree`).
 //! 2. A map holds a key once: the first one counts, the others are reported.
 //! 3. A node that came through an alias carries the spans of its anchor.
 //!
@@ -13,11 +13,14 @@
 
 use std::collections::HashMap;
 
-use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span as ParserSpan, StrInput, Tag};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, StrInput, Tag};
 
-use super::diagnostic::{Place, Report, Span};
-use super::limits::{ALIASED_BYTES_MAX, DEPTH_MAX, VALUES_MAX};
-use super::tree::{Entry, Node, Scalar, Value, core_value};
+use super::super::diagnostic::{Place, Report, Span};
+use super::super::limits::{ALIASED_BYTES_MAX, DEPTH_MAX, VALUES_MAX};
+use super::super::tree::{Node, Scalar, Value, core_value};
+use super::hint::syntax_hint;
+use super::index::Index;
+use super::map::{OpenMap, key_of};
 
 /// What the parser says of brackets nested beyond its own limit, which it meets before ours, as
 /// it looks ahead for the end of a key.
@@ -63,22 +66,6 @@ struct Frame {
 enum Content {
     List(Vec<Node>),
     Map(OpenMap),
-}
-
-#[derive(Default)]
-struct OpenMap {
-    entries: Vec<Entry>,
-    first: HashMap<String, Span>,
-    /// What `<<` brings in; keys of the map itself win.
-    merged: Vec<Entry>,
-    key: Option<Key>,
-}
-
-struct Key {
-    text: String,
-    span: Span,
-    /// A plain `<<`.
-    is_merge: bool,
 }
 
 /// How large a subtree is.
@@ -289,13 +276,16 @@ impl<'a> Builder<'a> {
             "null" => typed.is_null(),
             _ => false,
         };
-        if !fits && !scalar.text.contains("${") {
+        let is_reference = scalar.text.contains("${");
+        if !fits && !is_reference {
             self.report
                 .error(&Place::new(span), format!("the value is not a `!!{tag}`"));
         }
+        let resolved = fits || is_reference;
         Scalar {
             typed,
             plain: true,
+            resolved,
             ..scalar
         }
     }
@@ -344,77 +334,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-impl OpenMap {
-    fn insert(&mut self, key: Key, value: Node, report: &mut Report) {
-        if key.is_merge {
-            self.merge(&key, value, report);
-            return;
-        }
-        if let Some(first) = self.first.get(&key.text) {
-            report
-                .error(
-                    &Place::new(key.span),
-                    format!("key {:?} stands twice", key.text),
-                )
-                .detail(format!("the first one is in line {}", first.line));
-            return;
-        }
-        self.first.insert(key.text.clone(), key.span);
-        self.entries.push(Entry {
-            key: key.text,
-            key_span: key.span,
-            value,
-        });
-    }
-
-    fn merge(&mut self, key: &Key, value: Node, report: &mut Report) {
-        let maps = match value.value {
-            Value::List(items) => items,
-            _ => vec![value],
-        };
-        for map in maps {
-            match map.value {
-                Value::Map(entries) => self.merged.extend(entries),
-                _ => {
-                    report
-                        .error(
-                            &Place::new(key.span),
-                            "`<<` merges something that is not a map",
-                        )
-                        .hint("write `<<: *name` with the anchor of a map");
-                }
-            }
-        }
-    }
-
-    fn into_entries(mut self) -> Vec<Entry> {
-        for entry in self.merged {
-            if !self.first.contains_key(&entry.key) {
-                self.first.insert(entry.key.clone(), entry.key_span);
-                self.entries.push(entry);
-            }
-        }
-        self.entries
-    }
-}
-
-fn key_of(node: &Node, span: Span, is_merge: bool, report: &mut Report) -> Key {
-    let text = match &node.value {
-        Value::Scalar(scalar) => scalar.text.clone(),
-        Value::List(_) | Value::Map(_) => {
-            report
-                .error(&Place::new(span), "a list or map cannot be a key")
-                .hint("in a { } map, put text that holds `${…}` or braces in quotes");
-            String::new()
-        }
-    };
-    Key {
-        text,
-        span,
-        is_merge,
-    }
-}
-
 fn measure(node: &Node) -> Size {
     let add = |size: Size, child: Size, own_bytes: usize| Size {
         values: size.values + child.values,
@@ -438,74 +357,5 @@ fn measure(node: &Node) -> Size {
             .fold(Size { depth: 1, ..one }, |size, entry| {
                 add(size, measure(&entry.value), entry.key.len())
             }),
-    }
-}
-
-fn syntax_hint(text: &str, span: Span) -> Option<&'static str> {
-    let start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-    let line = text[start..].lines().next().unwrap_or_default();
-    let indent = line.len() - line.trim_start().len();
-    if line[..indent].contains('\t') {
-        Some("indent with spaces: YAML does not take tabs")
-    } else if line.contains("${") {
-        Some("inside { } or [ ] put a value with ${…} in quotes")
-    } else if line.matches(": ").count() > 1 && !line.contains('{') {
-        Some("put text that holds `: ` in quotes")
-    } else {
-        None
-    }
-}
-
-/// Translates the parser's character positions into byte positions.
-struct Index<'a> {
-    text: &'a str,
-    /// The byte of each character; empty for ASCII text, where they are the same.
-    bytes: Vec<usize>,
-}
-
-impl<'a> Index<'a> {
-    fn new(text: &'a str) -> Self {
-        let bytes = match text.is_ascii() {
-            true => Vec::new(),
-            false => text.char_indices().map(|(byte, _)| byte).collect(),
-        };
-        Self { text, bytes }
-    }
-
-    fn byte(&self, character: usize) -> usize {
-        match self.bytes.is_empty() {
-            true => character.min(self.text.len()),
-            false => self
-                .bytes
-                .get(character)
-                .copied()
-                .unwrap_or(self.text.len()),
-        }
-    }
-
-    fn span(&self, span: ParserSpan) -> Span {
-        let start = self.byte(span.start.index());
-        let end = self.byte(span.end.index());
-        self.clamp(start, end, span.start.line(), span.start.col() + 1)
-    }
-
-    /// Keeps a span on the text and off the end of it, where there is no line to quote.
-    fn clamp(&self, start: usize, end: usize, line: usize, column: usize) -> Span {
-        let trimmed = self.text.trim_end().len();
-        if start <= trimmed {
-            return Span {
-                start,
-                end: end.max(start),
-                line,
-                column,
-            };
-        }
-        let line_start = self.text[..trimmed].rfind('\n').map_or(0, |at| at + 1);
-        Span {
-            start: trimmed,
-            end: trimmed,
-            line: self.text[..trimmed].matches('\n').count() + 1,
-            column: self.text[line_start..trimmed].chars().count() + 1,
-        }
     }
 }

@@ -1,0 +1,316 @@
+//! Reads the nodes of a file: name, kind, `from`, and the keys of the kind.
+//!
+//! A [`Draft`] knows whether it is sound, that is, whether anything about it has been reported.
+//! Later steps look only at sound drafts, so that one mistake does not speak twice.
+//!
+//! Next: `engine/src/spec/graph.rs`.
+
+use super::diagnostic::{Diagnostic, Place, Report, Span};
+use super::document::{is_name, name_rule};
+use super::nearest::nearest;
+use super::registry::{KindEntry, Registry, Role};
+use super::shape::{Spot, Walker, one_of};
+use super::tree::{Entry, Node, Value};
+
+/// A node as the file writes it.
+pub(crate) struct Draft<'r> {
+    pub(crate) role: Role,
+    /// The node's name and where it stands. The value is empty: see `config`.
+    pub(crate) key: Entry,
+    pub(crate) kind: Option<&'r KindEntry>,
+    pub(crate) from: Vec<Reference>,
+    /// The node's keys without `kind` and `from`.
+    pub(crate) config: Node,
+    /// Another draft has the same name, so whoever reads the name means one or the other.
+    pub(crate) is_name_shared: bool,
+    pub(crate) is_sound: bool,
+}
+
+/// One name in a `from`.
+#[derive(Debug, Clone)]
+pub(crate) struct Reference {
+    pub(crate) name: String,
+    /// The name as it stands in the file, the only form that may be shown.
+    pub(crate) shown: String,
+    pub(crate) span: Span,
+}
+
+impl Draft<'_> {
+    pub(crate) fn name(&self) -> &str {
+        &self.key.key
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        self.key.key_place()
+    }
+}
+
+/// Reads the sections.
+pub(crate) struct Reader<'r, 'w> {
+    pub(crate) registry: &'r Registry,
+    pub(crate) walker: Walker<'r>,
+    pub(crate) report: &'w mut Report,
+}
+
+impl<'r> Reader<'r, '_> {
+    /// The drafts of all nodes, in the order of the roles and of the file.
+    pub(crate) fn drafts(&mut self, root: &Node) -> Vec<Draft<'r>> {
+        let mut drafts: Vec<Draft<'r>> = Vec::new();
+        let root_place = root.place();
+        for role in self.registry.catalogue().roles() {
+            let section = root
+                .entries()
+                .iter()
+                .find(|entry| entry.key == role.section())
+                .cloned();
+            let before = drafts.len();
+            // A section of the wrong type has been reported by the walk of the top level.
+            let is_readable = section
+                .as_ref()
+                .is_none_or(|section| section.value.is_map());
+            let place = section.as_ref().map_or(root_place, Entry::key_place);
+            if let Some(Node {
+                value: Value::Map(entries),
+                ..
+            }) = section.map(|s| s.value)
+            {
+                for entry in entries {
+                    let mut draft = self.draft(role, entry);
+                    self.check_name(&mut draft, &mut drafts);
+                    drafts.push(draft);
+                }
+            }
+            if drafts.len() == before && is_readable {
+                self.check_empty(role, &place);
+            }
+        }
+        drafts
+    }
+
+    /// A pipeline without a source or a sink moves nothing.
+    fn check_empty(&mut self, role: Role, place: &Place) {
+        if role.has_inputs() && role.has_output() {
+            return;
+        }
+        let known = one_of(self.registry.of_role(role).map(|entry| entry.name));
+        let section = role.section();
+        self.report
+            .error(place, format!("the pipeline has no {role}"))
+            .detail(format!(
+                "expected: a node below {section:?}; its kind is {known}"
+            ));
+    }
+
+    fn check_name(&mut self, draft: &mut Draft<'_>, earlier: &mut [Draft<'_>]) {
+        let name = draft.name();
+        if !is_name(name, |c| c.is_ascii_alphanumeric()) {
+            self.report
+                .error(&draft.place(), format!("{name:?} cannot be a node's name"))
+                .detail(name_rule("letters and digits"));
+        }
+        if let Some(first) = earlier.iter_mut().find(|earlier| earlier.name() == name) {
+            self.report
+                .error(&draft.place(), format!("the name {name:?} is taken"))
+                .detail(format!(
+                    "a {} in line {} has it",
+                    first.role, first.key.key_span.line
+                ))
+                .hint("all nodes of a file share one set of names, as `from` reads by name");
+            first.is_name_shared = true;
+            draft.is_name_shared = true;
+        }
+    }
+
+    fn draft(&mut self, role: Role, mut key: Entry) -> Draft<'r> {
+        let errors_before = self.report.errors();
+        let empty = Node {
+            span: key.value.span,
+            value: Value::Map(Vec::new()),
+        };
+        let mut config = std::mem::replace(&mut key.value, empty);
+        let is_resolved = config.is_resolved();
+        let mut kind = Kind::Unknown;
+        let mut from = Vec::new();
+        if config.is_map() {
+            kind = self.kind(role, &key, &config);
+            from = self.from(role, &key, &config);
+            if let Value::Map(entries) = &mut config.value {
+                entries.retain(|entry| entry.key != "kind" && entry.key != "from");
+            }
+            if let Kind::Known(kind) | Kind::Meant(kind) = kind {
+                self.config(role, &key, kind, &mut config);
+            }
+        } else {
+            let message = format!("{role} {:?} is not a map of keys", key.key);
+            let example = if role.has_inputs() {
+                "kind: …, from: …"
+            } else {
+                "kind: …"
+            };
+            self.report
+                .error(&key.key_place(), message)
+                .hint(format!("write {{ {example} }}"));
+        }
+        let is_sound = self.report.errors() == errors_before && is_resolved;
+        let kind = match kind {
+            Kind::Known(kind) => Some(kind),
+            Kind::Meant(_) | Kind::Unknown => None,
+        };
+        Draft {
+            role,
+            key,
+            kind,
+            from,
+            config,
+            is_name_shared: false,
+            is_sound,
+        }
+    }
+
+    fn config(&mut self, role: Role, key: &Entry, kind: &KindEntry, config: &mut Node) {
+        let schema = &self.registry.schema(kind).config;
+        let spot = Spot::root(format!("{role} {:?}", key.key), key.key_place());
+        self.walker.check(config, schema, &spot, self.report);
+    }
+
+    // === kind ===
+
+    fn kind(&mut self, role: Role, key: &Entry, node: &Node) -> Kind<'r> {
+        let known = one_of(self.registry.of_role(role).map(|entry| entry.name));
+        let Some(entry) = node.get("kind") else {
+            let message = format!("{role} {:?} has no kind", key.key);
+            let detail = format!("expected: key \"kind\" with the value {known}");
+            self.report.error(&key.key_place(), message).detail(detail);
+            return Kind::Unknown;
+        };
+        let Some(scalar) = entry.value.as_scalar() else {
+            let message = "key \"kind\" has the wrong type";
+            self.report
+                .error(&entry.place(), message)
+                .detail(format!("expected: {known}"));
+            return Kind::Unknown;
+        };
+        match self.registry.get(role, &scalar.text) {
+            _ if !scalar.resolved => Kind::Unknown,
+            Some(kind) => Kind::Known(kind),
+            None => {
+                let message = format!("{:?} is not a kind of {role}", scalar.shown());
+                let finding = self.report.error(&entry.place(), message);
+                finding.detail(format!("expected: {known}"));
+                match scalar.written {
+                    Some(_) => Kind::Unknown,
+                    None => meant_kind(self.registry, role, &scalar.text, finding),
+                }
+            }
+        }
+    }
+
+    // === from ===
+
+    fn from(&mut self, role: Role, key: &Entry, node: &Node) -> Vec<Reference> {
+        match (node.get("from"), role.has_inputs()) {
+            (None, false) => Vec::new(),
+            (None, true) => {
+                let message = format!(
+                    "{role} {:?} reads nothing: key \"from\" is missing",
+                    key.key
+                );
+                self.report
+                    .error(&key.key_place(), message)
+                    .detail("expected: the name of a node, or a list of names");
+                Vec::new()
+            }
+            (Some(entry), false) => {
+                self.report
+                    .error(
+                        &entry.key_place(),
+                        format!("source {:?} reads a node", key.key),
+                    )
+                    .detail("a source receives its records from outside; it has no \"from\"")
+                    .hint("leave \"from\" out, or move the node to another section");
+                Vec::new()
+            }
+            (Some(entry), true) => self.references(entry),
+        }
+    }
+
+    fn references(&mut self, entry: &Entry) -> Vec<Reference> {
+        let items = match &entry.value.value {
+            Value::List(items) => items.as_slice(),
+            Value::Scalar(_) | Value::Map(_) => std::slice::from_ref(&entry.value),
+        };
+        if items.is_empty() {
+            self.report
+                .error(&entry.place(), "key \"from\" is an empty list")
+                .detail("expected: the name of a node, or a list of names");
+        }
+        let mut references: Vec<Reference> = Vec::new();
+        for item in items {
+            let text = item.as_scalar().filter(|scalar| !scalar.typed.is_null());
+            let Some(scalar) = text else {
+                let is_single = std::ptr::eq(item, &raw const entry.value);
+                let place = if is_single {
+                    entry.place()
+                } else {
+                    item.place()
+                };
+                self.report
+                    .error(&place, "key \"from\" has the wrong type")
+                    .detail("expected: the name of a node, or a list of names");
+                continue;
+            };
+            if !scalar.resolved {
+                continue;
+            }
+            if references.iter().any(|earlier| earlier.name == scalar.text) {
+                let message = format!("\"from\" names {:?} twice", scalar.shown());
+                self.report
+                    .error(&item.place(), message)
+                    .hint("name each node once");
+                continue;
+            }
+            references.push(Reference {
+                name: scalar.text.clone(),
+                shown: scalar.shown().to_owned(),
+                span: item.span,
+            });
+        }
+        references
+    }
+}
+
+/// What a node's `kind` names.
+#[derive(Clone, Copy)]
+enum Kind<'r> {
+    Known(&'r KindEntry),
+    /// A wrong name near to this kind's; its other keys are checked as if it were right.
+    Meant(&'r KindEntry),
+    Unknown,
+}
+
+fn meant_kind<'r>(
+    registry: &'r Registry,
+    role: Role,
+    name: &str,
+    finding: &mut Diagnostic,
+) -> Kind<'r> {
+    let has_kind = |other: &Role| registry.get(*other, name).is_some();
+    if let Some(other) = Role::ALL.into_iter().find(has_kind) {
+        let section = other.section();
+        finding.hint(format!("{name} is a {other}: move the node to {section:?}"));
+        return Kind::Unknown;
+    }
+    let near = registry
+        .nearest(role, name)
+        .and_then(|near| registry.get(role, near));
+    near.map_or(Kind::Unknown, |near| {
+        finding.hint(format!("did you mean {:?}?", near.name));
+        Kind::Meant(near)
+    })
+}
+
+/// The known name nearest to a wrong one, among all drafts that can be read.
+pub(crate) fn nearest_readable<'d>(name: &str, drafts: &'d [Draft<'_>]) -> Option<&'d str> {
+    let readable = drafts.iter().filter(|draft| draft.role.has_output());
+    nearest(name, readable.map(Draft::name))
+}
