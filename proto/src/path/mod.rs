@@ -9,8 +9,6 @@ mod compile;
 mod find;
 mod parse;
 
-#[cfg(test)]
-mod tests;
 
 use std::borrow::Cow;
 use std::fmt;
