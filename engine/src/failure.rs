@@ -6,7 +6,7 @@
 //!
 //! Invariant: the first failure wins and is never taken back.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock};
 
 /// Why a pipeline cannot go on, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,20 +36,21 @@ impl std::fmt::Display for FailureReason {
     }
 }
 
+/// Called once when the pipeline fails.
+type Listener = Box<dyn FnOnce() + Send>;
+
 /// Set once, read by everything that must not go on after it.
 #[derive(Default)]
 pub struct Failure {
     reason: OnceLock<FailureReason>,
-    on_set: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    listeners: Mutex<Vec<Listener>>,
 }
 
 impl Failure {
     /// Fails the pipeline; only the first call counts. Wakes whoever asked by [`Failure::on_set`].
     pub fn set(&self, reason: FailureReason) {
-        if self.reason.set(reason).is_ok()
-            && let Some(wake) = self.on_set.get()
-        {
-            wake();
+        if self.reason.set(reason).is_ok() {
+            self.notify();
         }
     }
 
@@ -65,13 +66,49 @@ impl Failure {
         self.reason.get().is_some()
     }
 
-    /// Calls `wake` once the pipeline fails, at once if it has already. Only the first call counts.
-    pub fn on_set(&self, wake: impl Fn() + Send + Sync + 'static) {
-        let _ = self.on_set.set(Box::new(wake));
-        if self.is_set()
-            && let Some(wake) = self.on_set.get()
-        {
-            wake();
+    /// Calls `listener` once the pipeline fails, at once if it has already.
+    pub fn on_set(&self, listener: impl FnOnce() + Send + 'static) {
+        self.lock().push(Box::new(listener));
+        // The failure may have come between: whoever takes the list calls it.
+        if self.is_set() {
+            self.notify();
         }
+    }
+
+    fn notify(&self) {
+        let listeners = std::mem::take(&mut *self.lock());
+        listeners.into_iter().for_each(|listener| listener());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Listener>> {
+        self.listeners.lock().expect("no code panics while it holds the listeners")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    #[test]
+    fn the_first_failure_wins_and_every_listener_hears_of_it_once() {
+        let failure = Failure::default();
+        let heard = Arc::new(AtomicUsize::new(0));
+        let listen = || {
+            let heard = heard.clone();
+            failure.on_set(move || drop(heard.fetch_add(1, Ordering::SeqCst)));
+        };
+        let reason = |message: &str| FailureReason {
+            place: "here".to_owned(),
+            message: message.to_owned(),
+            recovery: Recovery::Restart,
+        };
+        listen();
+        failure.set(reason("first"));
+        failure.set(reason("second"));
+        listen();
+        assert_eq!(failure.get().map(|reason| reason.message.as_str()), Some("first"));
+        assert_eq!(heard.load(Ordering::SeqCst), 2);
     }
 }

@@ -206,6 +206,12 @@ impl Packed {
 }
 
 impl Column {
+    /// A column that nobody behind this batch reads.
+    #[must_use]
+    pub fn absent() -> Column {
+        Column::UnixMs(Arc::default())
+    }
+
     /// The byte string of record `index`, if this is a column of byte strings and it has one.
     #[must_use]
     pub fn bytes(&self, index: usize) -> Option<&[u8]> {
@@ -232,9 +238,11 @@ mod tests {
     #[test]
     fn packed_values_lie_back_to_back_and_a_failed_write_leaves_no_trace() {
         let mut packed = Packed::with_capacity(3, 16);
-        let write = |text: &'static str| move |out: &mut Vec<u8>| {
-            out.extend_from_slice(text.as_bytes());
-            if text == "bad" { Err(()) } else { Ok(()) }
+        let write = |text: &'static str| {
+            move |out: &mut Vec<u8>| {
+                out.extend_from_slice(text.as_bytes());
+                if text == "bad" { Err(()) } else { Ok(()) }
+            }
         };
         assert_eq!(packed.push_with(write("one")), Ok(()));
         assert_eq!(packed.push_with(write("bad")), Err(()));

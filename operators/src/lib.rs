@@ -1,1 +1,20 @@
-//! Placeholder while the workspace is laid out.
+//! Sources, decoders and sinks, and the pipeline that is made of them.
+//!
+//! A record's way through this crate, with the engine between the stations:
+//!
+//! 1. [`source::grpc`] — receive and sequence: a call's messages become batches.
+//! 2. [`decode::protobuf`] — decode: wire bytes become JSON, or pass untouched.
+//! 3. [`sink`] — stage and commit: batches become records of a Kafka transaction.
+//! 4. [`pipeline`] — wires all of it from a plan, watches it and builds it anew after a failure.
+//!
+//! [`registry()`] is the only list of operator kinds.
+
+pub mod decode;
+pub mod limits;
+pub mod pipeline;
+mod registry;
+pub mod sink;
+pub mod source;
+pub mod telemetry;
+
+pub use registry::registry;

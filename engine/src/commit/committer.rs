@@ -228,10 +228,10 @@ impl Committer {
     }
 
     fn stop(&mut self, recovery: Recovery) {
-        let message = self.last_error.take().map_or_else(
-            || "the epoch could not be committed".to_owned(),
-            |error| error.message,
-        );
+        let message = self
+            .last_error
+            .take()
+            .map_or_else(|| "the epoch could not be committed".to_owned(), |error| error.message);
         self.fail(message, recovery);
     }
 
@@ -278,14 +278,17 @@ impl Committer {
 fn positions(kept: &[(SinkIndex, Batch)]) -> Vec<ShardPosition> {
     let mut newest: BTreeMap<ShardIndex, ShardPosition> = BTreeMap::new();
     for (_, batch) in kept {
-        let Some(position) = &batch.position else { continue };
+        let Some(position) = &batch.position else {
+            continue;
+        };
         let entry = newest.entry(batch.shard).or_insert_with(|| ShardPosition {
             shard: batch.shard,
             position: position.clone(),
             records: 0,
             dead_letters: 0,
         });
-        let order = |position: &crate::position::Position| (position.session, position.next_sequence);
+        let order =
+            |position: &crate::position::Position| (position.session, position.next_sequence);
         if order(position) > order(&entry.position) {
             entry.position = position.clone();
         }

@@ -85,7 +85,9 @@ pub enum ProgressError {
         source: serde_json::Error,
     },
     /// A newer Headwater wrote it.
-    #[error("progress record `{key}` has format {found}, this version reads up to {PROGRESS_FORMAT}: run the newer version")]
+    #[error(
+        "progress record `{key}` has format {found}, this version reads up to {PROGRESS_FORMAT}: run the newer version"
+    )]
     NewerFormat {
         /// The key found.
         key: String,
@@ -168,7 +170,12 @@ impl StoredProgress {
 
     /// Without fencing (at-least-once) two instances may write at once for a moment: the record of the
     /// highest (generation, epoch) wins, whatever its place in the log.
-    fn apply_shard(&mut self, shard: ShardKey, key: &str, value: &[u8]) -> Result<(), ProgressError> {
+    fn apply_shard(
+        &mut self,
+        shard: ShardKey,
+        key: &str,
+        value: &[u8],
+    ) -> Result<(), ProgressError> {
         let progress: ShardProgress = parse(key, value)?;
         let order = |progress: &ShardProgress| (progress.generation, progress.epoch);
         match self.shards.get(&shard) {

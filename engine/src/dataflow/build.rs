@@ -117,7 +117,8 @@ pub fn launch(
         failure: shared.failure.clone(),
         gone: gone_sender,
     };
-    let committer = start_committer(&builder.blueprint.name, Committer::new(ports, outlet, on_commit));
+    let committer =
+        start_committer(&builder.blueprint.name, Committer::new(ports, outlet, on_commit));
     let epochs = shared.epochs.clone();
     shared.failure.on_set(move || epochs.wake_all());
     workers.install(Box::new(builder))?;

@@ -122,7 +122,9 @@ impl Epochs {
     /// Closes the open epoch if it is due and the one before it is durable.
     pub fn try_close(&self) -> Due {
         let mut emitted = self.lock_emitted();
-        let Some(first_at) = emitted.first_at else { return Due::No };
+        let Some(first_at) = emitted.first_at else {
+            return Due::No;
+        };
         let age = self.clock.now().saturating_sub(first_at);
         let bytes = emitted.bytes.get(&self.open()).copied().unwrap_or(0);
         if age < self.bounds.interval && bytes < self.bounds.bytes_max {

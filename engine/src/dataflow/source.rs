@@ -42,7 +42,8 @@ pub fn emit<'s>(
             receiver.bind(sync.clone());
             epochs.register(sync);
         }
-        let mut state = SourceState { receiver, capability: Some(capability), epochs, failure, local };
+        let mut state =
+            SourceState { receiver, capability: Some(capability), epochs, failure, local };
         move |output| {
             state.close_if_due();
             state.follow_open_epoch();

@@ -72,7 +72,8 @@ pub fn stage(
         move |capability, info| {
             drop(capability);
             epochs.register(scope.worker().sync_activator_for(info.address.to_vec()));
-            let mut held = Held { port, epochs, failure, capabilities: BTreeMap::new(), upper: None };
+            let mut held =
+                Held { port, epochs, failure, capabilities: BTreeMap::new(), upper: None };
             move |(input, frontier), _output| {
                 input.for_each(|capability, batches| {
                     let epoch = *capability.least().expect("sources emit under a capability");
@@ -97,7 +98,12 @@ struct Held {
 }
 
 impl Held {
-    fn forward(&mut self, epoch: Epoch, batches: Vec<Batch>, retain: impl FnOnce() -> Capability<u64>) {
+    fn forward(
+        &mut self,
+        epoch: Epoch,
+        batches: Vec<Batch>,
+        retain: impl FnOnce() -> Capability<u64>,
+    ) {
         if self.failure.is_set() {
             return;
         }

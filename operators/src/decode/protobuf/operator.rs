@@ -1,0 +1,175 @@
+//! Decode: one record or one dead letter out for each message in.
+//!
+//! JSON is written straight into the batch's buffer by a transcoder that was compiled once; nothing is
+//! allocated per record. The fields that sinks ask for are taken out in the same walk over the batch.
+//!
+//! Invariants
+//! 1. Records and dead letters together are exactly the messages of the batch; order is kept.
+//! 2. A message that fails leaves no trace in values or columns.
+//! 3. Sequences, position and credit of the batch are untouched.
+//!
+//! Next: `sink/outlet.rs`, by way of the engine's stage operator.
+
+use crate::decode::column::{ColumnReader, Demand};
+use crate::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
+use headwater_engine::dataflow::step::{Step, StepError, StepFactory};
+use headwater_engine::failure::Recovery;
+use headwater_engine::ids::{Sequence, ShardKey};
+use headwater_engine::record::{Batch, Column, DeadLetter, Packed, Values};
+use headwater_proto::JsonTranscoder;
+use std::sync::Arc;
+
+/// Room for a value's JSON before anything is known about it, as a multiple of its wire size.
+const JSON_GROWTH_GUESS: usize = 3;
+
+/// Makes decoders for each worker.
+pub struct DecodeFactory {
+    /// The node's name.
+    pub node: Arc<str>,
+    /// The checked configuration.
+    pub decoder: ProtobufDecoder,
+    /// The pipeline's columns; `None` for those that no sink behind this decoder reads.
+    pub demands: Vec<Option<Demand>>,
+    /// The pipeline's shards, to name a record in an error.
+    pub shards: Arc<[ShardKey]>,
+}
+
+struct Decode {
+    node: Arc<str>,
+    on_error: OnError,
+    transcoder: Option<JsonTranscoder>,
+    columns: Vec<Option<ColumnReader>>,
+    shards: Arc<[ShardKey]>,
+    /// The JSON size of the last batch per wire byte, times 256: the next one is probably alike.
+    growth: usize,
+}
+
+impl StepFactory for DecodeFactory {
+    fn make(&self) -> Box<dyn Step> {
+        let message = &self.decoder.message;
+        let reader = |demand: &Option<Demand>| {
+            demand.as_ref().map(|demand| ColumnReader::new(message, demand))
+        };
+        let transcoder = match self.decoder.to {
+            OutputFormat::Json => Some(JsonTranscoder::compile(message)),
+            OutputFormat::Raw => None,
+        };
+        Box::new(Decode {
+            node: self.node.clone(),
+            on_error: self.decoder.on_error,
+            transcoder,
+            columns: self.demands.iter().map(reader).collect(),
+            shards: self.shards.clone(),
+            growth: JSON_GROWTH_GUESS * 256,
+        })
+    }
+}
+
+impl Step for Decode {
+    fn apply(&mut self, batch: &mut Batch) -> Result<(), StepError> {
+        debug_assert!(batch.kept.is_none(), "a decoder stands right behind its source");
+        let failed = match self.transcoder.clone() {
+            Some(transcoder) => self.to_json(&transcoder, batch)?,
+            None => self.to_raw(batch)?,
+        };
+        batch.columns = self.columns.iter_mut().map(take).collect();
+        if !failed.is_empty() {
+            set_aside(batch, failed);
+        }
+        Ok(())
+    }
+}
+
+impl Decode {
+    fn to_json(
+        &mut self,
+        transcoder: &JsonTranscoder,
+        batch: &mut Batch,
+    ) -> Result<Vec<(usize, DeadLetter)>, StepError> {
+        let wire_bytes = batch.values.size_bytes();
+        let mut packed = Packed::with_capacity(batch.len(), wire_bytes * self.growth / 256);
+        let mut failed = Vec::new();
+        for (index, wire) in batch.values.iter().enumerate() {
+            let outcome = self.push_columns(wire).and_then(|()| {
+                let written = packed.push_with(|out| transcoder.transcode(wire, out));
+                written.map_err(|error| {
+                    self.columns.iter_mut().flatten().for_each(ColumnReader::pop);
+                    error.to_string()
+                })
+            });
+            if let Err(reason) = outcome {
+                failed.push((index, self.refuse(batch, index, reason)?));
+            }
+        }
+        batch.values = Values::Packed(Arc::new(packed));
+        if wire_bytes > 0 {
+            self.growth = batch.values.size_bytes() * 256 / wire_bytes + 16;
+        }
+        Ok(failed)
+    }
+
+    fn to_raw(&mut self, batch: &mut Batch) -> Result<Vec<(usize, DeadLetter)>, StepError> {
+        let mut failed = Vec::new();
+        for (index, wire) in batch.values.iter().enumerate() {
+            if let Err(reason) = self.push_columns(wire) {
+                failed.push((index, self.refuse(batch, index, reason)?));
+            }
+        }
+        if !failed.is_empty() {
+            let is_kept = |index: &usize| !failed.iter().any(|(refused, _)| refused == index);
+            let kept = (0..batch.len()).filter(is_kept).map(|index| batch.values.to_bytes(index));
+            batch.values = Values::Received(Arc::new(kept.collect()));
+        }
+        Ok(failed)
+    }
+
+    /// Adds one message's fields to all columns, or to none.
+    fn push_columns(&mut self, wire: &[u8]) -> Result<(), String> {
+        for place in 0..self.columns.len() {
+            let Some(column) = &mut self.columns[place] else { continue };
+            if let Err(error) = column.push(wire) {
+                self.columns[..place].iter_mut().flatten().for_each(ColumnReader::pop);
+                return Err(error.to_string());
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the message aside, or stops the pipeline naming it.
+    fn refuse(
+        &self,
+        batch: &Batch,
+        index: usize,
+        reason: String,
+    ) -> Result<DeadLetter, StepError> {
+        let sequence = Sequence(batch.first.0 + index as u64);
+        if self.on_error == OnError::DeadLetter {
+            let raw = batch.values.to_bytes(index);
+            return Ok(DeadLetter { sequence, node: self.node.clone(), reason, raw });
+        }
+        let shard = &self.shards[batch.shard.0 as usize];
+        let session = batch.session;
+        let message = format!(
+            "message of shard `{shard}`, session {session}, sequence {sequence} cannot be decoded: \
+             {reason}; set `on_error: dead_letter` to put such messages aside"
+        );
+        Err(StepError { message, recovery: Recovery::Stop })
+    }
+}
+
+fn take(column: &mut Option<ColumnReader>) -> Column {
+    column.as_mut().map_or_else(Column::absent, ColumnReader::take)
+}
+
+/// Moves the messages that failed from the records to the dead letters.
+fn set_aside(batch: &mut Batch, failed: Vec<(usize, DeadLetter)>) {
+    let received = batch.len() + failed.len();
+    let mut refused = failed.iter().map(|(index, _)| *index).peekable();
+    let kept = (0..received).filter(|index| refused.next_if_eq(index).is_none());
+    let offset = |index: usize| u32::try_from(index).expect("a batch is far below 2^32 records");
+    batch.kept = Some(kept.map(offset).collect());
+    batch.dead.extend(failed.into_iter().map(|(_, dead)| dead));
+}
+
+#[cfg(test)]
+mod tests;

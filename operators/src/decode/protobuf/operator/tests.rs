@@ -1,0 +1,89 @@
+//! Goal: exactly one record or dead letter for each message, in order, whatever is broken.
+
+use super::*;
+use crate::decode::column::Purpose;
+use bytes::Bytes;
+use headwater_engine::ids::{Session, ShardIndex};
+use headwater_engine::record::ReceivedAt;
+use headwater_proto::telemetry::Event;
+use headwater_proto::{DescriptorInput, Descriptors, MessageDescriptor, TELEMETRY_PROTO};
+use prost::Message;
+
+fn event() -> MessageDescriptor {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let file = dir.path().join("telemetry.proto");
+    std::fs::write(&file, TELEMETRY_PROTO).expect("a file");
+    let includes = vec![dir.path().to_owned()];
+    let input = DescriptorInput::Protos { files: vec![file], includes };
+    let descriptors = Descriptors::load(&input).expect("our own proto");
+    descriptors.pool().get_message_by_name("bench.v1.Event").expect("the message")
+}
+
+fn step(to: OutputFormat, on_error: OnError) -> Box<dyn Step> {
+    let key = Demand { path: "device_id".to_owned(), purpose: Purpose::Key };
+    let factory = DecodeFactory {
+        node: Arc::from("decoder"),
+        decoder: ProtobufDecoder { message: event(), to, on_error },
+        demands: vec![None, Some(key)],
+        shards: Arc::from([ShardKey("events/a".to_owned())]),
+    };
+    factory.make()
+}
+
+/// `None` stands for a message that is no protobuf.
+fn batch(devices: &[Option<&str>]) -> Batch {
+    let wire = |device: &Option<&str>| match device {
+        Some(device) => {
+            let event = Event { device_id: (*device).to_owned(), ..Event::default() };
+            Bytes::from(event.encode_to_vec())
+        }
+        None => Bytes::from_static(&[0x0a, 0xff]),
+    };
+    Batch {
+        shard: ShardIndex(0),
+        session: Session(2),
+        first: Sequence(100),
+        end: Sequence(100 + devices.len() as u64),
+        received: ReceivedAt::default(),
+        kept: None,
+        values: Values::Received(Arc::new(devices.iter().map(wire).collect())),
+        columns: Vec::new(),
+        dead: Vec::new(),
+        position: None,
+        credit_bytes: 1,
+    }
+}
+
+fn records(batch: &Batch) -> Vec<(u64, Option<&[u8]>)> {
+    let record = |index| (batch.sequence(index).0, batch.columns[1].bytes(index));
+    (0..batch.len()).map(record).collect()
+}
+
+#[test]
+fn every_message_becomes_json_with_its_key() {
+    let mut batch = batch(&[Some("a"), Some("b")]);
+    step(OutputFormat::Json, OnError::Stop).apply(&mut batch).expect("sound messages");
+    assert_eq!(batch.values.get(1), br#"{"deviceId":"b"}"#);
+    assert_eq!(records(&batch), [(100, Some(&b"a"[..])), (101, Some(&b"b"[..]))]);
+}
+
+#[test]
+fn a_broken_message_becomes_a_dead_letter_and_the_others_keep_their_sequence_and_key() {
+    for to in [OutputFormat::Json, OutputFormat::Raw] {
+        let mut batch = batch(&[Some("a"), None, Some("c"), None]);
+        step(to, OnError::DeadLetter).apply(&mut batch).expect("dead letters are allowed");
+        assert_eq!(records(&batch), [(100, Some(&b"a"[..])), (102, Some(&b"c"[..]))], "{to:?}");
+        let dead: Vec<_> = batch.dead.iter().map(|dead| (dead.sequence.0, &dead.raw[..])).collect();
+        assert_eq!(dead, [(101, &[0x0a, 0xff][..]), (103, &[0x0a, 0xff][..])]);
+    }
+}
+
+#[test]
+fn a_broken_message_stops_the_pipeline_and_is_named() {
+    let mut batch = batch(&[Some("a"), None]);
+    let error = step(OutputFormat::Json, OnError::Stop).apply(&mut batch).expect_err("is broken");
+    assert_eq!(error.recovery, Recovery::Stop);
+    for part in ["events/a", "session 2", "sequence 101", "on_error: dead_letter"] {
+        assert!(error.message.contains(part), "{part} in {}", error.message);
+    }
+}

@@ -1,0 +1,34 @@
+//! Every bound of sources, decoders and sinks by its name.
+
+use std::time::Duration;
+
+/// Bytes of request metadata a pipeline file may set for one call.
+pub const METADATA_BYTES_MAX: usize = 16 * 1024;
+
+/// Messages at one inclusive cursor value whose identifiers are remembered; more stop the shard, because
+/// forgetting one would repeat it.
+pub const CURSOR_WITHIN_IDS_MAX: usize = 65_536;
+
+/// Bytes of an unfinished group of messages (`boundary: change`) held back before the shard stops.
+pub const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long a librdkafka metadata or watermark request may take at start.
+pub const KAFKA_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long one `init_transactions` may take; the caller repeats it.
+pub const INIT_TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long reading the progress topic to its high watermark may take.
+pub const PROGRESS_READ_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long one attempt to commit or abort waits for its answer before it is asked again.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The wait before a failed pipeline is built anew for the first time; doubles up to the maximum.
+pub const REBUILD_BACKOFF_MIN: Duration = Duration::from_millis(200);
+
+/// The longest wait before a failed pipeline is built anew.
+pub const REBUILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
+
+/// How long a pipeline that was asked to stop may take to commit what it has received.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);

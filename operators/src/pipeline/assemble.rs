@@ -1,0 +1,160 @@
+//! From a checked plan to what the engine builds: shards, columns, blueprint, outlet.
+//!
+//! The numbers that batches bear are given here, once per start: shards count through all sources in the
+//! order of the file, sinks likewise, and every distinct field that a sink needs is one column.
+
+use crate::decode::column::{Demand, Purpose};
+use crate::decode::protobuf::ProtobufDecoder;
+use crate::decode::protobuf::operator::DecodeFactory;
+use crate::sink::kafka::{KafkaSink, OutletPlan, ShardEntry};
+use crate::sink::outlet::SinkPart;
+use crate::sink::stdout::StdoutSink;
+use crate::source::ShardSpec;
+use crate::source::grpc::GrpcSource;
+use headwater_engine::dataflow::build::{Blueprint, BlueprintNode, Station};
+use headwater_engine::ids::{ShardIndex, ShardKey, SinkIndex};
+use headwater_engine::spec::{Plan, PlanNode, Role};
+use std::sync::Arc;
+
+/// One shard of the pipeline.
+#[derive(Clone)]
+pub struct Shard {
+    /// Its place in the pipeline's shard table.
+    pub index: ShardIndex,
+    /// The place of its source in the plan.
+    pub node: usize,
+    /// Its place within its source.
+    pub within: usize,
+    /// Its name and fingerprint.
+    pub spec: ShardSpec,
+}
+
+/// What a plan comes to.
+pub struct Assembly {
+    /// All shards, by index.
+    pub shards: Vec<Shard>,
+    /// The graph.
+    pub blueprint: Blueprint,
+    /// What the sinks are, by sink index.
+    pub parts: Vec<SinkPart>,
+    /// The Kafka outlet, if any sink is one.
+    pub outlet: Option<OutletPlan>,
+}
+
+/// Assembles `plan` for process `instance`.
+#[must_use]
+pub fn assemble(plan: &Plan, instance: &str) -> Assembly {
+    let shards = shards(plan);
+    let keys: Arc<[ShardKey]> = shards.iter().map(|shard| shard.spec.key.clone()).collect();
+    let columns = Columns::of(plan);
+    let mut parts = Vec::new();
+    let mut kafka = Vec::new();
+    let mut nodes = Vec::new();
+    for node in plan.nodes() {
+        let station = match node.role {
+            Role::Source => Station::Source,
+            Role::Decoder | Role::Transform => Station::Step(Arc::new(DecodeFactory {
+                node: Arc::from(node.name.as_str()),
+                decoder: node.config::<ProtobufDecoder>().clone(),
+                demands: columns.demands_on(plan, node),
+                shards: keys.clone(),
+            })),
+            Role::Sink => {
+                let sink = SinkIndex(u32::try_from(parts.len()).expect("a file has few sinks"));
+                parts.push(part(node, &columns, &mut kafka));
+                Station::Sink(sink)
+            }
+        };
+        nodes.push(BlueprintNode { name: node.name.clone(), inputs: node.inputs.clone(), station });
+    }
+    let entry = |shard: &Shard| ShardEntry {
+        key: shard.spec.key.clone(),
+        fingerprint: shard.spec.fingerprint.clone(),
+    };
+    let outlet = (!kafka.is_empty()).then(|| OutletPlan {
+        pipeline: plan.name().to_owned(),
+        instance: instance.to_owned(),
+        sinks: kafka,
+        shards: shards.iter().map(entry).collect(),
+    });
+    let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
+    Assembly { shards, blueprint, parts, outlet }
+}
+
+fn shards(plan: &Plan) -> Vec<Shard> {
+    let of_source = |node: &PlanNode| {
+        let specs = node.config::<GrpcSource>().shards().to_vec();
+        let place = node.index;
+        specs.into_iter().enumerate().map(move |(within, spec)| (place, within, spec))
+    };
+    let all = plan.of_role(Role::Source).flat_map(of_source).enumerate();
+    let shard = |(index, (node, within, spec)): (usize, (usize, usize, ShardSpec))| Shard {
+        index: ShardIndex(u32::try_from(index).expect("shards are far below 2^32")),
+        node,
+        within,
+        spec,
+    };
+    all.map(shard).collect()
+}
+
+type KafkaPart = (KafkaSink, Option<usize>, Option<usize>);
+
+fn part(node: &PlanNode, columns: &Columns, kafka: &mut Vec<KafkaPart>) -> SinkPart {
+    match node.kind {
+        "kafka" => {
+            let sink = node.config::<KafkaSink>();
+            let key = key_demand(sink).map(|demand| columns.number(&demand));
+            let timestamp = timestamp_demand(sink).map(|demand| columns.number(&demand));
+            kafka.push((sink.clone(), key, timestamp));
+            SinkPart::Kafka(kafka.len() - 1)
+        }
+        "stdout" => SinkPart::Stdout(node.config::<StdoutSink>().clone()),
+        "discard" => SinkPart::Discard,
+        other => unreachable!("sink kind `{other}` is registered and has a part"),
+    }
+}
+
+/// Every distinct field that some sink needs.
+struct Columns(Vec<Demand>);
+
+impl Columns {
+    fn of(plan: &Plan) -> Columns {
+        let mut all: Vec<Demand> = Vec::new();
+        for demand in plan.of_role(Role::Sink).flat_map(demands_of) {
+            if !all.contains(&demand) {
+                all.push(demand);
+            }
+        }
+        Columns(all)
+    }
+
+    fn number(&self, demand: &Demand) -> usize {
+        let place = self.0.iter().position(|known| known == demand);
+        place.expect("the columns hold every sink's demands")
+    }
+
+    /// The columns that a sink behind `decoder` reads; the others stay empty.
+    fn demands_on(&self, plan: &Plan, decoder: &PlanNode) -> Vec<Option<Demand>> {
+        let sinks = plan.outputs(decoder).filter(|node| node.role == Role::Sink);
+        let wanted: Vec<Demand> = sinks.flat_map(demands_of).collect();
+        self.0.iter().map(|demand| wanted.contains(demand).then(|| demand.clone())).collect()
+    }
+}
+
+fn demands_of(node: &PlanNode) -> Vec<Demand> {
+    if node.kind != "kafka" {
+        return Vec::new();
+    }
+    let sink = node.config::<KafkaSink>();
+    key_demand(sink).into_iter().chain(timestamp_demand(sink)).collect()
+}
+
+fn key_demand(sink: &KafkaSink) -> Option<Demand> {
+    let path = sink.key.clone()?;
+    Some(Demand { path, purpose: Purpose::Key })
+}
+
+fn timestamp_demand(sink: &KafkaSink) -> Option<Demand> {
+    let (path, unit) = sink.timestamp.clone()?;
+    Some(Demand { path, purpose: Purpose::Timestamp(unit) })
+}

@@ -1,0 +1,265 @@
+//! One attempt at a pipeline: acquire, build, feed, and see it to its end.
+//!
+//! The order is the protocol's: the outlet is acquired (claim, fence, read) before any call is opened,
+//! so every shard starts exactly behind what is committed.
+//!
+//! The end comes in one of three ways, and always the same steps follow: the shard tasks end and drop
+//! their inlets, the sources see it, the frontier runs out, the committer makes the last epoch durable,
+//! and each worker reports that its part is gone.
+
+use crate::limits::DRAIN_TIMEOUT;
+use crate::pipeline::assemble::{Assembly, Shard, assemble};
+use crate::pipeline::run::{RunContext, RunEnd};
+use crate::pipeline::status::Phase;
+use crate::sink::kafka::{KafkaOutlet, KafkaStartError, OutletPlan};
+use crate::sink::outlet::PipelineOutlet;
+use crate::source::grpc::GrpcSource;
+use crate::source::{ShardContext, ShardEnd};
+use crate::telemetry::PipelineMetrics;
+use headwater_engine::commit::committer::{Committed, OnCommit};
+use headwater_engine::commit::progress::StoredProgress;
+use headwater_engine::dataflow::build::{Running, Shared, launch};
+use headwater_engine::dataflow::credit::Credit;
+use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
+use headwater_engine::failure::{Failure, FailureReason, Recovery};
+use headwater_engine::ids::{Epoch, ShardKey};
+use headwater_engine::spec::Plan;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// The epoch of a pipeline's very first commit.
+const FIRST_EPOCH: Epoch = Epoch(1);
+
+/// How an attempt ended.
+pub(super) enum AttemptEnd {
+    Ended(RunEnd),
+    Failed(FailureReason),
+}
+
+/// What an attempt works with.
+pub(super) struct Attempt {
+    pub(super) plan: Arc<Plan>,
+    pub(super) context: RunContext,
+    pub(super) metrics: PipelineMetrics,
+}
+
+/// Why the shards were asked to end.
+enum Cause {
+    AllEnded,
+    StopRequested,
+    Failed,
+}
+
+type Shards = JoinSet<(ShardKey, ShardEnd)>;
+
+impl Attempt {
+    pub(super) async fn run(self) -> AttemptEnd {
+        self.context.status.set(Phase::Starting);
+        self.context.status.forget_broken();
+        let assembly = assemble(&self.plan, &self.context.instance);
+        let started = tokio::select! {
+            started = start_outlet(assembly.outlet.clone()) => started,
+            () = self.context.stop.cancelled() => return AttemptEnd::Ended(RunEnd::Stopped),
+        };
+        let (kafka, stored) = match started {
+            Ok(started) => started,
+            Err(error) => return AttemptEnd::Failed(start_failure(&error)),
+        };
+        let shared = self.shared(&stored);
+        let Assembly { shards, blueprint, parts, .. } = assembly;
+        let outlet = Box::new(PipelineOutlet::new(kafka, parts));
+        let on_commit = self.on_commit(&shared);
+        let workers = &self.context.workers;
+        let running = match launch(workers, blueprint, &shared, outlet, on_commit) {
+            Ok(running) => running,
+            Err(error) => return AttemptEnd::Failed(failure("workers", error.to_string())),
+        };
+        self.context.status.set(Phase::Running);
+        self.watch(shards, &stored, shared, running).await
+    }
+
+    fn shared(&self, stored: &StoredProgress) -> Shared {
+        let settings = self.plan.settings();
+        let bounds = EpochBounds {
+            interval: Duration::from_millis(settings.commit.interval_ms),
+            bytes_max: settings.commit.epoch_bytes_max,
+        };
+        let first = stored.epoch().map_or(FIRST_EPOCH, Epoch::next);
+        Shared {
+            epochs: Arc::new(Epochs::new(first, bounds, self.context.clock.clone())),
+            credit: Arc::new(Credit::new(settings.memory.credit_bytes)),
+            failure: Arc::new(Failure::default()),
+        }
+    }
+
+    /// Counts each commit; runs on the committer's thread, once per epoch.
+    fn on_commit(&self, shared: &Shared) -> OnCommit {
+        let metrics = self.metrics.clone();
+        let clock = self.context.clock.clone();
+        let credit = shared.credit.clone();
+        Box::new(move |committed: &Committed<'_>| {
+            let records = committed.positions.iter().map(|moved| moved.records).sum();
+            let dead_letters = committed.positions.iter().map(|moved| moved.dead_letters).sum();
+            metrics.committed_records.inc_by(records);
+            metrics.dead_letters.inc_by(dead_letters);
+            metrics.commits.inc();
+            metrics.resends.inc_by(u64::from(committed.attempts));
+            metrics.epoch.set(i64::try_from(committed.epoch.0).unwrap_or(i64::MAX));
+            metrics.credit_used_bytes.set(i64::try_from(credit.used_bytes()).unwrap_or(i64::MAX));
+            metrics.last_commit_unix_ms.set(unix_ms());
+            metrics.commit_seconds.observe(committed.took.as_secs_f64());
+            let oldest = Duration::from_nanos(committed.oldest_received_ns);
+            let latency = clock.now().saturating_sub(oldest);
+            metrics.receipt_to_commit_seconds.observe(latency.as_secs_f64());
+        })
+    }
+
+    /// Feeds the dataflow until the shards end, the pipeline fails or is asked to stop; then sees
+    /// everything out.
+    async fn watch(
+        &self,
+        shards: Vec<Shard>,
+        stored: &StoredProgress,
+        shared: Shared,
+        mut running: Running,
+    ) -> AttemptEnd {
+        let failed = Arc::new(Notify::new());
+        let on_failure = failed.clone();
+        shared.failure.on_set(move || on_failure.notify_one());
+        let stop = CancellationToken::new();
+        let mut tasks = self.spawn_shards(shards, stored, &shared, &mut running, &stop);
+        let mut broken = Vec::new();
+        let cause = loop {
+            tokio::select! {
+                () = failed.notified() => break Cause::Failed,
+                () = self.context.stop.cancelled() => break Cause::StopRequested,
+                ended = tasks.join_next() => match ended {
+                    None => break Cause::AllEnded,
+                    Some(ended) => self.note_end(ended, &shared, &mut broken),
+                },
+            }
+        };
+        if matches!(cause, Cause::StopRequested) {
+            self.context.status.set(Phase::Draining);
+        }
+        stop.cancel();
+        let seen_out = see_out(tasks, running, &shared.failure, &failed);
+        let drained = tokio::time::timeout(DRAIN_TIMEOUT, seen_out).await.is_ok();
+        match (shared.failure.get(), cause) {
+            (Some(reason), _) => AttemptEnd::Failed(reason.clone()),
+            (None, _) if !drained => AttemptEnd::Ended(RunEnd::NotDrained),
+            (None, Cause::StopRequested) => AttemptEnd::Ended(RunEnd::Stopped),
+            (None, _) if broken.is_empty() => AttemptEnd::Ended(RunEnd::Finished),
+            (None, _) => AttemptEnd::Ended(RunEnd::Broken(broken)),
+        }
+    }
+
+    fn spawn_shards(
+        &self,
+        shards: Vec<Shard>,
+        stored: &StoredProgress,
+        shared: &Shared,
+        running: &mut Running,
+        stop: &CancellationToken,
+    ) -> Shards {
+        let inlets = std::mem::take(&mut running.inlets);
+        let mut tasks = JoinSet::new();
+        for shard in shards {
+            let node = &self.plan.nodes()[shard.node];
+            let of_node = inlets[shard.node].as_ref().expect("a source has inlets");
+            let key = shard.spec.key;
+            let context = ShardContext {
+                index: shard.index,
+                start: stored.shards.get(&key).map(|shard| shard.position.clone()),
+                inlet: of_node[shard.index.0 as usize % of_node.len()].clone(),
+                stop: stop.clone(),
+                failure: shared.failure.clone(),
+                metrics: self.context.telemetry.shard(self.plan.name(), &node.name, &key.0),
+                clock: self.context.clock.clone(),
+            };
+            let source = node.config.clone().downcast::<GrpcSource>();
+            let source = source.expect("a source node holds its checked source");
+            tasks.spawn(async move { (key, source.run_shard(shard.within, context).await) });
+        }
+        tasks
+    }
+
+    fn note_end(
+        &self,
+        ended: Result<(ShardKey, ShardEnd), tokio::task::JoinError>,
+        shared: &Shared,
+        broken: &mut Vec<(ShardKey, String)>,
+    ) {
+        match ended {
+            Ok((_, ShardEnd::Finished | ShardEnd::Stopped)) => {}
+            Ok((shard, ShardEnd::Broken(reason))) => {
+                let pipeline = self.plan.name();
+                tracing::error!(event = "shard_broken", pipeline, %shard, "{reason}");
+                self.context.status.set_broken(shard.clone(), reason.clone());
+                broken.push((shard, reason));
+            }
+            Err(error) => shared.failure.set(failure("source", error.to_string())),
+        }
+    }
+}
+
+/// Waits until the shards have ended, the dataflow is gone and the last epoch is durable. The shards of
+/// a failed pipeline are not waited for: they may wait for credit that nobody will give back.
+async fn see_out(mut tasks: Shards, running: Running, failure: &Failure, failed: &Notify) {
+    loop {
+        if failure.is_set() {
+            tasks.abort_all();
+        }
+        tokio::select! {
+            ended = tasks.join_next() => if ended.is_none() { break },
+            () = failed.notified() => {}
+        }
+    }
+    let Running { gone, committer, .. } = running;
+    let waited = tokio::task::spawn_blocking(move || {
+        // The committer ends after the last commit; the workers' parts go when they see it durable.
+        let _ = committer.join();
+        while gone.recv().is_ok() {}
+    });
+    let _ = waited.await;
+}
+
+/// Acquires on a thread of its own: librdkafka blocks, and a stop must not wait for it.
+async fn start_outlet(
+    plan: Option<OutletPlan>,
+) -> Result<(Option<KafkaOutlet>, StoredProgress), KafkaStartError> {
+    let Some(plan) = plan else { return Ok((None, StoredProgress::default())) };
+    let (sender, receiver) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("acquire:{}", plan.pipeline));
+    let spawned = thread.spawn(move || {
+        let _ = sender.send(KafkaOutlet::start(plan));
+    });
+    let started = match spawned {
+        Ok(_) => receiver.await.ok(),
+        Err(_) => None,
+    };
+    let lost = || KafkaStartError::Client { reason: "its thread did not survive".to_owned() };
+    let (outlet, stored) = started.ok_or_else(lost)??;
+    Ok((Some(outlet), stored))
+}
+
+fn start_failure(error: &KafkaStartError) -> FailureReason {
+    let recovery = match error {
+        KafkaStartError::Superseded { .. } => Recovery::Superseded,
+        error if error.may_heal() => Recovery::Restart,
+        _ => Recovery::Stop,
+    };
+    FailureReason { place: "start".to_owned(), message: error.to_string(), recovery }
+}
+
+fn failure(place: &str, message: String) -> FailureReason {
+    FailureReason { place: place.to_owned(), message, recovery: Recovery::Restart }
+}
+
+fn unix_ms() -> i64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}

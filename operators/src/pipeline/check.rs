@@ -1,0 +1,84 @@
+//! What a whole plan must satisfy beyond its nodes.
+//!
+//! - All Kafka sinks of a pipeline are one transaction, so they must name one cluster, in one way.
+//! - A decoder that sets messages aside needs a place for them behind it.
+//! - `require: exactly_once` must be reachable by every stream.
+
+use crate::decode::protobuf::{OnError, ProtobufDecoder};
+use crate::pipeline::guarantee::{Guarantee, streams};
+use crate::sink::kafka::KafkaSink;
+use headwater_engine::spec::{Plan, PlanNode, Requirement, Role};
+
+/// Something that is wrong with the plan as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlanProblem {
+    /// The node it is reported at.
+    pub node: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// All problems of `plan`.
+#[must_use]
+pub fn check(plan: &Plan) -> Vec<PlanProblem> {
+    let mut problems = one_cluster(plan);
+    problems.extend(room_for_dead_letters(plan));
+    problems.extend(required_guarantee(plan));
+    problems
+}
+
+fn one_cluster(plan: &Plan) -> Vec<PlanProblem> {
+    let mut sinks = plan.of_role(Role::Sink).filter(|node| node.kind == "kafka");
+    let Some(first) = sinks.next() else { return Vec::new() };
+    let leader = first.config::<KafkaSink>();
+    let differs = |node: &&PlanNode| {
+        let sink = node.config::<KafkaSink>();
+        sink.target != leader.target || sink.progress != leader.progress
+    };
+    let problem = |node: &PlanNode| PlanProblem {
+        node: node.name.clone(),
+        message: format!("its cluster, delivery, properties or progress differ from sink `{}`", first.name),
+        hint: "all Kafka sinks of a pipeline share one transaction: give them the same `brokers`, \
+               `delivery`, `properties`, `transactional_id_prefix`, `transaction_timeout_ms` and \
+               `progress`, or move one into a pipeline file of its own"
+            .to_owned(),
+    };
+    sinks.filter(differs).map(problem).collect()
+}
+
+fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
+    let mut problems = Vec::new();
+    for decoder in plan.of_role(Role::Decoder) {
+        if decoder.config::<ProtobufDecoder>().on_error != OnError::DeadLetter {
+            continue;
+        }
+        for sink in plan.outputs(decoder).filter(|node| node.kind == "kafka") {
+            if sink.config::<KafkaSink>().dead_letter.is_none() {
+                problems.push(PlanProblem {
+                    node: sink.name.clone(),
+                    message: format!("decoder `{}` sets messages aside, and this sink has no place for them", decoder.name),
+                    hint: "add `dead_letter: { topic: … }`".to_owned(),
+                });
+            }
+        }
+    }
+    problems
+}
+
+fn required_guarantee(plan: &Plan) -> Vec<PlanProblem> {
+    if plan.settings().require != Some(Requirement::ExactlyOnce) {
+        return Vec::new();
+    }
+    let weak = streams(plan).into_iter().filter(|stream| stream.guarantee < Guarantee::ExactlyOnce);
+    let problem = |stream: crate::pipeline::guarantee::StreamGuarantee| PlanProblem {
+        node: stream.source.clone(),
+        message: format!(
+            "`require: exactly_once`, but the stream to sink `{}` reaches {}",
+            stream.sink, stream.guarantee
+        ),
+        hint: stream.weakened_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
+    };
+    weak.map(problem).collect()
+}

@@ -1,0 +1,126 @@
+//! What each stream is promised, derived from its source and sink, and never more.
+//!
+//! A stream is one way from a source to a sink. The weakest part decides; the field that weakens it is
+//! named, so that a person knows what to change.
+
+use crate::sink::kafka::KafkaSink;
+use crate::source::Resumability;
+use crate::source::grpc::GrpcSource;
+use headwater_engine::spec::{Plan, PlanNode, Role};
+use std::fmt;
+
+/// What readers of a sink may rely on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Guarantee {
+    /// Nothing outlives the process.
+    None,
+    /// No duplicates; what the server sends while nobody listens is lost, and each such place is
+    /// reported.
+    NoDuplicatesWithReportedGaps,
+    /// No loss; a crash repeats what was not yet followed by its progress.
+    AtLeastOnce,
+    /// Every message once, in order, for readers with `isolation.level=read_committed`.
+    ExactlyOnce,
+}
+
+/// One way from a source to a sink.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamGuarantee {
+    /// The source's name.
+    pub source: String,
+    /// The sink's name.
+    pub sink: String,
+    /// What is promised.
+    pub guarantee: Guarantee,
+    /// The fields that weaken it, and what each costs; empty for [`Guarantee::ExactlyOnce`].
+    pub weakened_by: Vec<Weakness>,
+}
+
+/// A field that weakens a guarantee.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weakness {
+    /// The field, as `node.key`.
+    pub field: String,
+    /// What it costs.
+    pub because: String,
+}
+
+impl fmt::Display for Guarantee {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Guarantee::None => "none",
+            Guarantee::NoDuplicatesWithReportedGaps => "no_duplicates_with_reported_gaps",
+            Guarantee::AtLeastOnce => "at_least_once",
+            Guarantee::ExactlyOnce => "exactly_once",
+        })
+    }
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.because)
+    }
+}
+
+/// Every way from a source to a sink, in the order of the file.
+#[must_use]
+pub fn streams(plan: &Plan) -> Vec<StreamGuarantee> {
+    let sources: Vec<&PlanNode> = plan.of_role(Role::Source).collect();
+    let mut streams = Vec::new();
+    for source in sources {
+        for sink in plan.of_role(Role::Sink).filter(|sink| reaches(plan, source, sink)) {
+            streams.push(derive(source, sink));
+        }
+    }
+    streams
+}
+
+fn reaches(plan: &Plan, from: &PlanNode, to: &PlanNode) -> bool {
+    from.index == to.index || plan.outputs(from).any(|next| reaches(plan, next, to))
+}
+
+fn derive(source: &PlanNode, sink: &PlanNode) -> StreamGuarantee {
+    let (of_source, source_weakness) = source_part(source);
+    let (of_sink, sink_weakness) = sink_part(sink);
+    StreamGuarantee {
+        source: source.name.clone(),
+        sink: sink.name.clone(),
+        guarantee: of_source.min(of_sink),
+        weakened_by: source_weakness.into_iter().chain(sink_weakness).collect(),
+    }
+}
+
+fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
+    let weakness = |field: &str, because: &str| {
+        Some(Weakness { field: format!("{}.{field}", source.name), because: because.to_owned() })
+    };
+    match source.config::<GrpcSource>().resumability() {
+        Resumability::Exact => (Guarantee::ExactlyOnce, None),
+        Resumability::Weakened { field, because } => {
+            (Guarantee::AtLeastOnce, weakness(field, because))
+        }
+        Resumability::None => (
+            Guarantee::NoDuplicatesWithReportedGaps,
+            weakness(
+                "resume",
+                "not declared: what the server sends while no call is open, and what was received but \
+                 not committed at a crash, is lost; each such place is reported",
+            ),
+        ),
+    }
+}
+
+fn sink_part(sink: &PlanNode) -> (Guarantee, Option<Weakness>) {
+    let weakness = |field: &str, because: &str| {
+        Some(Weakness { field: format!("{}.{field}", sink.name), because: because.to_owned() })
+    };
+    if sink.kind != "kafka" {
+        return (Guarantee::None, weakness("kind", "this sink keeps nothing"));
+    }
+    if sink.config::<KafkaSink>().is_transactional() {
+        return (Guarantee::ExactlyOnce, None);
+    }
+    let because = "progress follows its records instead of sharing their transaction: a crash repeats \
+                   what lies between";
+    (Guarantee::AtLeastOnce, weakness("delivery", because))
+}

@@ -1,0 +1,120 @@
+//! A pipeline's whole life: start, watch, and after a failure build it anew from committed progress.
+//!
+//! One attempt is in `attempt.rs`. What follows a failure is decided by its type: a restart may heal it
+//! (back off, then try again, for as long as nobody says stop), a person must (end and say why), or a
+//! newer instance took over (end quietly).
+
+use crate::limits::{REBUILD_BACKOFF_MAX, REBUILD_BACKOFF_MIN};
+use crate::pipeline::attempt::{Attempt, AttemptEnd};
+use crate::pipeline::status::{Phase, Status};
+use crate::telemetry::{PipelineMetrics, Telemetry};
+use headwater_engine::clock::Clock;
+use headwater_engine::dataflow::workers::Workers;
+use headwater_engine::failure::{FailureReason, Recovery};
+use headwater_engine::ids::ShardKey;
+use headwater_engine::spec::Plan;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// What a pipeline needs from the process it runs in.
+#[derive(Clone)]
+pub struct RunContext {
+    /// The dataflow workers.
+    pub workers: Arc<Workers>,
+    /// Where to count.
+    pub telemetry: Telemetry,
+    /// Where to say how it goes.
+    pub status: Status,
+    /// Asks the pipeline to commit what it has and end.
+    pub stop: CancellationToken,
+    /// The process's monotonic clock.
+    pub clock: Arc<dyn Clock>,
+    /// Names this process in claims.
+    pub instance: String,
+}
+
+/// How a pipeline ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// All streams ended as the pipeline file expects; everything is committed.
+    Finished,
+    /// It was asked to stop; everything received is committed.
+    Stopped,
+    /// It was asked to stop and could not commit everything in time. Nothing is lost: the next start
+    /// goes on behind the last commit.
+    NotDrained,
+    /// No stream is left, and these could not go on; everything received is committed.
+    Broken(Vec<(ShardKey, String)>),
+    /// It cannot go on without a person.
+    Failed(FailureReason),
+    /// A newer instance owns the pipeline.
+    Superseded(FailureReason),
+}
+
+/// Runs `plan` until it ends or is asked to.
+pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
+    let metrics = context.telemetry.pipeline(plan.name());
+    let mut backoff = Backoff::default();
+    let end = loop {
+        let commits_before = metrics.commits.get();
+        let attempt = Attempt { plan: plan.clone(), context: context.clone(), metrics: metrics.clone() };
+        let reason = match attempt.run().await {
+            AttemptEnd::Ended(end) => break end,
+            AttemptEnd::Failed(reason) => reason,
+        };
+        match reason.recovery {
+            Recovery::Stop => break RunEnd::Failed(reason),
+            Recovery::Superseded => break RunEnd::Superseded(reason),
+            Recovery::Restart => {}
+        }
+        if metrics.commits.get() > commits_before {
+            backoff = Backoff::default();
+        }
+        if !back_off(&plan, &context, &metrics, &reason, backoff.next()).await {
+            break RunEnd::Stopped;
+        }
+    };
+    let reason = match &end {
+        RunEnd::Finished | RunEnd::Stopped => None,
+        RunEnd::NotDrained => Some("not everything could be committed in time".to_owned()),
+        RunEnd::Broken(_) => Some("no stream is left".to_owned()),
+        RunEnd::Failed(reason) | RunEnd::Superseded(reason) => Some(reason.to_string()),
+    };
+    context.status.set(Phase::Stopped(reason));
+    end
+}
+
+/// Waits before the next attempt; false if the pipeline was asked to stop meanwhile.
+async fn back_off(
+    plan: &Plan,
+    context: &RunContext,
+    metrics: &PipelineMetrics,
+    reason: &FailureReason,
+    delay: Duration,
+) -> bool {
+    metrics.rebuilds.inc();
+    context.status.set(Phase::Recovering(reason.to_string()));
+    tracing::warn!(
+        event = "pipeline_rebuild",
+        pipeline = plan.name(),
+        delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        "{reason}"
+    );
+    tokio::select! {
+        () = tokio::time::sleep(delay) => true,
+        () = context.stop.cancelled() => false,
+    }
+}
+
+/// Doubles up to its maximum.
+#[derive(Default)]
+struct Backoff(u32);
+
+impl Backoff {
+    fn next(&mut self) -> Duration {
+        let delay = REBUILD_BACKOFF_MIN * 2u32.saturating_pow(self.0.min(16));
+        self.0 += 1;
+        delay.min(REBUILD_BACKOFF_MAX)
+    }
+}

@@ -1,0 +1,16 @@
+//! The only list of operator kinds.
+
+use crate::{decode, sink, source};
+use headwater_engine::spec::Registry;
+
+/// All kinds a pipeline file may name.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::new([
+        source::grpc::entry(),
+        decode::protobuf::entry(),
+        sink::kafka::entry(),
+        sink::stdout::entry(),
+        sink::discard::entry(),
+    ])
+}

@@ -1,0 +1,210 @@
+//! What a Kafka sink's keys must mean, beyond their shape: paths that exist in the message, properties
+//! that librdkafka knows and the guarantee survives. Nothing is contacted.
+
+use crate::sink::kafka::client::{KafkaTarget, invalid, refusal};
+use crate::sink::kafka::config::{
+    CreateTopic, DeadLetterConfig, Delivery, HeadersConfig, KafkaConfig, PartitionBy, ProgressConfig,
+    TimestampConfig, TimestampUnit,
+};
+use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
+use headwater_proto::{FieldPath, LeafKind, MessageDescriptor};
+use schemars::JsonSchema;
+use std::sync::Arc;
+
+/// Kafka's own limit on the length of a topic's name.
+const TOPIC_NAME_CHARS_MAX: usize = 249;
+
+/// A checked Kafka sink.
+#[derive(Clone, Debug)]
+pub struct KafkaSink {
+    /// The cluster, and how it is written to.
+    pub target: KafkaTarget,
+    /// The topic of records.
+    pub topic: String,
+    /// How it is created, if it may be.
+    pub create: Option<CreateTopic>,
+    /// Path of the key field.
+    pub key: Option<String>,
+    /// What chooses the partition.
+    pub partition: PartitionBy,
+    /// Path and unit of the timestamp field.
+    pub timestamp: Option<(String, TimestampUnit)>,
+    /// Headers of each record.
+    pub headers: HeadersConfig,
+    /// Where dead letters go.
+    pub dead_letter: Option<DeadLetterConfig>,
+    /// Where progress is kept.
+    pub progress: ProgressConfig,
+}
+
+/// The kind's entry.
+#[must_use]
+pub fn entry() -> KindEntry {
+    KindEntry {
+        role: Role::Sink,
+        name: "kafka",
+        summary: "Writes records and the progress of their sources to Kafka, in one transaction.",
+        schema: |generator| KafkaConfig::json_schema(generator),
+        check,
+    }
+}
+
+fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
+    let config: KafkaConfig = view.parse(report)?;
+    check_topics(view, &config, report);
+    check_paths(view, &config, report);
+    check_properties(view, &config, report);
+    let partition = check_partition(view, &config, report);
+    let sink = KafkaSink {
+        target: KafkaTarget::new(&config),
+        topic: config.topic,
+        create: config.create,
+        key: config.key,
+        partition,
+        timestamp: config.timestamp.map(|TimestampConfig { field, unit }| (field, unit)),
+        headers: config.headers,
+        dead_letter: config.dead_letter,
+        progress: config.progress,
+    };
+    Some(Checked { config: Arc::new(sink), output: None })
+}
+
+fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
+    check_topic(view, &["topic"], &config.topic, report);
+    if let Some(dead_letter) = &config.dead_letter {
+        check_topic(view, &["dead_letter", "topic"], &dead_letter.topic, report);
+        if dead_letter.topic == config.topic {
+            report
+                .error(&view.at(&["dead_letter", "topic"]), "dead letters go to the records' own topic")
+                .hint("give them a topic of their own: readers expect decoded records there");
+        }
+    }
+    if let Some(topic) = &config.progress.topic {
+        check_topic(view, &["progress", "topic"], topic, report);
+        if *topic == config.topic {
+            report
+                .error(&view.at(&["progress", "topic"]), "progress goes to the records' own topic")
+                .hint("leave the key out: the pipeline then keeps a topic of its own");
+        }
+    }
+}
+
+fn check_topic(view: &NodeView<'_>, path: &[&str], name: &str, report: &mut Report) {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
+    if !fits || !name.chars().all(is_allowed) || name == "." || name == ".." {
+        report.error(&view.at(path), "this is no name of a Kafka topic").hint(format!(
+            "use 1 to {TOPIC_NAME_CHARS_MAX} letters, digits, `.`, `_` or `-`"
+        ));
+    }
+}
+
+fn check_paths(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
+    for (input, stream) in view.inputs {
+        let schema = stream.schema.as_ref();
+        let message = schema.and_then(|schema| schema.downcast_ref::<MessageDescriptor>());
+        let Some(message) = message else { continue };
+        if let Some(key) = &config.key {
+            check_key(view, message, input, key, report);
+        }
+        if let Some(timestamp) = &config.timestamp {
+            check_timestamp(view, message, timestamp, report);
+        }
+    }
+}
+
+fn check_key(
+    view: &NodeView<'_>,
+    message: &MessageDescriptor,
+    input: &str,
+    key: &str,
+    report: &mut Report,
+) {
+    let place = view.at(&["key"]);
+    match FieldPath::compile(message, key) {
+        Err(error) => drop(
+            report
+                .error(&place, format!("the key's path does not fit input `{input}`"))
+                .detail(error.to_string()),
+        ),
+        Ok(path) if path.kind() == LeafKind::Message => drop(
+            report
+                .error(&place, format!("`{key}` is a whole message"))
+                .hint("name one of its fields: equal messages may be encoded differently"),
+        ),
+        Ok(path) if path.kind() == LeafKind::Float => drop(
+            report
+                .error(&place, format!("`{key}` is a floating-point number"))
+                .hint("key by a text, bytes, an integer, an enum or a bool"),
+        ),
+        Ok(_) => {}
+    }
+}
+
+fn check_timestamp(
+    view: &NodeView<'_>,
+    message: &MessageDescriptor,
+    timestamp: &TimestampConfig,
+    report: &mut Report,
+) {
+    let place = view.at(&["timestamp", "field"]);
+    match FieldPath::compile(message, &timestamp.field) {
+        Err(error) => drop(
+            report.error(&place, "the timestamp's path does not fit").detail(error.to_string()),
+        ),
+        Ok(path) if path.is_timestamp() => {}
+        Ok(path) if matches!(path.kind(), LeafKind::Int | LeafKind::Uint) => {}
+        Ok(_) => drop(
+            report
+                .error(&place, format!("`{}` is no moment", timestamp.field))
+                .detail("expected: a google.protobuf.Timestamp or a whole number"),
+        ),
+    }
+}
+
+fn check_properties(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
+    for (key, value) in &config.properties {
+        let path = ["properties", key.as_str()];
+        if let Some(reason) = refusal(key) {
+            report
+                .error(&view.at_key(&path), format!("property `{key}` may not be set here"))
+                .detail(reason)
+                .hint("leave it out");
+        } else if let Some(reason) = invalid(key, &value.to_string()) {
+            report
+                .error(&view.at_key(&path), format!("librdkafka refuses property `{key}`"))
+                .detail(reason);
+        }
+    }
+}
+
+fn check_partition(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) -> PartitionBy {
+    let default = if config.key.is_some() { PartitionBy::Key } else { PartitionBy::Spread };
+    let partition = config.partition.unwrap_or(default);
+    if partition == PartitionBy::Key && config.key.is_none() {
+        report
+            .error(&view.at(&["partition"]), "records have no key to choose a partition by")
+            .hint("add `key: <field>`, or use `shard` or `spread`");
+    }
+    if partition == PartitionBy::Spread && config.key.is_some() {
+        report
+            .error(&view.at(&["partition"]), "records with a key are placed by it")
+            .hint("leave `partition` out, or use `shard`");
+    }
+    partition
+}
+
+impl KafkaSink {
+    /// Whether the sink's records and progress are one transaction.
+    #[must_use]
+    pub fn is_transactional(&self) -> bool {
+        self.target.delivery == Delivery::ExactlyOnce
+    }
+
+    /// The progress topic of `pipeline`.
+    #[must_use]
+    pub fn progress_topic(&self, pipeline: &str) -> String {
+        let default = || format!("__{pipeline}.progress");
+        self.progress.topic.clone().unwrap_or_else(default)
+    }
+}

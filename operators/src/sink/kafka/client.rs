@@ -1,0 +1,258 @@
+//! How librdkafka is set up: one place, so that no client of ours lacks what the guarantee needs.
+//!
+//! Users hand properties through; those that would break the guarantee are refused with the reason
+//! ([`refusal`]). Properties the sink sets itself stand under a comment that says why.
+
+use crate::sink::kafka::config::{Delivery, KafkaConfig};
+use crate::sink::kafka::error::KafkaStartError;
+use rdkafka::client::ClientContext;
+use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::ProducerContext;
+use rdkafka::Message;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+/// The cluster a pipeline writes to, and how: what all its Kafka sinks must agree on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaTarget {
+    /// Bootstrap servers.
+    pub brokers: String,
+    /// How records and progress are committed.
+    pub delivery: Delivery,
+    /// What transactional ids begin with.
+    pub transactional_id_prefix: String,
+    /// How long the broker keeps an unfinished transaction.
+    pub transaction_timeout_ms: u32,
+    /// The user's properties.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// Keeps what librdkafka reports out of band: logs, errors, failed deliveries.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Context {
+    failed: Arc<Mutex<Option<FailedDelivery>>>,
+}
+
+/// A record that librdkafka gave up.
+#[derive(Clone, Debug)]
+pub(super) struct FailedDelivery {
+    /// Why.
+    pub(super) code: RDKafkaErrorCode,
+    /// Topic, partition and reason, for a person to read.
+    pub(super) text: String,
+}
+
+impl KafkaTarget {
+    /// What the sink's keys say about the cluster.
+    pub(super) fn new(config: &KafkaConfig) -> Self {
+        KafkaTarget {
+            brokers: config.brokers.clone(),
+            delivery: config.delivery,
+            transactional_id_prefix: config.transactional_id_prefix.clone(),
+            transaction_timeout_ms: config.transaction_timeout_ms,
+            properties: config
+                .properties
+                .iter()
+                .map(|(key, value)| (key.clone(), value.to_string()))
+                .collect(),
+        }
+    }
+
+    /// The transactional ids of `pipeline`. One producer for now; a ring would number on.
+    pub(super) fn transactional_ids(&self, pipeline: &str) -> Vec<String> {
+        match self.delivery {
+            Delivery::ExactlyOnce => vec![format!("{}.{pipeline}.0", self.transactional_id_prefix)],
+            Delivery::AtLeastOnce => Vec::new(),
+        }
+    }
+
+    /// A client for metadata and administration.
+    pub(super) fn admin<T: FromClientConfigAndContext<Context>>(
+        &self,
+    ) -> Result<T, KafkaStartError> {
+        create(&self.base())
+    }
+
+    /// A reader of the progress topic.
+    pub(super) fn consumer<T: FromClientConfigAndContext<Context>>(
+        &self,
+        isolation: &str,
+    ) -> Result<T, KafkaStartError> {
+        let mut config = self.base();
+        config
+            // librdkafka demands a group although we assign by hand and commit nothing.
+            .set("group.id", "headwater-progress-reader")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("isolation.level", isolation)
+            // The reader waits for a mark that it has just written: ask often.
+            .set("fetch.wait.max.ms", "20");
+        create(&config)
+    }
+
+    /// The producer of records: transactional with an id, merely idempotent without.
+    pub(super) fn producer<T: FromClientConfigAndContext<Context>>(
+        &self,
+        transactional_id: Option<&str>,
+        context: Context,
+    ) -> Result<T, KafkaStartError> {
+        let mut config = self.base();
+        config
+            // Order and no duplicates within a session of the producer.
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // Keys land where the Java client puts them.
+            .set("partitioner", "murmur2_random");
+        self.set_default(&mut config, "linger.ms", "2");
+        self.set_default(&mut config, "batch.size", "1000000");
+        // Brokers answer NOT_ENOUGH_REPLICAS while they verify a transaction that is just ending.
+        self.set_default(&mut config, "retry.backoff.ms", "10");
+        self.set_default(&mut config, "retry.backoff.max.ms", "1000");
+        // The credit bounds what is in flight; the client's own queue must not be the tighter one.
+        self.set_default(&mut config, "queue.buffering.max.messages", "1000000");
+        // How large a record may be is the topic's decision, not the client's.
+        self.set_default(&mut config, "message.max.bytes", "1000000000");
+        match transactional_id {
+            Some(id) => {
+                let timeout_ms = self.transaction_timeout_ms.to_string();
+                config.set("transactional.id", id).set("transaction.timeout.ms", &timeout_ms);
+                config.set("message.timeout.ms", &timeout_ms);
+            }
+            // A record is given up never: the pipeline waits, and the source with it.
+            None => drop(config.set("message.timeout.ms", "0")),
+        }
+        create_with(&config, context)
+    }
+
+    fn set_default(&self, config: &mut ClientConfig, key: &str, value: &str) {
+        if !self.properties.contains_key(key) {
+            config.set(key, value);
+        }
+    }
+
+    fn base(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        for (key, value) in &self.properties {
+            config.set(key, value);
+        }
+        config.set("bootstrap.servers", &self.brokers);
+        self.set_default(&mut config, "client.id", "headwater");
+        // A broker that restarts is back soon; the default maximum is 10 s.
+        self.set_default(&mut config, "reconnect.backoff.max.ms", "2000");
+        config.set_log_level(RDKafkaLogLevel::Info);
+        config
+    }
+}
+
+/// What librdkafka has against one property, if anything; nothing is contacted.
+pub(super) fn invalid(key: &str, value: &str) -> Option<String> {
+    let outcome = ClientConfig::new().set(key, value).create_native_config();
+    outcome.err().map(|error| describe_without_value(&error))
+}
+
+/// Why a property may not be set, if it may not.
+pub(super) fn refusal(key: &str) -> Option<&'static str> {
+    Some(match key {
+        "bootstrap.servers" | "metadata.broker.list" => "the sink's key `brokers` says it",
+        "transactional.id" => "the sink names its producers itself; see `transactional_id_prefix`",
+        "transaction.timeout.ms" => "the sink's key `transaction_timeout_ms` says it",
+        "enable.idempotence" => "without idempotence a retry may write a record twice",
+        "acks" | "request.required.acks" => "a record counts as written only when all replicas have it",
+        "message.timeout.ms" | "delivery.timeout.ms" => {
+            "a record that is given up after a time would be a silent gap"
+        }
+        "retries" | "message.send.max.retries" => "a limit on retries would be a silent gap",
+        "max.in.flight" | "max.in.flight.requests.per.connection" => {
+            "idempotence decides it; another value may reorder"
+        }
+        "enable.gapless.guarantee" => "it is experimental, and a failed record aborts the epoch anyway",
+        "partitioner" => "the sink's key `partition` says it",
+        "isolation.level" | "group.id" | "enable.auto.commit" | "auto.offset.reset" => {
+            "it configures readers; the sink reads only its own progress"
+        }
+        "dr_cb" | "dr_msg_cb" | "delivery.report.only.error" | "enabled_events" => {
+            "the sink needs every delivery report"
+        }
+        _ => return None,
+    })
+}
+
+/// Names this process for people: host, process id, start.
+#[must_use]
+pub fn instance_name() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let host = host.trim().replace('/', "-");
+    let host = if host.is_empty() { "host".to_owned() } else { host };
+    format!("{host}-{}-{:08x}", std::process::id(), rand::random::<u32>())
+}
+
+impl Context {
+    /// The first delivery that failed since the last call, if one did.
+    pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
+        self.failed.lock().expect("storing a text does not panic").take()
+    }
+}
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => {
+                tracing::warn!(event = "kafka_client", facility, "{message}");
+            }
+            _ => tracing::debug!(event = "kafka_client", facility, "{message}"),
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(event = "kafka_client_error", %error, "{reason}");
+    }
+}
+
+impl ConsumerContext for Context {}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, message)) = result {
+            let text = format!("{}[{}]: {error}", message.topic(), message.partition());
+            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+            let delivery = FailedDelivery { code, text };
+            let mut failed = self.failed.lock().expect("storing a text does not panic");
+            failed.get_or_insert(delivery);
+        }
+    }
+}
+
+fn create<T: FromClientConfigAndContext<Context>>(
+    config: &ClientConfig,
+) -> Result<T, KafkaStartError> {
+    create_with(config, Context::default())
+}
+
+fn create_with<T: FromClientConfigAndContext<Context>>(
+    config: &ClientConfig,
+    context: Context,
+) -> Result<T, KafkaStartError> {
+    config.create_with_context(context).map_err(|error| KafkaStartError::Client {
+        reason: describe_without_value(&error),
+    })
+}
+
+/// librdkafka repeats the value it refuses, which may be a password.
+fn describe_without_value(error: &KafkaError) -> String {
+    match error {
+        KafkaError::ClientConfig(_, reason, key, value) if !value.is_empty() => {
+            format!("property `{key}`: {}", reason.replace(value.as_str(), "…"))
+        }
+        KafkaError::ClientConfig(_, reason, key, _) => format!("property `{key}`: {reason}"),
+        other => other.to_string(),
+    }
+}

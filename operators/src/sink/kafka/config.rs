@@ -1,0 +1,191 @@
+//! The keys of a Kafka sink, as they stand in the pipeline file.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// Writes records to a Kafka topic, together with the progress of their sources.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct KafkaConfig {
+    /// Bootstrap servers, `host:port`, separated by commas.
+    #[schemars(length(min = 1))]
+    pub brokers: String,
+    /// The topic records go to. It must exist unless `create` is given.
+    #[schemars(length(min = 1))]
+    pub topic: String,
+    /// How records and progress are committed.
+    #[serde(default)]
+    pub delivery: Delivery,
+    /// The field that becomes the record's key, as a path into the message (`device.id`, `tags[0]`).
+    /// Texts and bytes are taken as they are, numbers and enums as decimal text. Without it keys are null.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// What chooses the partition. The default is `key` where a key is given, `spread` elsewhere.
+    #[serde(default)]
+    pub partition: Option<PartitionBy>,
+    /// The field that becomes the record's timestamp. Without it the moment of receipt is taken.
+    #[serde(default)]
+    pub timestamp: Option<TimestampConfig>,
+    /// Headers of each record.
+    #[serde(default)]
+    pub headers: HeadersConfig,
+    /// Creates the topic if it is missing. Without it a missing topic is an error at start.
+    #[serde(default)]
+    pub create: Option<CreateTopic>,
+    /// Where messages go that cannot be decoded, if their decoder says `on_error: dead_letter`.
+    #[serde(default)]
+    pub dead_letter: Option<DeadLetterConfig>,
+    /// Where the pipeline's progress is kept.
+    #[serde(default)]
+    pub progress: ProgressConfig,
+    /// What transactional ids begin with; the pipeline's name and a number follow. Brokers grant access
+    /// by this prefix.
+    #[serde(default = "default_prefix")]
+    #[schemars(length(min = 1, max = 100))]
+    pub transactional_id_prefix: String,
+    /// How long the broker keeps a transaction open that nobody ends, in milliseconds. Readers of the
+    /// topics wait that long for a process that died and was not restarted.
+    #[serde(default = "default_transaction_timeout_ms")]
+    #[schemars(range(min = 10_000, max = 900_000))]
+    pub transaction_timeout_ms: u32,
+    /// Properties handed to librdkafka unchanged: security, compression, batching. Those that would
+    /// break the guarantee are refused.
+    #[serde(default)]
+    pub properties: BTreeMap<String, Property>,
+}
+
+/// How records and progress are committed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Delivery {
+    /// Records and progress in one Kafka transaction. Readers need `isolation.level=read_committed`.
+    #[default]
+    ExactlyOnce,
+    /// An idempotent producer; progress is written once all records before it are acknowledged. Lower
+    /// latency; a crash repeats what was not yet followed by its progress.
+    AtLeastOnce,
+}
+
+/// What chooses the partition of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartitionBy {
+    /// The key's murmur2 hash, as the Java client does it.
+    Key,
+    /// The shard's murmur2 hash: all records of a shard in one partition, in order.
+    Shard,
+    /// Whatever spreads best; order holds within each partition.
+    Spread,
+}
+
+/// Where a record's timestamp comes from.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TimestampConfig {
+    /// Path to a `google.protobuf.Timestamp` or to a number.
+    pub field: String,
+    /// The unit of a number, counted from 1970-01-01T00:00:00Z.
+    #[serde(default)]
+    pub unit: TimestampUnit,
+}
+
+/// The unit of a number that is a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TimestampUnit {
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    #[default]
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// Headers of each record.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HeadersConfig {
+    /// Adds `headwater-shard`, `headwater-session` and `headwater-sequence`: where each record came from.
+    /// They cost about 60 bytes and half a microsecond a record.
+    #[serde(default)]
+    pub provenance: bool,
+    /// Headers with a fixed value.
+    #[serde(default, rename = "static")]
+    pub fixed: BTreeMap<String, String>,
+}
+
+/// How a missing topic is created.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateTopic {
+    /// Number of partitions.
+    #[schemars(range(min = 1, max = 100_000))]
+    pub partitions: i32,
+    /// Copies of each partition; at most the number of brokers.
+    #[schemars(range(min = 1, max = 1_000))]
+    pub replication: i32,
+    /// Topic settings, for example `retention.ms`.
+    #[serde(default)]
+    pub config: BTreeMap<String, Property>,
+}
+
+/// Where messages go that cannot be decoded.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterConfig {
+    /// The topic. Its records hold the message as received; headers say where it came from and why.
+    #[schemars(length(min = 1))]
+    pub topic: String,
+    /// Creates the topic if it is missing.
+    #[serde(default)]
+    pub create: Option<CreateTopic>,
+}
+
+/// Where the pipeline's progress is kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProgressConfig {
+    /// The compacted topic of one partition that belongs to this pipeline alone. The default is
+    /// `__<pipeline>.progress`. It is created if it is missing.
+    #[serde(default)]
+    pub topic: Option<String>,
+    /// Copies of the progress topic when it is created. The default is that of the sink's `create`, or
+    /// the cluster's own.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000))]
+    pub replication: Option<i32>,
+}
+
+/// A value of a property: a text, a number or a switch.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Property {
+    /// `true` or `false`.
+    Switch(bool),
+    /// A whole number.
+    Number(i64),
+    /// Any text.
+    Text(String),
+}
+
+impl std::fmt::Display for Property {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Property::Switch(value) => value.fmt(f),
+            Property::Number(value) => value.fmt(f),
+            Property::Text(value) => value.fmt(f),
+        }
+    }
+}
+
+fn default_prefix() -> String {
+    "headwater".to_owned()
+}
+
+fn default_transaction_timeout_ms() -> u32 {
+    30_000
+}

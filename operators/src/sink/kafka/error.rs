@@ -1,0 +1,159 @@
+//! What an error of librdkafka means for an epoch: the one place that decides.
+//!
+//! librdkafka sorts its transactional errors into three classes, and `rdkafka` shows them: retriable
+//! (make the same call again), abortable (abort and send again), and all others, fatal ones included
+//! (the producer is lost). A lost producer does *not* mean "not committed": librdkafka has an error for
+//! "committed on the broker but failed locally". So such an error is settled by reading the stored
+//! progress under new ownership, never by guessing.
+
+use headwater_engine::commit::outlet::{OutletError, Repair};
+use headwater_engine::commit::progress::ProgressError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+/// A Kafka pipeline could not be started or taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum KafkaStartError {
+    /// librdkafka refuses its configuration.
+    #[error("the Kafka client refuses its configuration: {reason}")]
+    Client {
+        /// What it says.
+        reason: String,
+    },
+    /// The cluster did not answer.
+    #[error("no answer from Kafka at {brokers} ({what}): {reason}")]
+    Unreachable {
+        /// Bootstrap servers.
+        brokers: String,
+        /// What was asked.
+        what: String,
+        /// What librdkafka says.
+        reason: String,
+    },
+    /// A topic is missing and may not be created.
+    #[error("topic `{topic}` does not exist: create it, or let the sink do it with `{key}`")]
+    TopicMissing {
+        /// The topic.
+        topic: String,
+        /// The key of the pipeline file that would create it.
+        key: &'static str,
+    },
+    /// A topic could not be created.
+    #[error("topic `{topic}` could not be created: {reason}")]
+    TopicNotCreated {
+        /// The topic.
+        topic: String,
+        /// What the broker says.
+        reason: String,
+    },
+    /// The progress topic is not what it must be.
+    #[error("progress topic `{topic}` {problem}")]
+    ProgressTopicUnfit {
+        /// The topic.
+        topic: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// A record of the progress topic cannot be used.
+    #[error(transparent)]
+    Progress(#[from] ProgressError),
+    /// The progress topic could not be read to its end in time.
+    #[error("progress topic `{topic}` could not be read to its end within {seconds} s: {reason}")]
+    ProgressUnread {
+        /// The topic.
+        topic: String,
+        /// The limit.
+        seconds: u64,
+        /// What librdkafka said last.
+        reason: String,
+    },
+    /// A newer instance owns the pipeline.
+    #[error("superseded by instance `{instance}` (generation {generation})")]
+    Superseded {
+        /// The instance.
+        instance: String,
+        /// Its generation.
+        generation: u64,
+    },
+    /// The broker refuses a transactional id.
+    #[error("transactional id `{id}` could not be taken: {reason}")]
+    NotFenced {
+        /// The id.
+        id: String,
+        /// What librdkafka says.
+        reason: String,
+        /// Whether trying again may help.
+        may_heal: bool,
+    },
+    /// The source is another one than the stored position belongs to.
+    #[error(
+        "the stored position of shard `{shard}` belongs to another source: its server, method, request or \
+         cursor mapping has changed; undo the change, or forget the position with `headwater offsets reset`"
+    )]
+    FingerprintChanged {
+        /// The shard.
+        shard: String,
+    },
+}
+
+impl KafkaStartError {
+    /// Whether trying again later may help.
+    #[must_use]
+    pub fn may_heal(&self) -> bool {
+        match self {
+            KafkaStartError::Unreachable { .. } | KafkaStartError::ProgressUnread { .. } => true,
+            KafkaStartError::NotFenced { may_heal, .. } => *may_heal,
+            _ => false,
+        }
+    }
+}
+
+impl From<KafkaStartError> for OutletError {
+    fn from(error: KafkaStartError) -> Self {
+        let repair = match &error {
+            KafkaStartError::Superseded { .. } => Repair::Superseded,
+            error if error.may_heal() => Repair::Acquire,
+            _ => Repair::Stop,
+        };
+        OutletError { message: error.to_string(), repair }
+    }
+}
+
+/// What a failed transactional call needs; `call` names it for the reader of the log.
+pub(super) fn outlet_error(call: &str, error: &KafkaError) -> OutletError {
+    OutletError { message: format!("{call}: {error}"), repair: repair(error) }
+}
+
+fn repair(error: &KafkaError) -> Repair {
+    match error {
+        KafkaError::Transaction(inner) if is_denied(inner.code()) => Repair::Stop,
+        KafkaError::Transaction(inner) if inner.is_retriable() => Repair::Again,
+        KafkaError::Transaction(inner) if inner.txn_requires_abort() => Repair::Abort,
+        KafkaError::Flush(_) => Repair::Again,
+        KafkaError::MessageProduction(code) => repair_of_refused(*code),
+        _ => Repair::Acquire,
+    }
+}
+
+/// A record that the client itself refuses to take.
+fn repair_of_refused(code: RDKafkaErrorCode) -> Repair {
+    match code {
+        RDKafkaErrorCode::MessageSizeTooLarge
+        | RDKafkaErrorCode::UnknownTopic
+        | RDKafkaErrorCode::UnknownTopicOrPartition
+        | RDKafkaErrorCode::UnknownPartition => Repair::Stop,
+        _ => Repair::Acquire,
+    }
+}
+
+/// Missing rights heal only by a person.
+pub(super) fn is_denied(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::SaslAuthenticationFailed
+            | RDKafkaErrorCode::UnsupportedForMessageFormat
+            | RDKafkaErrorCode::UnsupportedVersion
+    )
+}

@@ -1,0 +1,39 @@
+//! The Kafka sink: records and the positions behind them in one transaction.
+//!
+//! ```text
+//!   batches ──► record.rs ──► producer.rs ──┬──► data topics        ┐ one transaction
+//!                                           ├──► dead-letter topics │ (exactly_once), or
+//!   positions ─► outlet.rs ─────────────────┴──► progress topic     ┘ acknowledged in this order
+//! ```
+//!
+//! - [`config`] what the pipeline file says, [`check`] what it must mean;
+//! - `client` how librdkafka is set up, and which of its properties are ours alone;
+//! - `topics` what must exist before the first record;
+//! - `progress` reading the progress topic to a mark of our own;
+//! - `acquire` claim → fence → read: how a pipeline is taken over;
+//! - `producer` the transaction, and what each error means;
+//! - [`outlet`] what the committer drives.
+//!
+//! Why one progress topic per pipeline and no `send_offsets_to_transaction`: two round trips less per
+//! commit, no expiry after seven idle days, room for more than a number, and no other pipeline's open
+//! transaction can hold up our start.
+
+mod acquire;
+mod check;
+mod client;
+mod config;
+mod error;
+mod murmur2;
+mod outlet;
+mod producer;
+mod progress;
+mod record;
+mod topics;
+
+pub use check::{KafkaSink, entry};
+pub use client::{KafkaTarget, instance_name};
+pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, TimestampUnit};
+pub use error::KafkaStartError;
+pub use outlet::{KafkaOutlet, OutletPlan, ShardEntry};
+pub use progress::read_progress;
+pub use topics::reset_progress;

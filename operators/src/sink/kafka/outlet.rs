@@ -1,0 +1,263 @@
+//! What the committer drives: stage into the transaction, add the positions, commit.
+//!
+//! Invariants
+//! 1. Positions are sent after all records of their epoch, and in the same transaction. Without
+//!    transactions they are sent after all records are acknowledged.
+//! 2. Nothing is sent before the pipeline is ours: [`KafkaOutlet::start`] is the only way to an outlet.
+//! 3. Any repair of the producer is a whole acquisition; a producer is never re-initialised alone.
+//!
+//! Next: the epoch is durable; `engine/src/commit/committer.rs` releases it.
+
+use crate::sink::kafka::KafkaSink;
+use crate::sink::kafka::acquire::{Acquired, Identity, acquire, unix_ms};
+use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::config::Delivery;
+use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::producer::{Record, SinkProducer};
+use crate::sink::kafka::record::SinkWriter;
+use crate::sink::kafka::topics::prepare;
+use headwater_engine::commit::outlet::{OutletError, ShardPosition};
+use headwater_engine::commit::progress::{
+    Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
+};
+use headwater_engine::ids::{Epoch, ShardKey};
+use headwater_engine::record::Batch;
+use std::collections::BTreeMap;
+
+/// A shard as the outlet knows it.
+#[derive(Clone, Debug)]
+pub struct ShardEntry {
+    /// Its lasting name.
+    pub key: ShardKey,
+    /// What gives its cursor a meaning.
+    pub fingerprint: String,
+}
+
+/// Everything a Kafka outlet is made of.
+#[derive(Clone, Debug)]
+pub struct OutletPlan {
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// This process.
+    pub instance: String,
+    /// All Kafka sinks, with the columns of their keys and timestamps.
+    pub sinks: Vec<(KafkaSink, Option<usize>, Option<usize>)>,
+    /// All shards, by `ShardIndex`.
+    pub shards: Vec<ShardEntry>,
+}
+
+/// All Kafka sinks of a pipeline, in one transaction.
+pub struct KafkaOutlet {
+    target: KafkaTarget,
+    identity: Identity,
+    writers: Vec<SinkWriter>,
+    shards: Vec<ShardEntry>,
+    producer: SinkProducer,
+    owner: Owner,
+    /// Committed records and dead letters of each shard since its first start.
+    totals: BTreeMap<ShardKey, Totals>,
+    /// Whether this generation has written its manifest.
+    has_manifest: bool,
+    /// Claims of earlier generations, to be withdrawn with the first commit.
+    stale_claims: Vec<ProgressKey>,
+    /// The epoch whose positions are already in the open transaction.
+    sent_for: Option<Epoch>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    committed: u64,
+    dead_letters: u64,
+}
+
+impl KafkaOutlet {
+    /// Prepares the topics, takes the pipeline over and returns what is stored of it.
+    ///
+    /// # Errors
+    /// [`KafkaStartError`]; it says whether trying again may help.
+    pub fn start(plan: OutletPlan) -> Result<(KafkaOutlet, StoredProgress), KafkaStartError> {
+        let (first, ..) = plan.sinks.first().expect("a Kafka outlet has a sink");
+        let target = first.target.clone();
+        let progress_topic = first.progress_topic(&plan.pipeline);
+        let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|(sink, ..)| sink.clone()).collect();
+        let partitions = prepare(&target, &sinks, &progress_topic)?;
+        let identity =
+            Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic };
+        let acquired = acquire(&target, &identity, None)?;
+        check_fingerprints(&plan.shards, &acquired.stored)?;
+        let writers = plan.sinks.into_iter().map(|(sink, key_column, timestamp_column)| SinkWriter {
+            partitions: partitions[&sink.topic],
+            topic: sink.topic,
+            partition: sink.partition,
+            key_column,
+            timestamp_column,
+            headers: sink.headers,
+            dead_letter_topic: sink.dead_letter.map(|dead_letter| dead_letter.topic),
+        });
+        let stored = acquired.stored.clone();
+        let outlet = KafkaOutlet {
+            writers: writers.collect(),
+            target,
+            identity,
+            shards: plan.shards,
+            totals: totals(&acquired.stored),
+            stale_claims: stale_claims(&acquired),
+            producer: acquired.producer,
+            owner: acquired.owner,
+            has_manifest: false,
+            sent_for: None,
+        };
+        Ok((outlet, stored))
+    }
+
+    /// Opens the transaction.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    pub fn begin(&mut self, _epoch: Epoch) -> Result<(), OutletError> {
+        self.producer.begin()
+    }
+
+    /// Sends a batch into it, to the sink at `place`.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    pub fn stage(&mut self, place: usize, batch: &Batch) -> Result<(), OutletError> {
+        let shard = &self.shards[batch.shard.0 as usize].key.0;
+        self.writers[place].write(&self.producer, batch, shard)
+    }
+
+    /// Adds the positions and commits.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    pub fn commit(
+        &mut self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<(), OutletError> {
+        // Once the commit itself was asked for, the positions are in: asking again must not add them.
+        if self.sent_for != Some(epoch) {
+            self.send_progress(epoch, positions)?;
+            self.sent_for = Some(epoch);
+        }
+        self.producer.commit()?;
+        self.has_manifest = true;
+        self.stale_claims.clear();
+        for moved in positions {
+            let key = &self.shards[moved.shard.0 as usize].key;
+            let totals = self.totals.entry(key.clone()).or_default();
+            totals.committed += moved.records;
+            totals.dead_letters += moved.dead_letters;
+        }
+        Ok(())
+    }
+
+    /// Aborts the transaction.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    pub fn abort(&mut self) -> Result<(), OutletError> {
+        self.sent_for = None;
+        self.producer.abort()
+    }
+
+    /// Takes the pipeline over again, unless somebody else has; returns the last committed epoch.
+    ///
+    /// # Errors
+    /// The repair that is due.
+    pub fn reacquire(&mut self) -> Result<Option<Epoch>, OutletError> {
+        self.sent_for = None;
+        let acquired = acquire(&self.target, &self.identity, Some(self.owner.generation))?;
+        self.totals = totals(&acquired.stored);
+        self.stale_claims = stale_claims(&acquired);
+        self.producer = acquired.producer;
+        self.owner = acquired.owner;
+        self.has_manifest = false;
+        Ok(acquired.stored.epoch())
+    }
+
+    /// Serves delivery reports.
+    pub fn poll(&mut self) {
+        self.producer.poll();
+    }
+
+    fn is_transactional(&self) -> bool {
+        self.target.delivery == Delivery::ExactlyOnce
+    }
+
+    fn send_progress(
+        &self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<(), OutletError> {
+        if !self.is_transactional() {
+            // Progress must never be ahead of its records.
+            self.producer.drain()?;
+        }
+        if !self.has_manifest {
+            let manifest = serde_json::to_vec(&self.owner).expect("an owner is plain data");
+            self.send_to_progress(&ProgressKey::Manifest, Some(&manifest))?;
+        }
+        for claim in &self.stale_claims {
+            self.send_to_progress(claim, None)?;
+        }
+        for moved in positions {
+            let (key, value) = self.progress_of(epoch, moved);
+            self.send_to_progress(&key, Some(&value))?;
+        }
+        Ok(())
+    }
+
+    fn progress_of(&self, epoch: Epoch, moved: &ShardPosition) -> (ProgressKey, Vec<u8>) {
+        let shard = &self.shards[moved.shard.0 as usize];
+        let before = self.totals.get(&shard.key).copied().unwrap_or_default();
+        let progress = ShardProgress {
+            fmt: PROGRESS_FORMAT,
+            generation: self.owner.generation,
+            epoch,
+            fingerprint: shard.fingerprint.clone(),
+            at_unix_ms: unix_ms(),
+            committed: before.committed + moved.records,
+            dead_letters: before.dead_letters + moved.dead_letters,
+            position: (*moved.position).clone(),
+        };
+        let value = serde_json::to_vec(&progress).expect("progress is plain data");
+        (ProgressKey::Shard(shard.key.clone()), value)
+    }
+
+    fn send_to_progress(&self, key: &ProgressKey, value: Option<&[u8]>) -> Result<(), OutletError> {
+        let key = key.encode(&self.identity.pipeline);
+        let mut record = Record::to(&self.identity.progress_topic).partition(0).key(key.as_bytes());
+        record.payload = value;
+        self.producer.send(record)
+    }
+}
+
+/// A stored cursor of another source would resume at a place that means something else there.
+fn check_fingerprints(
+    shards: &[ShardEntry],
+    stored: &StoredProgress,
+) -> Result<(), KafkaStartError> {
+    for shard in shards {
+        let known = stored.shards.get(&shard.key);
+        if known.is_some_and(|known| known.fingerprint != shard.fingerprint) {
+            return Err(KafkaStartError::FingerprintChanged { shard: shard.key.to_string() });
+        }
+    }
+    Ok(())
+}
+
+fn totals(stored: &StoredProgress) -> BTreeMap<ShardKey, Totals> {
+    let of = |shard: &ShardProgress| Totals {
+        committed: shard.committed,
+        dead_letters: shard.dead_letters,
+    };
+    stored.shards.iter().map(|(key, shard)| (key.clone(), of(shard))).collect()
+}
+
+fn stale_claims(acquired: &Acquired) -> Vec<ProgressKey> {
+    let older = |owner: &&Owner| owner.generation < acquired.owner.generation;
+    let key = |owner: &Owner| ProgressKey::Claim(owner.generation, owner.instance.clone());
+    acquired.stored.claims.iter().filter(older).map(key).collect()
+}

@@ -1,0 +1,131 @@
+//! The transaction: one producer, driven in the order of the protocol.
+//!
+//! Why the commit drains first: rust-rdkafka's `commit_transaction` flushes, and its flush sleeps in
+//! steps of 100 ms while a record is in flight. Serving delivery reports until nothing is in flight and
+//! then committing takes single milliseconds and needs no foreign-function call of our own.
+//!
+//! Without a transactional id the same calls mean: begin and abort do nothing, and a commit waits until
+//! every record is acknowledged. Progress is sent only after that.
+
+use crate::limits::COMMIT_TIMEOUT;
+use crate::sink::kafka::client::{Context, FailedDelivery};
+use crate::sink::kafka::error::{is_denied, outlet_error};
+use headwater_engine::commit::outlet::{OutletError, Repair};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use std::time::{Duration, Instant};
+
+/// One step of waiting for deliveries. `BaseProducer::poll` always takes its whole time.
+const DRAIN_STEP: Duration = Duration::from_millis(1);
+
+/// A record as it is handed to librdkafka, which copies it.
+pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8]>;
+
+/// The producer of a pipeline.
+pub(super) struct SinkProducer {
+    producer: BaseProducer<Context>,
+    context: Context,
+    is_transactional: bool,
+}
+
+impl SinkProducer {
+    /// `producer` has taken its transactional id.
+    pub(super) fn transactional(producer: BaseProducer<Context>, context: Context) -> Self {
+        SinkProducer { producer, context, is_transactional: true }
+    }
+
+    /// `producer` has no transactional id.
+    pub(super) fn idempotent(producer: BaseProducer<Context>, context: Context) -> Self {
+        SinkProducer { producer, context, is_transactional: false }
+    }
+
+    /// Serves delivery reports without waiting.
+    pub(super) fn poll(&self) {
+        self.producer.poll(Duration::ZERO);
+    }
+
+    pub(super) fn begin(&self) -> Result<(), OutletError> {
+        if !self.is_transactional {
+            return Ok(());
+        }
+        self.producer.begin_transaction().map_err(|error| outlet_error("begin", &error))
+    }
+
+    /// Hands one record over; a full queue is waited out, because records leave it while we wait.
+    pub(super) fn send(&self, record: Record<'_>) -> Result<(), OutletError> {
+        let mut record = record;
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    self.producer.poll(DRAIN_STEP);
+                    record = back;
+                }
+                Err((error, back)) => {
+                    let call = format!("send to topic `{}`", back.topic);
+                    return Err(outlet_error(&call, &error));
+                }
+            }
+        }
+    }
+
+    /// Waits until nothing is in flight. In a transaction librdkafka itself gives a record up after
+    /// the transaction's timeout, so this ends; without one it waits as long as the broker is away.
+    pub(super) fn drain(&self) -> Result<(), OutletError> {
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > until {
+                let message = "records are not acknowledged yet".to_owned();
+                return Err(OutletError { message, repair: Repair::Again });
+            }
+            self.producer.poll(DRAIN_STEP);
+        }
+        match self.context.take_failed_delivery() {
+            Some(failed) => Err(self.failed(&failed)),
+            None => Ok(()),
+        }
+    }
+
+    /// Commits what was sent since `begin`.
+    pub(super) fn commit(&self) -> Result<(), OutletError> {
+        self.drain()?;
+        if !self.is_transactional {
+            return Ok(());
+        }
+        let committed = self.producer.commit_transaction(COMMIT_TIMEOUT);
+        committed.map_err(|error| outlet_error("commit", &error))
+    }
+
+    /// Aborts what was sent since `begin`; what is still queued is thrown away first, because
+    /// librdkafka refuses to abort while deliveries are pending.
+    pub(super) fn abort(&self) -> Result<(), OutletError> {
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        let until = Instant::now() + COMMIT_TIMEOUT;
+        while self.producer.in_flight_count() > 0 && Instant::now() < until {
+            self.producer.poll(DRAIN_STEP);
+        }
+        // Purged records are reported as failed; that is what was asked for.
+        let _ = self.context.take_failed_delivery();
+        if !self.is_transactional {
+            return Ok(());
+        }
+        let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
+        aborted.map_err(|error| outlet_error("abort", &error))
+    }
+
+    /// A record the broker refuses for what it is would be refused again for ever.
+    fn failed(&self, failed: &FailedDelivery) -> OutletError {
+        let is_poison = is_denied(failed.code)
+            || matches!(
+                failed.code,
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessageSize
+                    | RDKafkaErrorCode::InvalidRecord
+                    | RDKafkaErrorCode::InvalidTimestamp
+                    | RDKafkaErrorCode::UnknownTopicOrPartition
+                    | RDKafkaErrorCode::UnknownTopic
+            );
+        let repair = if is_poison { Repair::Stop } else { Repair::Abort };
+        OutletError { message: format!("delivery to {}", failed.text), repair }
+    }
+}

@@ -1,0 +1,120 @@
+//! A batch's records as Kafka records: key, value, timestamp, headers, partition.
+//!
+//! Values and keys are slices of the batch; librdkafka copies them into its own queue. Headers are made
+//! per record only if the sink asks for provenance; otherwise there are none, or one fixed set.
+
+use crate::sink::kafka::config::{HeadersConfig, PartitionBy};
+use crate::sink::kafka::murmur2::partition_of;
+use crate::sink::kafka::producer::{Record, SinkProducer};
+use headwater_engine::commit::outlet::OutletError;
+use headwater_engine::record::{Batch, DeadLetter};
+use rdkafka::message::{Header, OwnedHeaders};
+
+/// Header: the record's shard.
+const HEADER_SHARD: &str = "headwater-shard";
+/// Header: the session of its shard.
+const HEADER_SESSION: &str = "headwater-session";
+/// Header: its number within the session.
+const HEADER_SEQUENCE: &str = "headwater-sequence";
+/// Header of dead letters: the node that refused the message.
+const HEADER_NODE: &str = "headwater-error-node";
+/// Header of dead letters: why.
+const HEADER_REASON: &str = "headwater-error";
+
+/// How one sink node turns batches into records.
+#[derive(Clone, Debug)]
+pub(super) struct SinkWriter {
+    /// The topic of records.
+    pub(super) topic: String,
+    /// Its number of partitions at start.
+    pub(super) partitions: i32,
+    /// What chooses a partition.
+    pub(super) partition: PartitionBy,
+    /// The column that holds keys.
+    pub(super) key_column: Option<usize>,
+    /// The column that holds timestamps.
+    pub(super) timestamp_column: Option<usize>,
+    /// Headers of each record.
+    pub(super) headers: HeadersConfig,
+    /// Where dead letters go.
+    pub(super) dead_letter_topic: Option<String>,
+}
+
+impl SinkWriter {
+    /// Sends all records of `batch`, then its dead letters.
+    pub(super) fn write(
+        &self,
+        producer: &SinkProducer,
+        batch: &Batch,
+        shard: &str,
+    ) -> Result<(), OutletError> {
+        let partition = (self.partition == PartitionBy::Shard)
+            .then(|| partition_of(shard.as_bytes(), self.partitions));
+        let origin = Origin { shard, session: batch.session.to_string() };
+        for index in 0..batch.len() {
+            let mut record = Record::to(&self.topic)
+                .payload(batch.values.get(index))
+                .timestamp(self.timestamp(batch, index));
+            record.partition = partition;
+            record.key = self.key_column.and_then(|column| batch.columns[column].bytes(index));
+            record.headers = self.headers(&origin, batch, index);
+            producer.send(record)?;
+        }
+        batch.dead.iter().try_for_each(|dead| self.write_dead(producer, batch, &origin, dead))
+    }
+
+    fn timestamp(&self, batch: &Batch, index: usize) -> i64 {
+        let column = self.timestamp_column.and_then(|column| batch.columns[column].unix_ms(index));
+        column.unwrap_or(batch.received.unix_ms)
+    }
+
+    fn headers(&self, origin: &Origin<'_>, batch: &Batch, index: usize) -> Option<OwnedHeaders> {
+        let HeadersConfig { provenance, fixed } = &self.headers;
+        if !provenance && fixed.is_empty() {
+            return None;
+        }
+        let mut headers = OwnedHeaders::new_with_capacity(fixed.len() + 3);
+        if *provenance {
+            headers = origin.headers(headers, batch.sequence(index).0);
+        }
+        for (key, value) in fixed {
+            headers = headers.insert(Header { key, value: Some(value) });
+        }
+        Some(headers)
+    }
+
+    fn write_dead(
+        &self,
+        producer: &SinkProducer,
+        batch: &Batch,
+        origin: &Origin<'_>,
+        dead: &DeadLetter,
+    ) -> Result<(), OutletError> {
+        let topic = self.dead_letter_topic.as_ref();
+        let topic = topic.expect("a checked plan has a dead-letter topic behind such a decoder");
+        let headers = origin
+            .headers(OwnedHeaders::new_with_capacity(5), dead.sequence.0)
+            .insert(Header { key: HEADER_NODE, value: Some(&*dead.node) })
+            .insert(Header { key: HEADER_REASON, value: Some(&dead.reason) });
+        let record = Record::to(topic)
+            .payload(&dead.raw)
+            .timestamp(batch.received.unix_ms)
+            .headers(headers);
+        producer.send(record)
+    }
+}
+
+/// Where a batch came from, as header values.
+struct Origin<'a> {
+    shard: &'a str,
+    session: String,
+}
+
+impl Origin<'_> {
+    fn headers(&self, headers: OwnedHeaders, sequence: u64) -> OwnedHeaders {
+        headers
+            .insert(Header { key: HEADER_SHARD, value: Some(self.shard) })
+            .insert(Header { key: HEADER_SESSION, value: Some(&self.session) })
+            .insert(Header { key: HEADER_SEQUENCE, value: Some(&sequence.to_string()) })
+    }
+}

@@ -1,0 +1,235 @@
+//! What must exist before the first record: data topics, dead-letter topics, the progress topic.
+//!
+//! Nothing is created unasked, except the progress topic, which is ours. It is checked at each start: one
+//! partition (its log is the order of claims), compacted (it is a table), never deleted by age (a
+//! forgotten position is a silent gap).
+
+use crate::limits::KAFKA_REQUEST_TIMEOUT;
+use crate::sink::kafka::KafkaSink;
+use crate::sink::kafka::client::{Context, KafkaTarget};
+use crate::sink::kafka::config::CreateTopic;
+use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::progress::Mark;
+use headwater_engine::commit::progress::{ProgressKey, StoredProgress};
+use headwater_engine::ids::ShardKey;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication};
+use rdkafka::client::Client;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use std::collections::BTreeMap;
+
+/// Settings of a progress topic that we create: small segments, so that compaction keeps it short.
+const PROGRESS_CONFIG: [(&str, &str); 4] = [
+    ("cleanup.policy", "compact"),
+    ("segment.bytes", "16777216"),
+    ("min.cleanable.dirty.ratio", "0.1"),
+    ("compression.type", "uncompressed"),
+];
+
+/// Copies of a topic when nobody says how many: the cluster's own default (KIP-464).
+const REPLICATION_OF_CLUSTER: i32 = -1;
+
+/// How many partitions each topic has.
+pub(super) type Partitions = BTreeMap<String, i32>;
+
+type Admin = AdminClient<Context>;
+
+/// Checks or creates every topic of `sinks` and the progress topic.
+pub(super) fn prepare(
+    target: &KafkaTarget,
+    sinks: &[KafkaSink],
+    progress_topic: &str,
+) -> Result<Partitions, KafkaStartError> {
+    let admin: Admin = target.admin()?;
+    let mut partitions = Partitions::new();
+    for sink in sinks {
+        let create = sink.create.as_ref();
+        let count = ensure(&admin, target, &sink.topic, create, "create")?;
+        partitions.insert(sink.topic.clone(), count);
+        if let Some(dead_letter) = &sink.dead_letter {
+            let create = dead_letter.create.as_ref();
+            ensure(&admin, target, &dead_letter.topic, create, "dead_letter.create")?;
+        }
+    }
+    ensure_progress(&admin, target, sinks, progress_topic)?;
+    Ok(partitions)
+}
+
+fn ensure(
+    admin: &Admin,
+    target: &KafkaTarget,
+    topic: &str,
+    create: Option<&CreateTopic>,
+    key: &'static str,
+) -> Result<i32, KafkaStartError> {
+    if let Some(count) = partitions_of(admin.inner(), target, topic)? {
+        return Ok(count);
+    }
+    let Some(create) = create else {
+        return Err(KafkaStartError::TopicMissing { topic: topic.to_owned(), key });
+    };
+    let config: Vec<(&str, String)> =
+        create.config.iter().map(|(key, value)| (key.as_str(), value.to_string())).collect();
+    create_topic(admin, topic, create.partitions, create.replication, &config)?;
+    wait_until_known(admin, target, topic)
+}
+
+fn ensure_progress(
+    admin: &Admin,
+    target: &KafkaTarget,
+    sinks: &[KafkaSink],
+    topic: &str,
+) -> Result<(), KafkaStartError> {
+    if partitions_of(admin.inner(), target, topic)?.is_none() {
+        let of_progress = sinks.iter().find_map(|sink| sink.progress.replication);
+        let of_data = sinks.iter().find_map(|sink| sink.create.as_ref()).map(|c| c.replication);
+        let replication = of_progress.or(of_data).unwrap_or(REPLICATION_OF_CLUSTER);
+        let config: Vec<(&str, String)> =
+            PROGRESS_CONFIG.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        create_topic(admin, topic, 1, replication, &config)?;
+    }
+    let unfit = |problem: &str| KafkaStartError::ProgressTopicUnfit {
+        topic: topic.to_owned(),
+        problem: problem.to_owned(),
+    };
+    if wait_until_known(admin, target, topic)? != 1 {
+        return Err(unfit("must have exactly one partition: its log is the order of claims"));
+    }
+    match cleanup_policy(admin, target, topic)?.as_deref() {
+        Some("compact") | None => Ok(()),
+        Some(other) => Err(unfit(&format!(
+            "has cleanup.policy={other}, which forgets positions: set cleanup.policy=compact"
+        ))),
+    }
+}
+
+/// The number of partitions of a topic; `None` if it does not exist.
+pub(super) fn partitions_of(
+    client: &Client<Context>,
+    target: &KafkaTarget,
+    topic: &str,
+) -> Result<Option<i32>, KafkaStartError> {
+    let unreachable = |reason: String| KafkaStartError::Unreachable {
+        brokers: target.brokers.clone(),
+        what: format!("metadata of topic `{topic}`"),
+        reason,
+    };
+    let metadata = client.fetch_metadata(Some(topic), KAFKA_REQUEST_TIMEOUT);
+    let metadata = metadata.map_err(|error| unreachable(error.to_string()))?;
+    let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
+        return Ok(None);
+    };
+    match found.error().map(RDKafkaErrorCode::from) {
+        None if found.partitions().is_empty() => Ok(None),
+        None => Ok(i32::try_from(found.partitions().len()).ok()),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+        Some(code) => Err(unreachable(code.to_string())),
+    }
+}
+
+/// A topic that was just created is known to all brokers a moment later.
+fn wait_until_known(
+    admin: &Admin,
+    target: &KafkaTarget,
+    topic: &str,
+) -> Result<i32, KafkaStartError> {
+    const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(50);
+    let attempts = KAFKA_REQUEST_TIMEOUT.as_millis() / LOOK_EVERY.as_millis();
+    for _ in 0..attempts {
+        if let Some(count) = partitions_of(admin.inner(), target, topic)? {
+            return Ok(count);
+        }
+        std::thread::sleep(LOOK_EVERY);
+    }
+    let reason = "it was created and did not appear".to_owned();
+    Err(KafkaStartError::TopicNotCreated { topic: topic.to_owned(), reason })
+}
+
+fn create_topic(
+    admin: &Admin,
+    topic: &str,
+    partitions: i32,
+    replication: i32,
+    config: &[(&str, String)],
+) -> Result<(), KafkaStartError> {
+    let refused = |reason: String| KafkaStartError::TopicNotCreated {
+        topic: topic.to_owned(),
+        reason,
+    };
+    let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
+    for (key, value) in config {
+        new = new.set(key, value);
+    }
+    let options = AdminOptions::new()
+        .operation_timeout(Some(KAFKA_REQUEST_TIMEOUT))
+        .request_timeout(Some(KAFKA_REQUEST_TIMEOUT));
+    let outcomes = block_on(admin.create_topics([&new], &options));
+    let outcomes = outcomes.map_err(|error| refused(error.to_string()))?;
+    match outcomes.into_iter().next() {
+        Some(Ok(_)) | Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
+            tracing::info!(event = "topic_created", topic, partitions);
+            Ok(())
+        }
+        Some(Err((_, code))) => Err(refused(code.to_string())),
+        None => Err(refused("the broker gave no answer".to_owned())),
+    }
+}
+
+fn cleanup_policy(
+    admin: &Admin,
+    target: &KafkaTarget,
+    topic: &str,
+) -> Result<Option<String>, KafkaStartError> {
+    let options = AdminOptions::new().request_timeout(Some(KAFKA_REQUEST_TIMEOUT));
+    let resources = [ResourceSpecifier::Topic(topic)];
+    let described = block_on(admin.describe_configs(&resources, &options));
+    let unreachable = |error: KafkaError| KafkaStartError::Unreachable {
+        brokers: target.brokers.clone(),
+        what: format!("settings of topic `{topic}`"),
+        reason: error.to_string(),
+    };
+    let described = described.map_err(unreachable)?;
+    // Without the right to read settings the policy stays unknown, and that must not stop a start.
+    let settings = described.into_iter().next().and_then(Result::ok);
+    Ok(settings.and_then(|settings| settings.get("cleanup.policy")?.value.clone()))
+}
+
+/// Forgets the stored positions of `shards`, or of all if the list is empty, and everything else that
+/// names the pipeline's past. Returns the shards that were forgotten.
+///
+/// # Errors
+/// If the topic cannot be reached or read.
+pub fn reset_progress(
+    target: &KafkaTarget,
+    pipeline: &str,
+    topic: &str,
+    shards: &[ShardKey],
+) -> Result<Vec<ShardKey>, KafkaStartError> {
+    let mark = Mark::open(target, pipeline, topic)?;
+    let stored: StoredProgress = mark.read("read_committed")?;
+    let wanted = |shard: &&ShardKey| shards.is_empty() || shards.contains(shard);
+    let forgotten: Vec<ShardKey> = stored.shards.keys().filter(wanted).cloned().collect();
+    for shard in &forgotten {
+        let key = ProgressKey::Shard(shard.clone()).encode(pipeline);
+        mark.append(&key, None)?;
+    }
+    Ok(forgotten)
+}
+
+/// Admin calls are futures that librdkafka's own thread completes; no runtime is needed to wait.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
+}

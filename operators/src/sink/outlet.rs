@@ -1,0 +1,76 @@
+//! All sinks of a pipeline as the one thing the committer drives.
+//!
+//! Kafka sinks decide: an epoch is durable when their transaction is. Local sinks (`stdout`, `discard`)
+//! take records when they are staged and remember nothing; a pipeline that has only local sinks is
+//! durable as soon as it has printed. After an aborted transaction an epoch is staged again, so a local
+//! sink beside a Kafka sink may show records twice; only the topic is exact.
+
+use crate::sink::kafka::KafkaOutlet;
+use crate::sink::stdout::StdoutSink;
+use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, ShardPosition};
+use headwater_engine::ids::{Epoch, SinkIndex};
+use headwater_engine::record::Batch;
+use std::io;
+
+/// Where the batches of one sink node go.
+pub enum SinkPart {
+    /// Into the Kafka transaction; the number is the sink's place in the Kafka outlet.
+    Kafka(usize),
+    /// To standard output.
+    Stdout(StdoutSink),
+    /// Nowhere.
+    Discard,
+}
+
+/// The sinks of one pipeline.
+pub struct PipelineOutlet {
+    kafka: Option<KafkaOutlet>,
+    parts: Vec<SinkPart>,
+}
+
+impl PipelineOutlet {
+    /// `parts` by [`SinkIndex`]; `kafka` if any part names it.
+    #[must_use]
+    pub fn new(kafka: Option<KafkaOutlet>, parts: Vec<SinkPart>) -> Self {
+        PipelineOutlet { kafka, parts }
+    }
+}
+
+impl Outlet for PipelineOutlet {
+    fn begin(&mut self, epoch: Epoch) -> Result<(), OutletError> {
+        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.begin(epoch))
+    }
+
+    fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
+        match &self.parts[sink.0 as usize] {
+            SinkPart::Kafka(place) => {
+                let kafka = self.kafka.as_mut().expect("a Kafka part has the Kafka outlet");
+                kafka.stage(*place, batch)
+            }
+            SinkPart::Stdout(stdout) => stdout.print(batch).map_err(|error| closed(&error)),
+            SinkPart::Discard => Ok(()),
+        }
+    }
+
+    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
+        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.commit(epoch, positions))
+    }
+
+    fn abort(&mut self) -> Result<(), OutletError> {
+        self.kafka.as_mut().map_or(Ok(()), KafkaOutlet::abort)
+    }
+
+    fn acquire(&mut self) -> Result<Option<Epoch>, OutletError> {
+        self.kafka.as_mut().map_or(Ok(None), KafkaOutlet::reacquire)
+    }
+
+    fn poll(&mut self) {
+        if let Some(kafka) = &mut self.kafka {
+            kafka.poll();
+        }
+    }
+}
+
+fn closed(error: &io::Error) -> OutletError {
+    OutletError { message: format!("standard output: {error}"), repair: Repair::Stop }
+}

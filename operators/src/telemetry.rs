@@ -1,0 +1,198 @@
+//! What a pipeline counts, as Prometheus series.
+//!
+//! Handles are resolved once, when a shard or sink starts; the hot path adds to an atomic per batch.
+//! Names follow the Prometheus conventions: `headwater_<part>_<what>_<unit>_total`.
+
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// All series of this process.
+#[derive(Clone)]
+pub struct Telemetry {
+    registry: Registry,
+    shard_counters: Vec<IntCounterVec>,
+    shard_gauges: Vec<IntGaugeVec>,
+    pipeline_counters: Vec<IntCounterVec>,
+    pipeline_gauges: Vec<IntGaugeVec>,
+    commit_seconds: HistogramVec,
+    latency_seconds: HistogramVec,
+}
+
+/// What one shard counts.
+#[derive(Clone, Debug)]
+pub struct ShardMetrics {
+    /// Messages received, duplicates included.
+    pub received_messages: IntCounter,
+    /// Bytes of messages received.
+    pub received_bytes: IntCounter,
+    /// Batches handed to the dataflow.
+    pub batches: IntCounter,
+    /// Messages the server sent again and the source dropped.
+    pub duplicates_dropped: IntCounter,
+    /// Places where messages are known or suspected to be missing.
+    pub gaps: IntCounter,
+    /// Messages known to be missing.
+    pub gap_messages: IntCounter,
+    /// Calls opened, the first one included.
+    pub calls: IntCounter,
+    /// 1 while a call is open.
+    pub connected: IntGauge,
+    /// When the last message was received, milliseconds since 1970-01-01T00:00:00Z.
+    pub last_message_unix_ms: IntGauge,
+}
+
+/// What one pipeline counts.
+#[derive(Clone, Debug)]
+pub struct PipelineMetrics {
+    /// Records made visible.
+    pub committed_records: IntCounter,
+    /// Dead letters made visible.
+    pub dead_letters: IntCounter,
+    /// Epochs that became durable.
+    pub commits: IntCounter,
+    /// Times an epoch had to be sent again.
+    pub resends: IntCounter,
+    /// Times the pipeline was built anew after a failure.
+    pub rebuilds: IntCounter,
+    /// Bytes received and not yet durable.
+    pub credit_used_bytes: IntGauge,
+    /// When the last commit was acknowledged, milliseconds since 1970-01-01T00:00:00Z.
+    pub last_commit_unix_ms: IntGauge,
+    /// The last epoch that became durable.
+    pub epoch: IntGauge,
+    /// From asking for a commit to its acknowledgement.
+    pub commit_seconds: Histogram,
+    /// From the receipt of an epoch's oldest record to the acknowledgement of its commit.
+    pub receipt_to_commit_seconds: Histogram,
+}
+
+const SHARD_LABELS: [&str; 3] = ["pipeline", "source", "shard"];
+const PIPELINE_LABELS: [&str; 1] = ["pipeline"];
+
+const SHARD_COUNTERS: [(&str, &str); 7] = [
+    ("source_received_messages_total", "Messages received, duplicates included"),
+    ("source_received_bytes_total", "Bytes of messages received"),
+    ("source_batches_total", "Batches handed to the dataflow"),
+    ("source_duplicates_dropped_total", "Messages the server sent again and the source dropped"),
+    ("source_gaps_total", "Places where messages are known or suspected to be missing"),
+    ("source_gap_messages_total", "Messages known to be missing"),
+    ("source_calls_total", "Calls opened, the first one included"),
+];
+
+const SHARD_GAUGES: [(&str, &str); 2] = [
+    ("source_connected", "1 while a call is open"),
+    ("source_last_message_timestamp_ms", "When the last message was received, Unix milliseconds"),
+];
+
+const PIPELINE_COUNTERS: [(&str, &str); 5] = [
+    ("committed_records_total", "Records made visible"),
+    ("dead_letters_total", "Dead letters made visible"),
+    ("commits_total", "Epochs that became durable"),
+    ("resends_total", "Times an epoch had to be sent again"),
+    ("rebuilds_total", "Times the pipeline was built anew after a failure"),
+];
+
+const PIPELINE_GAUGES: [(&str, &str); 3] = [
+    ("credit_used_bytes", "Bytes received and not yet durable"),
+    ("last_commit_timestamp_ms", "When the last commit was acknowledged, Unix milliseconds"),
+    ("epoch", "The last epoch that became durable"),
+];
+
+/// From 0.5 ms to 16 s, doubling.
+const LATENCY_BUCKET_FIRST_SECONDS: f64 = 0.0005;
+const LATENCY_BUCKETS: usize = 16;
+
+impl Default for Telemetry {
+    fn default() -> Self {
+        let registry = Registry::new_custom(Some("headwater".to_owned()), None)
+            .expect("the prefix is a valid name");
+        let counters = |list: &[(&str, &str)], labels: &[&str]| {
+            list.iter().map(|(name, help)| counter(&registry, name, help, labels)).collect()
+        };
+        let gauges = |list: &[(&str, &str)], labels: &[&str]| {
+            list.iter().map(|(name, help)| gauge(&registry, name, help, labels)).collect()
+        };
+        let commit = "From asking for a commit to its acknowledgement";
+        let latency = "From the receipt of an epoch's oldest record to its commit";
+        Telemetry {
+            shard_counters: counters(&SHARD_COUNTERS, &SHARD_LABELS),
+            shard_gauges: gauges(&SHARD_GAUGES, &SHARD_LABELS),
+            pipeline_counters: counters(&PIPELINE_COUNTERS, &PIPELINE_LABELS),
+            pipeline_gauges: gauges(&PIPELINE_GAUGES, &PIPELINE_LABELS),
+            commit_seconds: histogram(&registry, "commit_seconds", commit),
+            latency_seconds: histogram(&registry, "receipt_to_commit_seconds", latency),
+            registry,
+        }
+    }
+}
+
+impl Telemetry {
+    /// The registry, for the metrics endpoint.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The handles of one shard.
+    #[must_use]
+    pub fn shard(&self, pipeline: &str, source: &str, shard: &str) -> ShardMetrics {
+        let labels = [pipeline, source, shard];
+        let counter = |index: usize| self.shard_counters[index].with_label_values(&labels);
+        let gauge = |index: usize| self.shard_gauges[index].with_label_values(&labels);
+        ShardMetrics {
+            received_messages: counter(0),
+            received_bytes: counter(1),
+            batches: counter(2),
+            duplicates_dropped: counter(3),
+            gaps: counter(4),
+            gap_messages: counter(5),
+            calls: counter(6),
+            connected: gauge(0),
+            last_message_unix_ms: gauge(1),
+        }
+    }
+
+    /// The handles of one pipeline.
+    #[must_use]
+    pub fn pipeline(&self, pipeline: &str) -> PipelineMetrics {
+        let labels = [pipeline];
+        let counter = |index: usize| self.pipeline_counters[index].with_label_values(&labels);
+        let gauge = |index: usize| self.pipeline_gauges[index].with_label_values(&labels);
+        PipelineMetrics {
+            committed_records: counter(0),
+            dead_letters: counter(1),
+            commits: counter(2),
+            resends: counter(3),
+            rebuilds: counter(4),
+            credit_used_bytes: gauge(0),
+            last_commit_unix_ms: gauge(1),
+            epoch: gauge(2),
+            commit_seconds: self.commit_seconds.with_label_values(&labels),
+            receipt_to_commit_seconds: self.latency_seconds.with_label_values(&labels),
+        }
+    }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+    let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("names are constants");
+    registry.register(Box::new(vec.clone())).expect("each name is registered once");
+    vec
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+    let vec = IntGaugeVec::new(Opts::new(name, help), labels).expect("names are constants");
+    registry.register(Box::new(vec.clone())).expect("each name is registered once");
+    vec
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str) -> HistogramVec {
+    let buckets =
+        prometheus::exponential_buckets(LATENCY_BUCKET_FIRST_SECONDS, 2.0, LATENCY_BUCKETS)
+            .expect("the bounds are constants");
+    let options = HistogramOpts::new(name, help).buckets(buckets);
+    let vec = HistogramVec::new(options, &PIPELINE_LABELS).expect("names are constants");
+    registry.register(Box::new(vec.clone())).expect("each name is registered once");
+    vec
+}
