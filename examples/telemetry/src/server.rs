@@ -1,0 +1,104 @@
+//! The server: a port, the service on it, and an end that does not wait for endless streams.
+//!
+//! Next: `service.rs` takes the calls.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server;
+
+use crate::event::Fleet;
+use crate::link::Incoming;
+use crate::service::Telemetry;
+use crate::stream::Shared;
+
+/// A running server. Dropping it leaves it running; [`TelemetryServer::shutdown`] ends it.
+#[derive(Debug)]
+pub struct TelemetryServer {
+    local_addr: SocketAddr,
+    sent: Arc<AtomicU64>,
+    closing: CancellationToken,
+    down: CancellationToken,
+    task: JoinHandle<Result<(), tonic::transport::Error>>,
+}
+
+/// The server cannot listen where it was told to.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {listen}: {source}; choose another address, or port 0 for a free one")]
+pub struct StartError {
+    /// Where it was told to listen.
+    pub listen: SocketAddr,
+    /// What the system said.
+    pub source: std::io::Error,
+}
+
+/// So long may clients take to read the end of their streams before they are cut off.
+const CLOSE_MAX: Duration = Duration::from_millis(500);
+
+impl TelemetryServer {
+    /// Listens on `listen` (port 0 takes a free one) and serves on the current tokio runtime.
+    pub async fn start(listen: SocketAddr) -> Result<TelemetryServer, StartError> {
+        TelemetryServer::start_paced(listen, 0).await
+    }
+
+    /// As [`TelemetryServer::start`], with a rate for requests that name none.
+    pub async fn start_paced(
+        listen: SocketAddr,
+        rate_default: u64,
+    ) -> Result<TelemetryServer, StartError> {
+        let refused = |source| StartError { listen, source };
+        let listener = TcpListener::bind(listen).await.map_err(refused)?;
+        let local_addr = listener.local_addr().map_err(refused)?;
+        let (sent, closing) = (Arc::<AtomicU64>::default(), CancellationToken::new());
+        let service = Telemetry(Shared {
+            fleet: Arc::new(Fleet::default()),
+            sent: Arc::clone(&sent),
+            closing: closing.clone(),
+            rate_default,
+        });
+        let down = CancellationToken::new();
+        let incoming = Incoming::new(listener, down.clone());
+        let serving = Server::builder()
+            .add_service(service)
+            .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
+        Ok(TelemetryServer {
+            local_addr,
+            sent,
+            closing,
+            down,
+            task: tokio::spawn(serving),
+        })
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    /// The address as a pipeline file's `endpoint` writes it.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.local_addr)
+    }
+
+    /// How many events left, over all calls since the start.
+    pub fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    /// Ends every stream with `UNAVAILABLE`, waits a moment for the clients to read that, then
+    /// cuts what is left. Done when the port is free again.
+    pub async fn shutdown(mut self) {
+        self.closing.cancel();
+        let ended = tokio::time::timeout(CLOSE_MAX, &mut self.task).await;
+        self.down.cancel();
+        if ended.is_err() {
+            // The task now ends by itself; what it has to say about cut links is of no interest.
+            let _ = self.task.await;
+        }
+    }
+}
