@@ -60,20 +60,18 @@ impl Header {
             return None;
         }
         let size = usize::try_from(i32_at(bytes, 8)).ok()? + UNCOUNTED_BYTES;
-        (HEADER_BYTES..=bytes.len())
-            .contains(&size)
-            .then(|| Header {
-                base_offset: i64_at(bytes, 0),
-                size,
-                attributes: i16_at(bytes, 21),
-                last_offset_delta: i32_at(bytes, 23),
-                base_timestamp: i64_at(bytes, 27),
-                max_timestamp: i64_at(bytes, 35),
-                producer_id: i64_at(bytes, 43),
-                producer_epoch: i16_at(bytes, 51),
-                base_sequence: i32_at(bytes, 53),
-                count: i32_at(bytes, 57),
-            })
+        (HEADER_BYTES..=bytes.len()).contains(&size).then(|| Header {
+            base_offset: i64_at(bytes, 0),
+            size,
+            attributes: i16_at(bytes, 21),
+            last_offset_delta: i32_at(bytes, 23),
+            base_timestamp: i64_at(bytes, 27),
+            max_timestamp: i64_at(bytes, 35),
+            producer_id: i64_at(bytes, 43),
+            producer_epoch: i16_at(bytes, 51),
+            base_sequence: i32_at(bytes, 53),
+            count: i32_at(bytes, 57),
+        })
     }
 
     /// Reads and checks what a producer sent: one whole batch, sound by its checksum.
@@ -166,15 +164,7 @@ pub(crate) fn marker(producer_id: i64, epoch: i16, outcome: Outcome, now_ms: i64
 /// uncompressed.
 pub(crate) fn thinned(header: &Header, records: &[u8], count: i32) -> Bytes {
     let attributes = header.attributes & !COMPRESSION_MASK;
-    assemble(
-        &Header {
-            attributes,
-            count,
-            ..*header
-        },
-        records,
-    )
-    .freeze()
+    assemble(&Header { attributes, count, ..*header }, records).freeze()
 }
 
 fn assemble(header: &Header, records: &[u8]) -> BytesMut {
@@ -213,9 +203,7 @@ fn i16_at(bytes: &[u8], start: usize) -> i16 {
 }
 
 fn array_at<const N: usize>(bytes: &[u8], start: usize) -> [u8; N] {
-    bytes[start..start + N]
-        .try_into()
-        .expect("the slice has the array's length")
+    bytes[start..start + N].try_into().expect("the slice has the array's length")
 }
 
 #[cfg(test)]
@@ -243,10 +231,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_is_corrupt_and_a_cut_batch_too() {
         let mut batch = marker(7, 3, Outcome::Commit, 1_000);
-        assert_eq!(
-            Header::check(&batch[..70]),
-            Err(ResponseError::CorruptMessage)
-        );
+        assert_eq!(Header::check(&batch[..70]), Err(ResponseError::CorruptMessage));
         batch[65] ^= 1;
         assert_eq!(Header::check(&batch), Err(ResponseError::CorruptMessage));
         assert_eq!(Header::check(&[]), Err(ResponseError::CorruptMessage));
@@ -258,9 +243,6 @@ mod tests {
         place(&mut batch, 42);
         let header = Header::parse(&batch).unwrap();
         assert_eq!(header.base_offset, 42);
-        assert_eq!(
-            crc32c::crc32c(&batch[CRC_START..]),
-            u32::from_be_bytes(array_at(&batch, 17))
-        );
+        assert_eq!(crc32c::crc32c(&batch[CRC_START..]), u32::from_be_bytes(array_at(&batch, 17)));
     }
 }

@@ -34,28 +34,19 @@ impl Broker {
         let listening = |source| StartError::Listen { listen, source };
         let listener = TcpListener::bind(listen).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let node = Node {
-            host: address.ip().to_string(),
-            port: address.port(),
-        };
+        let node = Node { host: address.ip().to_string(), port: address.port() };
         let clock = Clock::start();
         let now_ms = clock.now_ms();
         // Replaying a long journal takes a while, and blocks.
         let opening = tokio::task::spawn_blocking(move || {
             State::open(node, &config.journal, config.fsync, now_ms)
         });
-        let opened = opening
-            .await
-            .map_err(|error| StartError::Journal(error.to_string()))?;
+        let opened = opening.await.map_err(|error| StartError::Journal(error.to_string()))?;
         let state = opened.map_err(|error| StartError::Journal(error.to_string()))?;
         let (core, core_ended) = Core::start(state, clock).map_err(StartError::Thread)?;
         let server = tokio::spawn(server::run(listener, core));
         tracing::info!(event = "broker_started", %address, note = "for development only");
-        Ok(Broker {
-            address,
-            server,
-            core_ended,
-        })
+        Ok(Broker { address, server, core_ended })
     }
 
     /// What a client gives as `bootstrap.servers`.

@@ -76,19 +76,11 @@ pub(crate) fn run(state: &mut State) -> Result<(), JournalError> {
 fn compact_if_due(state: &mut State, name: &str, index: usize) -> Result<(), JournalError> {
     let topic = &state.topics[name];
     let (log, settings) = (&topic.partitions[index], &topic.settings);
-    let Some(end) = settings
-        .is_compacted
-        .then(|| due(log, settings, state.now_ms))
-        .flatten()
+    let Some(end) = settings.is_compacted.then(|| due(log, settings, state.now_ms)).flatten()
     else {
         return Ok(());
     };
-    let mut pass = Pass {
-        state,
-        log,
-        settings,
-        newest: Newest::new(),
-    };
+    let mut pass = Pass { state, log, settings, newest: Newest::new() };
     match pass.run(end) {
         Ok((cleaned, first_dirty)) => write(state, name, index, cleaned, first_dirty),
         Err(CompactionError::Journal(error)) => Err(error),
@@ -114,10 +106,7 @@ fn due(log: &Partition, settings: &Settings, now_ms: i64) -> Option<i64> {
     let dirty_bytes: u64 = log.batches_in(&range).map(|it| it.location.size()).sum();
     let oldest = log.batches_in(&range).next()?;
     let is_late = now_ms.saturating_sub(oldest.max_timestamp) > settings.compaction_lag_ms_max;
-    #[expect(
-        clippy::cast_precision_loss,
-        reason = "a ratio needs no more than 52 bits"
-    )]
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits")]
     let ratio = dirty_bytes as f64 / log.bytes().max(1) as f64;
     let is_worth = dirty_bytes >= DIRTY_BYTES_MIN && ratio >= settings.dirty_ratio_min;
     (is_late || is_worth).then_some(end)
@@ -131,33 +120,18 @@ fn write(
     first_dirty: i64,
 ) -> Result<(), JournalError> {
     let partition = i32::try_from(index).expect("partitions are bounded");
-    for Cleaned {
-        range,
-        kept,
-        thinned,
-    } in cleaned
-    {
+    for Cleaned { range, kept, thinned } in cleaned {
         let (from, to) = (range.start, range.end);
-        state.change(Entry::Cleaned {
-            topic: name.to_owned(),
-            partition,
-            from,
-            to,
-            kept,
-        });
+        state.change(Entry::Cleaned { topic: name.to_owned(), partition, from, to, kept });
         for bytes in thinned {
             let header = Header::parse(&bytes).expect("the batch was made here");
             let location = state.store.place(name, partition, bytes);
-            let log = state
-                .partition_mut(name, partition)
-                .expect("it was compacted just now");
+            let log = state.partition_mut(name, partition).expect("it was compacted just now");
             log.place(&header, location);
         }
         state.store.seal()?;
     }
-    let log = state
-        .partition_mut(name, partition)
-        .expect("it was compacted just now");
+    let log = state.partition_mut(name, partition).expect("it was compacted just now");
     log.first_dirty = first_dirty;
     Ok(())
 }
@@ -165,10 +139,7 @@ fn write(
 impl Pass<'_> {
     fn run(&mut self, end: i64) -> Result<(Vec<Cleaned>, i64), CompactionError> {
         let mapped = self.map_keys(self.log.first_dirty..end)?;
-        let last = self
-            .log
-            .last_batch_below(mapped)
-            .map_or(0, |batch| batch.base);
+        let last = self.log.last_batch_below(mapped).map_or(0, |batch| batch.base);
         Ok((self.clean(self.log.log_start()..last)?, mapped))
     }
 
@@ -184,8 +155,7 @@ impl Pass<'_> {
             }
             Records::open(&header, &bytes)?.each(|record| {
                 if let Some(key) = record.key {
-                    self.newest
-                        .insert(Bytes::copy_from_slice(key), record.offset);
+                    self.newest.insert(Bytes::copy_from_slice(key), record.offset);
                 }
             })?;
         }
@@ -195,19 +165,11 @@ impl Pass<'_> {
     /// Decides on every batch of a range, in parts of bounded size.
     fn clean(&self, range: Range<i64>) -> Result<Vec<Cleaned>, CompactionError> {
         let mut parts = Vec::new();
-        let mut part = Cleaned {
-            range: range.clone(),
-            kept: Vec::new(),
-            thinned: Vec::new(),
-        };
+        let mut part = Cleaned { range: range.clone(), kept: Vec::new(), thinned: Vec::new() };
         let mut bytes_thinned = 0;
         for batch in self.log.batches_in(&range) {
             if bytes_thinned >= COMPACTION_FRAME_BYTES_MAX {
-                let next = Cleaned {
-                    range: batch.base..range.end,
-                    kept: vec![],
-                    thinned: vec![],
-                };
+                let next = Cleaned { range: batch.base..range.end, kept: vec![], thinned: vec![] };
                 let mut full = std::mem::replace(&mut part, next);
                 full.range.end = batch.base;
                 parts.push(full);
@@ -253,10 +215,7 @@ impl Pass<'_> {
     fn is_aborted(&self, header: &Header) -> bool {
         let range = header.base_offset..header.last_offset() + 1;
         header.is_transactional()
-            && self
-                .log
-                .aborted_in(&range)
-                .any(|it| it.producer_id == header.producer_id)
+            && self.log.aborted_in(&range).any(|it| it.producer_id == header.producer_id)
     }
 
     fn read(&self, location: &Location) -> Result<(Header, Bytes), CompactionError> {

@@ -80,13 +80,8 @@ impl Core {
 impl Clock {
     /// Starts from the system's time.
     pub(crate) fn start() -> Clock {
-        let since_1970 = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Clock {
-            origin: Instant::now(),
-            origin_ms: millis(since_1970.as_millis()),
-        }
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Clock { origin: Instant::now(), origin_ms: millis(since_1970.as_millis()) }
     }
 
     /// The time now.

@@ -30,8 +30,10 @@ pub(crate) const SEQUENCES_KEPT: usize = 5;
 pub(crate) const PRODUCER_IDLE_MS_MAX: i64 = 86_400_000;
 /// How often sessions and transactions are looked at for their time-outs.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
-/// How often compaction, retention and the journal's size are looked at.
+/// How often compaction, the memory bound and the journal's size are looked at.
 pub(crate) const CLEAN_INTERVAL_MS: i64 = 1_000;
+/// How often age and size of logs are looked at (Kafka: `log.retention.check.interval.ms`).
+pub(crate) const RETENTION_INTERVAL_MS: i64 = 300_000;
 /// A compacted partition is left alone until this much is new, unless its lag forces it.
 pub(crate) const DIRTY_BYTES_MIN: u64 = 64 << 10;
 /// Keys one compaction pass holds in memory; what lies beyond waits for the next pass.

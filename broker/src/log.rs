@@ -71,12 +71,7 @@ impl Partition {
 
     /// Everything below it belongs to ended transactions or to none.
     pub(crate) fn last_stable(&self) -> i64 {
-        self.facts
-            .open
-            .values()
-            .min()
-            .copied()
-            .unwrap_or(self.facts.end)
+        self.facts.open.values().min().copied().unwrap_or(self.facts.end)
     }
 
     /// Bytes of all batches together.
@@ -102,31 +97,21 @@ impl Partition {
 
     /// Takes a batch at the end. A control batch says by `outcome` what it ends.
     pub(crate) fn append(&mut self, header: &Header, outcome: Option<Outcome>, location: Location) {
-        debug_assert!(
-            header.base_offset >= self.facts.end,
-            "offsets are never given twice"
-        );
+        debug_assert!(header.base_offset >= self.facts.end, "offsets are never given twice");
         self.place(header, location);
         self.facts.end = header.last_offset() + 1;
         if header.producer_id < 0 {
             return;
         }
         let new = || ProducerState::new(header.producer_epoch);
-        let producer = self
-            .facts
-            .producers
-            .entry(header.producer_id)
-            .or_insert_with(new);
+        let producer = self.facts.producers.entry(header.producer_id).or_insert_with(new);
         if header.is_control() {
             producer.advance(header.producer_epoch, header.max_timestamp);
             self.close(header, outcome);
         } else {
             producer.append(header);
             if header.is_transactional() {
-                self.facts
-                    .open
-                    .entry(header.producer_id)
-                    .or_insert(header.base_offset);
+                self.facts.open.entry(header.producer_id).or_insert(header.base_offset);
             }
         }
     }
@@ -153,16 +138,13 @@ impl Partition {
             location,
         };
         self.bytes += batch.location.size();
-        let index = self
-            .batches
-            .partition_point(|other| other.base < batch.base);
+        let index = self.batches.partition_point(|other| other.base < batch.base);
         self.batches.insert(index, batch);
     }
 
     /// The batches that hold `offset` or come after it.
     pub(crate) fn batches_from(&self, offset: i64) -> impl Iterator<Item = &Batch> {
-        self.batches
-            .range(self.batches.partition_point(|batch| batch.last < offset)..)
+        self.batches.range(self.batches.partition_point(|batch| batch.last < offset)..)
     }
 
     /// The batches that begin in a range of offsets.
@@ -171,8 +153,7 @@ impl Partition {
         range: &Range<i64>,
     ) -> impl Iterator<Item = &'a Batch> + use<'a> {
         let index = |offset| self.batches.partition_point(|batch| batch.base < offset);
-        self.batches
-            .range(index(range.start)..index(range.end).max(index(range.start)))
+        self.batches.range(index(range.start)..index(range.end).max(index(range.start)))
     }
 
     /// All batches, so that the journal's rewriting can give them their new places.
@@ -183,9 +164,7 @@ impl Partition {
     /// Where the last batch below `offset` begins.
     pub(crate) fn last_batch_below(&self, offset: i64) -> Option<&Batch> {
         let index = self.batches.partition_point(|batch| batch.base < offset);
-        index
-            .checked_sub(1)
-            .and_then(|index| self.batches.get(index))
+        index.checked_sub(1).and_then(|index| self.batches.get(index))
     }
 
     /// The aborted transactions with data in a range of offsets.
@@ -218,17 +197,13 @@ impl Partition {
     /// Forgets aborted transactions whose data and marker are all below `offset`, once compaction
     /// has removed them from there.
     pub(crate) fn forget_aborted_below(&mut self, offset: i64) {
-        self.facts
-            .aborted
-            .retain(|aborted| aborted.marker >= offset);
+        self.facts.aborted.retain(|aborted| aborted.marker >= offset);
     }
 
     /// Forgets producers that wrote nothing since `since_ms` and have nothing open.
     pub(crate) fn forget_producers(&mut self, since_ms: i64) {
         let open = &self.facts.open;
-        self.facts
-            .producers
-            .retain(|id, it| it.last_ms >= since_ms || open.contains_key(id));
+        self.facts.producers.retain(|id, it| it.last_ms >= since_ms || open.contains_key(id));
     }
 
     fn recount(&mut self) {
@@ -246,18 +221,9 @@ mod tests {
 
     /// Appends a transactional batch of two records.
     fn data(log: &mut Partition, producer_id: i64) {
-        let header = Header {
-            producer_id,
-            producer_epoch: 0,
-            base_sequence: 0,
-            ..plain()
-        };
+        let header = Header { producer_id, producer_epoch: 0, base_sequence: 0, ..plain() };
         let bytes = build(
-            Header {
-                attributes: 0x10,
-                base_offset: log.end(),
-                ..header
-            },
+            Header { attributes: 0x10, base_offset: log.end(), ..header },
             &[(Some("k"), Some("v")), (Some("k"), Some("w"))],
         );
         put(log, bytes, None);
@@ -270,11 +236,7 @@ mod tests {
     }
 
     fn put(log: &mut Partition, bytes: Bytes, outcome: Option<Outcome>) {
-        log.append(
-            &Header::parse(&bytes).unwrap(),
-            outcome,
-            Location::Memory(bytes),
-        );
+        log.append(&Header::parse(&bytes).unwrap(), outcome, Location::Memory(bytes));
     }
 
     #[test]
@@ -296,11 +258,7 @@ mod tests {
         end(&mut log, 1, Outcome::Abort);
         data(&mut log, 2);
         end(&mut log, 2, Outcome::Commit);
-        let aborted = Aborted {
-            producer_id: 1,
-            first: 0,
-            marker: 2,
-        };
+        let aborted = Aborted { producer_id: 1, first: 0, marker: 2 };
         assert_eq!(log.aborted_in(&(0..6)).collect::<Vec<_>>(), [&aborted]);
         assert_eq!(log.aborted_in(&(1..2)).count(), 1);
         assert_eq!(log.aborted_in(&(3..6)).count(), 0);
@@ -325,16 +283,8 @@ mod tests {
             data(&mut log, producer);
         }
         log.keep_only(&(0..4), &[0]);
-        assert_eq!(
-            log.batches_from(2).map(|it| it.base).collect::<Vec<_>>(),
-            [4]
-        );
+        assert_eq!(log.batches_from(2).map(|it| it.base).collect::<Vec<_>>(), [4]);
         assert_eq!(log.last_batch_below(4).map(|it| it.base), Some(0));
-        assert_eq!(
-            log.batches_in(&(1..9))
-                .map(|it| it.base)
-                .collect::<Vec<_>>(),
-            [4]
-        );
+        assert_eq!(log.batches_in(&(1..9)).map(|it| it.base).collect::<Vec<_>>(), [4]);
     }
 }

@@ -27,9 +27,7 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let config = BrokerConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port)),
         journal: arguments.journal.map_or(Journal::Memory, Journal::File),

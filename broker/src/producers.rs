@@ -85,16 +85,12 @@ impl ProducerState {
 
     /// A producer first met with this batch or marker.
     pub(crate) fn new(epoch: i16) -> ProducerState {
-        ProducerState {
-            epoch,
-            ..ProducerState::default()
-        }
+        ProducerState { epoch, ..ProducerState::default() }
     }
 }
 
 fn in_order(fits: bool) -> Result<Verdict, ResponseError> {
-    fits.then_some(Verdict::Append)
-        .ok_or(ResponseError::OutOfOrderSequenceNumber)
+    fits.then_some(Verdict::Append).ok_or(ResponseError::OutOfOrderSequenceNumber)
 }
 
 #[cfg(test)]
@@ -121,10 +117,7 @@ mod tests {
             let index = i32::try_from(index).unwrap();
             state.append(&batch(0, index * 10, 10, i64::from(index) * 10));
         }
-        assert_eq!(
-            state.judge(&batch(0, 20, 10, -1)),
-            Ok(Verdict::Duplicate(20))
-        );
+        assert_eq!(state.judge(&batch(0, 20, 10, -1)), Ok(Verdict::Duplicate(20)));
         assert_eq!(state.judge(&batch(0, 50, 10, -1)), Ok(Verdict::Append));
     }
 

@@ -49,10 +49,7 @@ impl Records {
             other => return Err(unreadable(header, format!("codec {other} is not known"))),
         };
         let bytes = bytes.map_err(|error| unreadable(header, format!("{error:#}")))?;
-        Ok(Records {
-            header: *header,
-            bytes,
-        })
+        Ok(Records { header: *header, bytes })
     }
 
     /// Calls `visit` with each record in order.
@@ -68,10 +65,7 @@ impl Records {
 }
 
 fn unreadable(header: &Header, reason: String) -> UnreadableBatch {
-    UnreadableBatch {
-        base_offset: header.base_offset,
-        reason,
-    }
+    UnreadableBatch { base_offset: header.base_offset, reason }
 }
 
 fn parse<'a>(header: &Header, rest: &mut &'a [u8]) -> Option<Record<'a>> {
@@ -85,20 +79,11 @@ fn parse<'a>(header: &Header, rest: &mut &'a [u8]) -> Option<Record<'a>> {
     let offset = header.base_offset.checked_add(varint(&mut body)?)?;
     let key = field(&mut body)?;
     let is_tombstone = field(&mut body)?.is_none();
-    Some(Record {
-        raw,
-        offset,
-        timestamp,
-        key,
-        is_tombstone,
-    })
+    Some(Record { raw, offset, timestamp, key, is_tombstone })
 }
 
 /// A nullable byte string: the outer `None` is a cut record, the inner one is null.
-#[expect(
-    clippy::option_option,
-    reason = "cut and null are two different things"
-)]
+#[expect(clippy::option_option, reason = "cut and null are two different things")]
 fn field<'a>(body: &mut &'a [u8]) -> Option<Option<&'a [u8]>> {
     let length = varint(body)?;
     if length < 0 {
@@ -135,10 +120,7 @@ pub(crate) mod tests {
             let mut body = vec![0, 0];
             put_varint(&mut body, i64::try_from(delta).unwrap());
             for part in [key, value] {
-                put_varint(
-                    &mut body,
-                    part.map_or(-1, |text| i64::try_from(text.len()).unwrap()),
-                );
+                put_varint(&mut body, part.map_or(-1, |text| i64::try_from(text.len()).unwrap()));
                 body.extend_from_slice(part.unwrap_or_default().as_bytes());
             }
             body.push(0);
@@ -146,14 +128,7 @@ pub(crate) mod tests {
             bytes.extend_from_slice(&body);
         }
         let count = i32::try_from(records.len()).unwrap();
-        batch::thinned(
-            &Header {
-                last_offset_delta: count - 1,
-                ..header
-            },
-            &bytes,
-            count,
-        )
+        batch::thinned(&Header { last_offset_delta: count - 1, ..header }, &bytes, count)
     }
 
     /// A header for tests: no producer, the time 1000.
@@ -183,21 +158,13 @@ pub(crate) mod tests {
 
     #[test]
     fn records_read_back_with_keys_offsets_and_tombstones() {
-        let bytes = build(
-            plain(),
-            &[(Some("a"), Some("1")), (None, Some("2")), (Some("a"), None)],
-        );
+        let bytes = build(plain(), &[(Some("a"), Some("1")), (None, Some("2")), (Some("a"), None)]);
         let header = Header::check(&bytes).unwrap();
         let mut seen = Vec::new();
         let records = Records::open(&header, &bytes).unwrap();
-        records
-            .each(|r| seen.push((r.offset, r.key.map(<[u8]>::to_vec), r.is_tombstone)))
-            .unwrap();
+        records.each(|r| seen.push((r.offset, r.key.map(<[u8]>::to_vec), r.is_tombstone))).unwrap();
         let key = Some(b"a".to_vec());
-        assert_eq!(
-            seen,
-            [(0, key.clone(), false), (1, None, false), (2, key, true)]
-        );
+        assert_eq!(seen, [(0, key.clone(), false), (1, None, false), (2, key, true)]);
     }
 
     #[test]
@@ -205,11 +172,6 @@ pub(crate) mod tests {
         let bytes = build(plain(), &[(Some("a"), Some("1"))]);
         let mut header = Header::check(&bytes).unwrap();
         header.count = 2;
-        assert!(
-            Records::open(&header, &bytes)
-                .unwrap()
-                .each(|_| ())
-                .is_err()
-        );
+        assert!(Records::open(&header, &bytes).unwrap().each(|_| ()).is_err());
     }
 }

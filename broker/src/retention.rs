@@ -9,7 +9,7 @@ use crate::log::Partition;
 use crate::settings::Settings;
 use crate::state::State;
 
-/// Drops what is due, and forgets producers that have been idle for long.
+/// Drops what is due by age and size, and forgets producers that have been idle for long.
 pub(crate) fn enforce(state: &mut State) {
     let now_ms = state.now_ms;
     let mut cuts = Vec::new();
@@ -24,6 +24,10 @@ pub(crate) fn enforce(state: &mut State) {
     for (topic, index, offset) in cuts {
         cut(state, topic, index, offset);
     }
+}
+
+/// In memory mode, keeps all logs together within their bound.
+pub(crate) fn enforce_memory(state: &mut State) {
     if matches!(state.store, Store::Memory) {
         bound_memory(state, MEMORY_LOG_BYTES_MAX);
     }
@@ -51,22 +55,14 @@ fn due(log: &Partition, settings: &Settings, now_ms: i64) -> Option<i64> {
 
 fn cut(state: &mut State, topic: String, index: usize, offset: i64) {
     let partition = i32::try_from(index).expect("the number of partitions is bounded");
-    state.change(Entry::LogStart {
-        topic,
-        partition,
-        offset,
-    });
+    state.change(Entry::LogStart { topic, partition, offset });
 }
 
 /// Keeps all logs together within the bound, at the cost of the largest.
 fn bound_memory(state: &mut State, bytes_max: u64) {
     loop {
         let logs = state.topics.iter().flat_map(|(name, topic)| {
-            topic
-                .partitions
-                .iter()
-                .enumerate()
-                .map(move |(index, log)| (name, topic, index, log))
+            topic.partitions.iter().enumerate().map(move |(index, log)| (name, topic, index, log))
         });
         let used: u64 = logs.clone().map(|(.., log)| log.bytes()).sum();
         if used <= bytes_max {
@@ -81,12 +77,7 @@ fn bound_memory(state: &mut State, bytes_max: u64) {
             return;
         };
         let name = name.clone();
-        tracing::warn!(
-            event = "memory_bound_reached",
-            topic = name,
-            partition = index,
-            offset
-        );
+        tracing::warn!(event = "memory_bound_reached", topic = name, partition = index, offset);
         cut(state, name, index, offset);
     }
 }
@@ -116,11 +107,7 @@ mod tests {
     fn log(batches: i64) -> Partition {
         let mut log = Partition::default();
         for index in 0..batches {
-            let header = Header {
-                base_offset: index,
-                max_timestamp: index * 100,
-                ..plain()
-            };
+            let header = Header { base_offset: index, max_timestamp: index * 100, ..plain() };
             let bytes = build(header, &[(Some("k"), Some("v"))]);
             let header = Header::parse(&bytes).unwrap();
             log.append(&header, None, Location::Memory(bytes));
@@ -139,10 +126,7 @@ mod tests {
         let two = (log.bytes() / 10 * 2).to_string();
         assert_eq!(due(&log, &settings("retention.bytes", &two), 0), Some(8));
         assert_eq!(due(&log, &settings("retention.ms", "-1"), i64::MAX), None);
-        assert_eq!(
-            due(&log, &settings("cleanup.policy", "compact"), i64::MAX),
-            None
-        );
+        assert_eq!(due(&log, &settings("cleanup.policy", "compact"), i64::MAX), None);
     }
 
     #[test]

@@ -14,12 +14,7 @@ pub(crate) fn run(state: &mut State) {
     let Store::File(journal) = &state.store else {
         return;
     };
-    let live = state
-        .topics
-        .values()
-        .flat_map(|it| &it.partitions)
-        .map(|it| it.bytes())
-        .sum();
+    let live = state.topics.values().flat_map(|it| &it.partitions).map(|it| it.bytes()).sum();
     if !is_due(journal.size(), live) {
         return;
     }
@@ -41,19 +36,10 @@ fn is_due(size: u64, live: u64) -> bool {
 
 /// The journal that says the same, and the places of all batches in it, in the state's order.
 fn rewritten(state: &mut State) -> Result<(JournalFile, Vec<Location>), JournalError> {
-    let Store::File(old) = &state.store else {
-        unreachable!("memory mode has no journal")
-    };
-    let mut writer = Writer {
-        store: Store::File(old.successor()?),
-        places: Vec::new(),
-    };
+    let Store::File(old) = &state.store else { unreachable!("memory mode has no journal") };
+    let mut writer = Writer { store: Store::File(old.successor()?), places: Vec::new() };
     let written = writer.write(state);
-    let Writer {
-        store: Store::File(mut journal),
-        places,
-    } = writer
-    else {
+    let Writer { store: Store::File(mut journal), places } = writer else {
         unreachable!("the writer was made with a file")
     };
     let replaced = written.and_then(|()| journal.replace(old));
@@ -91,11 +77,7 @@ impl Writer {
             for (index, log) in topic.partitions.iter().enumerate() {
                 let partition = i32::try_from(index).expect("partitions are bounded");
                 let facts = Box::new(log.facts().clone());
-                self.store.record(&Entry::Facts {
-                    topic: name.clone(),
-                    partition,
-                    facts,
-                });
+                self.store.record(&Entry::Facts { topic: name.clone(), partition, facts });
                 for batch in log.batches_from(0) {
                     let bytes = state.store.read(&batch.location)?;
                     self.places.push(self.store.place(name, partition, bytes));

@@ -88,9 +88,7 @@ async fn read(stream: &mut TcpStream) -> Result<Option<Bytes>, Closed> {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let length = usize::try_from(size)
-        .ok()
-        .filter(|it| *it <= FRAME_BYTES_MAX);
+    let length = usize::try_from(size).ok().filter(|it| *it <= FRAME_BYTES_MAX);
     let length = length.ok_or(Closed::FrameSize { size })?;
     let mut frame = BytesMut::with_capacity(length);
     let mut rest = stream.take(length as u64);

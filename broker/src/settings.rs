@@ -76,11 +76,7 @@ impl Settings {
         let policy = read.text("cleanup.policy");
         let mut policies = policy.split(',').map(str::trim);
         if !policies.all(|it| matches!(it, "delete" | "compact")) {
-            return Err(invalid(
-                "cleanup.policy",
-                policy,
-                "expected delete, compact or both",
-            ));
+            return Err(invalid("cleanup.policy", policy, "expected delete, compact or both"));
         }
         Ok(Settings {
             is_compacted: policy.contains("compact"),
@@ -103,12 +99,10 @@ impl Settings {
 
     /// Every key with its value, and whether the creator set it.
     pub(crate) fn all(&self) -> impl Iterator<Item = (&str, &str, bool)> {
-        DEFAULTS
-            .iter()
-            .map(|(key, default)| match self.explicit.get(*key) {
-                Some(value) => (*key, value.as_str(), true),
-                None => (*key, *default, false),
-            })
+        DEFAULTS.iter().map(|(key, default)| match self.explicit.get(*key) {
+            Some(value) => (*key, value.as_str(), true),
+            None => (*key, *default, false),
+        })
     }
 }
 
@@ -117,21 +111,13 @@ struct Reader<'a>(&'a BTreeMap<String, String>);
 impl Reader<'_> {
     fn text(&self, key: &str) -> &str {
         let explicit = self.0.get(key).map(String::as_str);
-        let default = || {
-            DEFAULTS
-                .iter()
-                .find(|(name, _)| *name == key)
-                .map(|(_, value)| *value)
-        };
-        explicit
-            .or_else(default)
-            .expect("a setting that is read stands in the table")
+        let default = || DEFAULTS.iter().find(|(name, _)| *name == key).map(|(_, value)| *value);
+        explicit.or_else(default).expect("a setting that is read stands in the table")
     }
 
     fn number<T: std::str::FromStr>(&self, key: &str) -> Result<T, InvalidSetting> {
         let text = self.text(key);
-        text.parse()
-            .map_err(|_| invalid(key, text, "expected a number in its range"))
+        text.parse().map_err(|_| invalid(key, text, "expected a number in its range"))
     }
 }
 
@@ -156,11 +142,7 @@ fn refuse_what_is_not_obeyed(key: &str, value: &str) -> Result<(), InvalidSettin
 }
 
 fn invalid(key: &str, value: &str, reason: &'static str) -> InvalidSetting {
-    InvalidSetting {
-        key: key.to_owned(),
-        value: value.to_owned(),
-        reason,
-    }
+    InvalidSetting { key: key.to_owned(), value: value.to_owned(), reason }
 }
 
 #[cfg(test)]
@@ -168,12 +150,7 @@ mod tests {
     use super::*;
 
     fn settings(pairs: &[(&str, &str)]) -> Result<Settings, InvalidSetting> {
-        Settings::new(
-            pairs
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
-        )
+        Settings::new(pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
     }
 
     #[test]

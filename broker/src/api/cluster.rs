@@ -27,9 +27,7 @@ pub(super) fn api_versions(error_code: i16) -> ApiVersionsResponse {
             .with_min_version(*first)
             .with_max_version(*last)
     });
-    ApiVersionsResponse::default()
-        .with_error_code(error_code)
-        .with_api_keys(keys.collect())
+    ApiVersionsResponse::default().with_error_code(error_code).with_api_keys(keys.collect())
 }
 
 pub(super) fn metadata(
@@ -40,10 +38,9 @@ pub(super) fn metadata(
     let everything = || state.topics.keys().map(|name| text(name)).collect();
     let names: Vec<StrBytes> = match request.topics {
         // Version 0 has no null; an empty list asks for all.
-        Some(topics) if !(topics.is_empty() && call.version == 0) => topics
-            .into_iter()
-            .filter_map(|it| it.name.map(|name| name.0))
-            .collect(),
+        Some(topics) if !(topics.is_empty() && call.version == 0) => {
+            topics.into_iter().filter_map(|it| it.name.map(|name| name.0)).collect()
+        }
         _ => everything(),
     };
     let broker = MetadataResponseBroker::default()
@@ -54,12 +51,7 @@ pub(super) fn metadata(
         .with_brokers(vec![broker])
         .with_cluster_id(Some(StrBytes::from_static_str(CLUSTER_ID)))
         .with_controller_id(NODE)
-        .with_topics(
-            names
-                .into_iter()
-                .map(|name| describe(state, name))
-                .collect(),
-        )
+        .with_topics(names.into_iter().map(|name| describe(state, name)).collect())
 }
 
 /// Topics are never made by asking for them.
@@ -88,11 +80,7 @@ pub(super) fn find_coordinator(
     let (host, port) = (text(&state.node.host), i32::from(state.node.port));
     // Kinds: 0 group, 1 transaction (KIP-98); 2 share group (KIP-932) is not here.
     let is_known = matches!(request.key_type, 0 | 1);
-    let error_code = if is_known {
-        0
-    } else {
-        ResponseError::InvalidRequest.code()
-    };
+    let error_code = if is_known { 0 } else { ResponseError::InvalidRequest.code() };
     let response = FindCoordinatorResponse::default();
     if call.version < 4 {
         return response

@@ -29,9 +29,7 @@ pub(super) fn offset_commit(
                 .with_error_code(error_code)
         });
         let partitions = partitions.collect();
-        OffsetCommitResponseTopic::default()
-            .with_name(topic.name)
-            .with_partitions(partitions)
+        OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     });
     OffsetCommitResponse::default().with_topics(topics.collect())
 }
@@ -50,11 +48,7 @@ fn commit(state: &mut State, request: &OffsetCommitRequest) -> Result<(), Respon
             partition: it.partition_index,
             offset: it.committed_offset,
             leader_epoch: it.committed_leader_epoch,
-            metadata: it
-                .committed_metadata
-                .as_deref()
-                .unwrap_or_default()
-                .to_owned(),
+            metadata: it.committed_metadata.as_deref().unwrap_or_default().to_owned(),
         })
     });
     let (group, offsets) = (request.group_id.to_string(), offsets.collect());
@@ -69,10 +63,7 @@ pub(super) fn offset_fetch(
 ) -> OffsetFetchResponse {
     let id = request.group_id.as_str();
     let asked: Vec<(TopicName, Vec<i32>)> = match request.topics {
-        Some(topics) => topics
-            .into_iter()
-            .map(|it| (it.name, it.partition_indexes))
-            .collect(),
+        Some(topics) => topics.into_iter().map(|it| (it.name, it.partition_indexes)).collect(),
         None => everything(state, id),
     };
     let topics = asked.into_iter().map(|(name, partitions)| {
@@ -80,20 +71,14 @@ pub(super) fn offset_fetch(
             .into_iter()
             .map(|it| fetch_one(state, id, &name, it, request.require_stable));
         let partitions = partitions.collect();
-        OffsetFetchResponseTopic::default()
-            .with_name(name)
-            .with_partitions(partitions)
+        OffsetFetchResponseTopic::default().with_name(name).with_partitions(partitions)
     });
     OffsetFetchResponse::default().with_topics(topics.collect())
 }
 
 fn everything(state: &State, group: &str) -> Vec<(TopicName, Vec<i32>)> {
     let mut topics: Vec<(TopicName, Vec<i32>)> = Vec::new();
-    let offsets = state
-        .groups
-        .get(group)
-        .into_iter()
-        .flat_map(|it| it.offsets.keys());
+    let offsets = state.groups.get(group).into_iter().flat_map(|it| it.offsets.keys());
     for (topic, partition) in offsets {
         match topics.last_mut() {
             Some((name, partitions)) if name.as_str() == topic => partitions.push(*partition),

@@ -48,9 +48,7 @@ pub(super) async fn fetch(call: Call, body: Bytes, core: &Core) -> Answer {
         news.mark_unchanged();
         let must_answer = Instant::now() >= deadline;
         let asked = Arc::clone(&request);
-        let look = core
-            .run(move |state| collect(state, &asked, must_answer))
-            .await?;
+        let look = core.run(move |state| collect(state, &asked, must_answer)).await?;
         let found = look.map_err(|error| {
             tracing::error!(event = "fetch_failed", %error);
             Refused::Journal
@@ -70,10 +68,7 @@ fn collect(
     must_answer: bool,
 ) -> Result<Option<FetchResponse>, JournalError> {
     let bytes = u64::try_from(request.max_bytes).unwrap_or_default();
-    let mut budget = Budget {
-        bytes: bytes.min(FETCH_BYTES_MAX as u64),
-        is_untouched: true,
-    };
+    let mut budget = Budget { bytes: bytes.min(FETCH_BYTES_MAX as u64), is_untouched: true };
     let mut topics = Vec::with_capacity(request.topics.len());
     for topic in &request.topics {
         let partitions = topic.partitions.iter();
@@ -92,10 +87,7 @@ fn collect(
     }
     let mut responses = Vec::with_capacity(topics.len());
     for (topic, found) in topics {
-        let read = found
-            .into_iter()
-            .map(|it| it.read(state))
-            .collect::<Result<Vec<_>, _>>()?;
+        let read = found.into_iter().map(|it| it.read(state)).collect::<Result<Vec<_>, _>>()?;
         let response = FetchableTopicResponse::default().with_topic(topic.topic.clone());
         responses.push(response.with_partitions(read));
     }
@@ -123,18 +115,11 @@ fn find(
         return Found::nothing(data.with_error_code(ResponseError::OffsetOutOfRange.code()));
     }
     let is_committed = isolation_level == READ_COMMITTED;
-    let limit = if is_committed {
-        log.last_stable()
-    } else {
-        log.end()
-    };
+    let limit = if is_committed { log.last_stable() } else { log.end() };
     let mut found = Found::nothing(data);
     let mut end = asked.fetch_offset;
     let partition_bytes = u64::try_from(asked.partition_max_bytes).unwrap_or_default();
-    for batch in log
-        .batches_from(asked.fetch_offset)
-        .take_while(|it| it.base < limit)
-    {
+    for batch in log.batches_from(asked.fetch_offset).take_while(|it| it.base < limit) {
         let size = batch.location.size();
         // The first batch goes whatever its size, or a reader would never get past it.
         let is_over = size > budget.bytes || found.bytes + size > partition_bytes;
@@ -160,11 +145,7 @@ fn find(
 
 impl Found {
     fn nothing(data: PartitionData) -> Found {
-        Found {
-            data,
-            locations: Vec::new(),
-            bytes: 0,
-        }
+        Found { data, locations: Vec::new(), bytes: 0 }
     }
 
     fn read(self, state: &State) -> Result<PartitionData, JournalError> {

@@ -23,9 +23,7 @@ const DEAD: &str = "Dead";
 pub(super) async fn join(call: Call, body: bytes::Bytes, core: &Core) -> Answer {
     let request: JoinGroupRequest = call.decode(body)?;
     let shared = call.clone();
-    let reply = core
-        .run(move |state| start_join(state, &shared, request))
-        .await?;
+    let reply = core.run(move |state| start_join(state, &shared, request)).await?;
     let mut response = wait(reply).await?;
     if call.version < 7 {
         // The type came with version 7, and a null name only then (KIP-559).
@@ -57,22 +55,13 @@ fn start_join(
         session_ms: request.session_timeout_ms,
         rebalance_ms: request.rebalance_timeout_ms,
         protocol_type: request.protocol_type,
-        protocols: request
-            .protocols
-            .into_iter()
-            .map(|it| (it.name, it.metadata))
-            .collect(),
+        protocols: request.protocols.into_iter().map(|it| (it.name, it.metadata)).collect(),
         needs_id_first: call.version >= 4,
     };
     let fresh_id = state.name_member(&call.client_id);
     let now_ms = state.now_ms;
-    let group = state
-        .groups
-        .entry(request.group_id.to_string())
-        .or_default();
-    group
-        .join(joining, fresh_id, now_ms)
-        .unwrap_or_else(refused)
+    let group = state.groups.entry(request.group_id.to_string()).or_default();
+    group.join(joining, fresh_id, now_ms).unwrap_or_else(refused)
 }
 
 pub(super) async fn sync(call: Call, body: bytes::Bytes, core: &Core) -> Answer {
@@ -88,18 +77,10 @@ pub(super) async fn sync(call: Call, body: bytes::Bytes, core: &Core) -> Answer 
 
 fn start_sync(state: &mut State, request: SyncGroupRequest) -> Reply<SyncGroupResponse> {
     let now_ms = state.now_ms;
-    let assignments = request
-        .assignments
-        .into_iter()
-        .map(|it| (it.member_id, it.assignment));
+    let assignments = request.assignments.into_iter().map(|it| (it.member_id, it.assignment));
     let synced = known(state, &request.group_id).and_then(|group| {
         let assignments = assignments.collect();
-        group.sync(
-            &request.member_id,
-            request.generation_id,
-            assignments,
-            now_ms,
-        )
+        group.sync(&request.member_id, request.generation_id, assignments, now_ms)
     });
     synced.unwrap_or_else(|error| {
         Reply::Now(SyncGroupResponse::default().with_error_code(error.code()))
@@ -208,30 +189,20 @@ pub(super) fn delete(
 ) -> DeleteGroupsResponse {
     let results = request.groups_names.into_iter().map(|id| {
         let deleted = delete_one(state, &id);
-        DeletableGroupResult::default()
-            .with_error_code(code(&deleted))
-            .with_group_id(id)
+        DeletableGroupResult::default().with_error_code(code(&deleted)).with_group_id(id)
     });
     DeleteGroupsResponse::default().with_results(results.collect())
 }
 
 fn delete_one(state: &mut State, id: &GroupId) -> Result<(), ResponseError> {
-    let group = state
-        .groups
-        .get(id.as_str())
-        .ok_or(ResponseError::GroupIdNotFound)?;
+    let group = state.groups.get(id.as_str()).ok_or(ResponseError::GroupIdNotFound)?;
     if !group.members.is_empty() {
         return Err(ResponseError::NonEmptyGroup);
     }
-    state.change(crate::journal::Entry::GroupDeleted {
-        group: id.to_string(),
-    });
+    state.change(crate::journal::Entry::GroupDeleted { group: id.to_string() });
     Ok(())
 }
 
 fn known<'a>(state: &'a mut State, id: &GroupId) -> Result<&'a mut Group, ResponseError> {
-    state
-        .groups
-        .get_mut(id.as_str())
-        .ok_or(ResponseError::UnknownMemberId)
+    state.groups.get_mut(id.as_str()).ok_or(ResponseError::UnknownMemberId)
 }

@@ -83,11 +83,7 @@ pub(crate) enum Refused {
     #[error("{api:?} version {version} is not supported, and its response has no place to say so")]
     Unsupported { api: ApiKey, version: i16 },
     #[error("{api:?} version {version} does not decode: {reason}")]
-    Malformed {
-        api: ApiKey,
-        version: i16,
-        reason: String,
-    },
+    Malformed { api: ApiKey, version: i16, reason: String },
     #[error("the journal cannot be read")]
     Journal,
     #[error(transparent)]
@@ -105,12 +101,7 @@ pub(crate) async fn answer(frame: Bytes, core: &Core) -> Answer {
         (head.get_i16(), head.get_i16(), head.get_i32())
     };
     let api = ApiKey::try_from(api_key).map_err(|()| Refused::UnknownApi { api_key })?;
-    let mut call = Call {
-        api,
-        version,
-        correlation_id,
-        client_id: StrBytes::default(),
-    };
+    let mut call = Call { api, version, correlation_id, client_id: StrBytes::default() };
     if !is_supported(api, version) {
         tracing::warn!(event = "unsupported_request", ?api, version);
         return refusal::unsupported(&call);
@@ -160,10 +151,7 @@ async fn route_transactions(call: Call, body: Bytes, core: &Core) -> Answer {
         ApiKey::DescribeTransactions => exchange(call, body, core, txn::describe).await,
         ApiKey::ListTransactions => exchange(call, body, core, txn::list).await,
         // A test holds this function against `SUPPORTED`.
-        api => Err(Refused::Unsupported {
-            api,
-            version: call.version,
-        }),
+        api => Err(Refused::Unsupported { api, version: call.version }),
     }
 }
 
@@ -181,9 +169,7 @@ where
     let request: Q = call.decode(body)?;
     let call = Arc::new(call);
     let shared = Arc::clone(&call);
-    let response = core
-        .run(move |state| handle(state, &shared, request))
-        .await?;
+    let response = core.run(move |state| handle(state, &shared, request)).await?;
     call.encode(&response)
 }
 
@@ -206,26 +192,17 @@ impl Call {
     }
 
     fn malformed(&self, reason: &dyn std::fmt::Display) -> Refused {
-        Refused::Malformed {
-            api: self.api,
-            version: self.version,
-            reason: format!("{reason:#}"),
-        }
+        Refused::Malformed { api: self.api, version: self.version, reason: format!("{reason:#}") }
     }
 }
 
 fn is_supported(api: ApiKey, version: i16) -> bool {
-    SUPPORTED
-        .iter()
-        .any(|(it, first, last)| *it == api && (*first..=*last).contains(&version))
+    SUPPORTED.iter().any(|(it, first, last)| *it == api && (*first..=*last).contains(&version))
 }
 
 /// The error code of a result; 0 is success.
 fn code<T>(result: &Result<T, kafka_protocol::ResponseError>) -> i16 {
-    result
-        .as_ref()
-        .err()
-        .map_or(0, kafka_protocol::ResponseError::code)
+    result.as_ref().err().map_or(0, kafka_protocol::ResponseError::code)
 }
 
 fn text(value: &str) -> StrBytes {

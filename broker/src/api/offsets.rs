@@ -30,10 +30,7 @@ pub(super) fn list_offsets(
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let level = request.isolation_level;
-    let topics = request
-        .topics
-        .into_iter()
-        .map(|topic| list_topic(state, level, topic));
+    let topics = request.topics.into_iter().map(|topic| list_topic(state, level, topic));
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
@@ -42,17 +39,14 @@ fn list_topic(state: &State, level: i8, topic: ListOffsetsTopic) -> ListOffsetsT
         let response =
             ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
         match list_partition(state, level, &topic.name, asked) {
-            Ok((offset, timestamp)) => response
-                .with_offset(offset)
-                .with_timestamp(timestamp)
-                .with_leader_epoch(0),
+            Ok((offset, timestamp)) => {
+                response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(0)
+            }
             Err(error) => response.with_error_code(error.code()).with_offset(NONE),
         }
     });
     let partitions = partitions.collect();
-    ListOffsetsTopicResponse::default()
-        .with_name(topic.name)
-        .with_partitions(partitions)
+    ListOffsetsTopicResponse::default().with_name(topic.name).with_partitions(partitions)
 }
 
 fn list_partition(
@@ -62,14 +56,8 @@ fn list_partition(
     asked: &ListOffsetsPartition,
 ) -> Result<Found, ResponseError> {
     let unknown = ResponseError::UnknownTopicOrPartition;
-    let log = state
-        .partition(topic, asked.partition_index)
-        .ok_or(unknown)?;
-    let limit = if level == READ_COMMITTED {
-        log.last_stable()
-    } else {
-        log.end()
-    };
+    let log = state.partition(topic, asked.partition_index).ok_or(unknown)?;
+    let limit = if level == READ_COMMITTED { log.last_stable() } else { log.end() };
     match asked.timestamp {
         LATEST => Ok((limit, NONE)),
         EARLIEST => Ok((log.log_start(), NONE)),
@@ -89,10 +77,7 @@ fn newest(state: &State, log: &Partition, limit: i64) -> Result<Found, ResponseE
 /// The first record at or after a time.
 fn first_at(state: &State, log: &Partition, limit: i64, time: i64) -> Result<Found, ResponseError> {
     let range = log.log_start()..limit;
-    for batch in log
-        .batches_from(range.start)
-        .take_while(|it| it.base < range.end)
-    {
+    for batch in log.batches_from(range.start).take_while(|it| it.base < range.end) {
         if batch.max_timestamp >= time
             && let Some(found) = first_in(state, batch, time)?
             && range.contains(&found.0)

@@ -16,36 +16,20 @@ pub(super) async fn produce(call: Call, body: Bytes, core: &Core) -> Answer {
     let request: ProduceRequest = call.decode(body)?;
     let wants_response = request.acks != 0;
     let response = core.run(move |state| take(state, request)).await?;
-    if wants_response {
-        call.encode(&response)
-    } else {
-        Ok(None)
-    }
+    if wants_response { call.encode(&response) } else { Ok(None) }
 }
 
 fn take(state: &mut State, request: ProduceRequest) -> ProduceResponse {
-    let ProduceRequest {
-        transactional_id,
-        acks,
-        topic_data,
-        ..
-    } = request;
+    let ProduceRequest { transactional_id, acks, topic_data, .. } = request;
     let id = transactional_id.as_ref().map(|id| id.as_str());
     let mut responses = Vec::with_capacity(topic_data.len());
-    for TopicProduceData {
-        name,
-        partition_data,
-        ..
-    } in topic_data
-    {
+    for TopicProduceData { name, partition_data, .. } in topic_data {
         let mut partitions = Vec::with_capacity(partition_data.len());
         for data in partition_data {
             partitions.push(take_one(state, id, acks, &name, data));
         }
         responses.push(
-            TopicProduceResponse::default()
-                .with_name(name)
-                .with_partition_responses(partitions),
+            TopicProduceResponse::default().with_name(name).with_partition_responses(partitions),
         );
     }
     ProduceResponse::default().with_responses(responses)
@@ -64,9 +48,7 @@ fn take_one(
     } else {
         Err(ResponseError::InvalidRequiredAcks)
     };
-    let log_start = state
-        .partition(topic, data.index)
-        .map_or(-1, |log| log.log_start());
+    let log_start = state.partition(topic, data.index).map_or(-1, |log| log.log_start());
     let response = PartitionProduceResponse::default()
         .with_index(data.index)
         .with_log_append_time_ms(-1)

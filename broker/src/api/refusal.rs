@@ -20,15 +20,9 @@ use super::{Answer, Call, Refused, cluster};
 /// Answers a request whose kind or version is not supported.
 pub(super) fn unsupported(call: &Call) -> Answer {
     let error_code = ResponseError::UnsupportedVersion.code();
-    let refused = || Refused::Unsupported {
-        api: call.api,
-        version: call.version,
-    };
+    let refused = || Refused::Unsupported { api: call.api, version: call.version };
     if call.api == ApiKey::ApiVersions {
-        let oldest = Call {
-            version: 0,
-            ..call.clone()
-        };
+        let oldest = Call { version: 0, ..call.clone() };
         return oldest.encode(&cluster::api_versions(error_code));
     }
     macro_rules! say {

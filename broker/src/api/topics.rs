@@ -90,19 +90,12 @@ fn create_one(
     }
     let written = topic.configs.into_iter();
     let written: BTreeMap<String, String> = written
-        .filter_map(|it| {
-            it.value
-                .map(|value| (it.name.to_string(), value.to_string()))
-        })
+        .filter_map(|it| it.value.map(|value| (it.name.to_string(), value.to_string())))
         .collect();
     let settings = Settings::new(written.clone())
         .map_err(|error| (ResponseError::InvalidConfig, error.to_string()))?;
     if !is_dry_run {
-        state.change(Entry::Topic {
-            name,
-            partitions,
-            settings: written,
-        });
+        state.change(Entry::Topic { name, partitions, settings: written });
     }
     Ok((partitions, settings))
 }
@@ -178,11 +171,7 @@ fn grow(
     check_count(partitions)?;
     if !is_dry_run {
         let settings = topic.settings.explicit().clone();
-        state.change(Entry::Topic {
-            name,
-            partitions,
-            settings,
-        });
+        state.change(Entry::Topic { name, partitions, settings });
     }
     Ok(())
 }
@@ -194,9 +183,7 @@ pub(super) fn delete(
 ) -> DeleteTopicsResponse {
     let results = request.topic_names.into_iter().map(|name| {
         let deleted = delete_one(state, &name);
-        DeletableTopicResult::default()
-            .with_error_code(code(&deleted))
-            .with_name(Some(name))
+        DeletableTopicResult::default().with_error_code(code(&deleted)).with_name(Some(name))
     });
     DeleteTopicsResponse::default().with_responses(results.collect())
 }
@@ -205,9 +192,7 @@ fn delete_one(state: &mut State, name: &TopicName) -> Result<(), ResponseError> 
     if !state.topics.contains_key(name.as_str()) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
-    state.change(Entry::TopicDeleted {
-        name: name.to_string(),
-    });
+    state.change(Entry::TopicDeleted { name: name.to_string() });
     Ok(())
 }
 
@@ -225,9 +210,7 @@ pub(super) fn delete_records(
                 .with_low_watermark(cut.unwrap_or(-1))
         });
         let partitions = partitions.collect();
-        DeleteRecordsTopicResult::default()
-            .with_name(topic.name)
-            .with_partitions(partitions)
+        DeleteRecordsTopicResult::default().with_name(topic.name).with_partitions(partitions)
     });
     DeleteRecordsResponse::default().with_topics(results.collect())
 }
@@ -240,21 +223,13 @@ fn cut(
 ) -> Result<i64, ResponseError> {
     let unknown = ResponseError::UnknownTopicOrPartition;
     let log = state.partition(topic, partition).ok_or(unknown)?;
-    let offset = if offset == TO_THE_END {
-        log.end()
-    } else {
-        offset
-    };
+    let offset = if offset == TO_THE_END { log.end() } else { offset };
     if !(0..=log.end()).contains(&offset) {
         return Err(ResponseError::OffsetOutOfRange);
     }
     // What belongs to an open transaction stays until it ends.
     let offset = offset.min(log.last_stable()).max(log.log_start());
-    state.change(Entry::LogStart {
-        topic: topic.to_string(),
-        partition,
-        offset,
-    });
+    state.change(Entry::LogStart { topic: topic.to_string(), partition, offset });
     Ok(offset)
 }
 
@@ -263,20 +238,12 @@ pub(super) fn describe_configs(
     _call: &Call,
     request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
-    let results = request
-        .resources
-        .into_iter()
-        .map(|it| describe_one(state, it));
+    let results = request.resources.into_iter().map(|it| describe_one(state, it));
     DescribeConfigsResponse::default().with_results(results.collect())
 }
 
 fn describe_one(state: &State, resource: DescribeConfigsResource) -> DescribeConfigsResult {
-    let DescribeConfigsResource {
-        resource_type,
-        resource_name,
-        configuration_keys,
-        ..
-    } = resource;
+    let DescribeConfigsResource { resource_type, resource_name, configuration_keys, .. } = resource;
     let topic = state.topics.get(resource_name.as_str());
     let response = DescribeConfigsResult::default()
         .with_resource_type(resource_type)
@@ -291,9 +258,7 @@ fn describe_one(state: &State, resource: DescribeConfigsResource) -> DescribeCon
         return response.with_error_code(ResponseError::UnknownTopicOrPartition.code());
     };
     let is_asked = |key: &str| {
-        configuration_keys
-            .as_ref()
-            .is_none_or(|keys| keys.iter().any(|it| it.as_str() == key))
+        configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|it| it.as_str() == key))
     };
     let asked = topic.settings.all().filter(|(key, ..)| is_asked(key));
     let configs = asked.map(|(key, value, is_set)| {

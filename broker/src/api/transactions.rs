@@ -38,9 +38,7 @@ pub(super) fn init_producer_id(
     let made = made.map_err(|error| for_version(error, call.version >= 4));
     let response = InitProducerIdResponse::default().with_error_code(code(&made));
     let Producer { id, epoch } = made.unwrap_or(Producer { id: -1, epoch: -1 });
-    response
-        .with_producer_id(ProducerId(id))
-        .with_producer_epoch(epoch)
+    response.with_producer_id(ProducerId(id)).with_producer_epoch(epoch)
 }
 
 pub(super) fn add_partitions(
@@ -50,46 +48,34 @@ pub(super) fn add_partitions(
 ) -> AddPartitionsToTxnResponse {
     let topics = &request.v3_and_below_topics;
     let is_known = |topic: &TopicName, partition: i32| state.partition(topic, partition).is_some();
-    let all_known = topics
-        .iter()
-        .all(|it| it.partitions.iter().all(|p| is_known(&it.name, *p)));
+    let all_known = topics.iter().all(|it| it.partitions.iter().all(|p| is_known(&it.name, *p)));
     // One unknown partition spoils all: nothing is added, and only it is to blame.
     let blame: Vec<Vec<i16>> = topics
         .iter()
         .map(|it| {
             let codes =
-                it.partitions
-                    .iter()
-                    .map(|partition| match is_known(&it.name, *partition) {
-                        true => ResponseError::OperationNotAttempted.code(),
-                        false => ResponseError::UnknownTopicOrPartition.code(),
-                    });
+                it.partitions.iter().map(|partition| match is_known(&it.name, *partition) {
+                    true => ResponseError::OperationNotAttempted.code(),
+                    false => ResponseError::UnknownTopicOrPartition.code(),
+                });
             codes.collect()
         })
         .collect();
     let added = all_known.then(|| {
-        let wanted: Vec<_> = topics
-            .iter()
-            .map(|it| (it.name.as_str(), &it.partitions[..]))
-            .collect();
+        let wanted: Vec<_> =
+            topics.iter().map(|it| (it.name.as_str(), &it.partitions[..])).collect();
         let id = request.v3_and_below_transactional_id.as_str();
-        let producer = producer(
-            request.v3_and_below_producer_id,
-            request.v3_and_below_producer_epoch,
-        );
+        let producer =
+            producer(request.v3_and_below_producer_id, request.v3_and_below_producer_epoch);
         let added = state.add_partitions(id, producer, &wanted);
         code(&added.map_err(|error| for_version(error, call.version >= 2)))
     });
     let results = topics.iter().zip(blame).map(|(topic, blame)| {
-        let partitions = topic
-            .partitions
-            .iter()
-            .zip(blame)
-            .map(|(partition, blame)| {
-                AddPartitionsToTxnPartitionResult::default()
-                    .with_partition_index(*partition)
-                    .with_partition_error_code(added.unwrap_or(blame))
-            });
+        let partitions = topic.partitions.iter().zip(blame).map(|(partition, blame)| {
+            AddPartitionsToTxnPartitionResult::default()
+                .with_partition_index(*partition)
+                .with_partition_error_code(added.unwrap_or(blame))
+        });
         AddPartitionsToTxnTopicResult::default()
             .with_name(topic.name.clone())
             .with_results_by_partition(partitions.collect())
@@ -109,11 +95,7 @@ pub(super) fn add_offsets(
 }
 
 pub(super) fn end(state: &mut State, call: &Call, request: EndTxnRequest) -> EndTxnResponse {
-    let outcome = if request.committed {
-        Outcome::Commit
-    } else {
-        Outcome::Abort
-    };
+    let outcome = if request.committed { Outcome::Commit } else { Outcome::Abort };
     let producer = producer(request.producer_id, request.producer_epoch);
     let ended = state.end_transaction(&request.transactional_id, producer, outcome);
     let ended = ended.map_err(|error| for_version(error, call.version >= 2));
@@ -133,9 +115,7 @@ pub(super) fn offset_commit(
                 .with_error_code(error_code)
         });
         let partitions = partitions.collect();
-        TxnOffsetCommitResponseTopic::default()
-            .with_name(topic.name)
-            .with_partitions(partitions)
+        TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
     });
     TxnOffsetCommitResponse::default().with_topics(topics.collect())
 }
@@ -151,12 +131,7 @@ fn stage(state: &mut State, request: &TxnOffsetCommitRequest) -> Result<(), Resp
     }
     let offsets = request.topics.iter().flat_map(offsets_of).collect();
     let producer = producer(request.producer_id, request.producer_epoch);
-    state.stage_offsets(
-        &request.transactional_id,
-        producer,
-        &request.group_id,
-        offsets,
-    )
+    state.stage_offsets(&request.transactional_id, producer, &request.group_id, offsets)
 }
 
 fn offsets_of(topic: &TxnOffsetCommitRequestTopic) -> impl Iterator<Item = CommittedOffset> {
@@ -165,11 +140,7 @@ fn offsets_of(topic: &TxnOffsetCommitRequestTopic) -> impl Iterator<Item = Commi
         partition: it.partition_index,
         offset: it.committed_offset,
         leader_epoch: it.committed_leader_epoch,
-        metadata: it
-            .committed_metadata
-            .as_deref()
-            .unwrap_or_default()
-            .to_owned(),
+        metadata: it.committed_metadata.as_deref().unwrap_or_default().to_owned(),
     })
 }
 
@@ -199,9 +170,7 @@ pub(super) fn describe(
 
 fn topic_data((name, partitions): (&String, &std::collections::BTreeSet<i32>)) -> TopicData {
     let partitions = partitions.iter().copied().collect();
-    TopicData::default()
-        .with_topic(TopicName(text(name)))
-        .with_partitions(partitions)
+    TopicData::default().with_topic(TopicName(text(name))).with_partitions(partitions)
 }
 
 pub(super) fn list(

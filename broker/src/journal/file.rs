@@ -37,13 +37,7 @@ pub(crate) enum Item {
     /// A change.
     Entry(Entry),
     /// A batch; `is_appended` tells the end of the partition from a place by offset.
-    Batch {
-        topic: String,
-        partition: i32,
-        bytes: Bytes,
-        location: Location,
-        is_appended: bool,
-    },
+    Batch { topic: String, partition: i32, bytes: Bytes, location: Location, is_appended: bool },
 }
 
 /// The journal cannot be used.
@@ -90,10 +84,7 @@ impl JournalFile {
         let size = journal.io(journal.file.metadata())?.len();
         let mut reader = BufReader::with_capacity(1 << 20, journal.io(journal.file.try_clone())?);
         let mut magic = Vec::with_capacity(MAGIC.len());
-        journal.io(reader
-            .by_ref()
-            .take(MAGIC.len() as u64)
-            .read_to_end(&mut magic))?;
+        journal.io(reader.by_ref().take(MAGIC.len() as u64).read_to_end(&mut magic))?;
         if !MAGIC.starts_with(&magic) {
             return Err(JournalError::Foreign { path: journal.path });
         }
@@ -115,37 +106,21 @@ impl JournalFile {
 
     /// Opens a file as it is and locks it; the end is behind the magic.
     fn create(path: &Path, fsync: bool) -> Result<JournalFile, JournalError> {
-        let io_error = |source| JournalError::Io {
-            path: path.to_owned(),
-            source,
-        };
+        let io_error = |source| JournalError::Io { path: path.to_owned(), source };
         let mut options = OpenOptions::new();
-        let file = options
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path);
+        let file = options.read(true).write(true).create(true).truncate(false).open(path);
         let file = file.map_err(io_error)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(JournalError::InUse {
-                    path: path.to_owned(),
-                });
+                return Err(JournalError::InUse { path: path.to_owned() });
             }
             Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
         let mut frame = BytesMut::new();
         frame.put_bytes(0, FRAME_HEADER_BYTES);
         let end = MAGIC.len() as u64;
-        Ok(JournalFile {
-            file,
-            path: path.to_owned(),
-            end,
-            frame,
-            fsync,
-        })
+        Ok(JournalFile { file, path: path.to_owned(), end, frame, fsync })
     }
 
     /// Starts the journal that is to replace this one.
@@ -202,16 +177,12 @@ impl JournalFile {
         batch: &[u8],
     ) -> Location {
         self.item(kind, 1 + topic.len() + 4 + batch.len());
-        self.frame
-            .put_u8(u8::try_from(topic.len()).expect("a topic name is below 250 bytes"));
+        self.frame.put_u8(u8::try_from(topic.len()).expect("a topic name is below 250 bytes"));
         self.frame.put_slice(topic.as_bytes());
         self.frame.put_i32(partition);
         let position = self.end + self.frame.len() as u64;
         self.frame.put_slice(batch);
-        Location::File {
-            position,
-            size: length(batch.len()),
-        }
+        Location::File { position, size: length(batch.len()) }
     }
 
     fn item(&mut self, kind: u8, size: usize) {
@@ -246,21 +217,15 @@ impl JournalFile {
         let mut rest = frame.clone();
         while rest.has_remaining() {
             let position = self.end + (FRAME_HEADER_BYTES + frame.len() - rest.len()) as u64;
-            let item =
-                next_item(&mut rest, position).map_err(|reason| JournalError::Unreadable {
-                    path: self.path.clone(),
-                    reason,
-                })?;
+            let item = next_item(&mut rest, position)
+                .map_err(|reason| JournalError::Unreadable { path: self.path.clone(), reason })?;
             apply(item);
         }
         Ok(())
     }
 
     fn io<T>(&self, result: io::Result<T>) -> Result<T, JournalError> {
-        result.map_err(|source| JournalError::Io {
-            path: self.path.clone(),
-            source,
-        })
+        result.map_err(|source| JournalError::Io { path: self.path.clone(), source })
     }
 }
 
@@ -297,9 +262,7 @@ fn next_item(rest: &mut Bytes, position: u64) -> Result<Item, String> {
     }
     let mut payload = rest.split_to(size);
     match kind {
-        ENTRY => serde_json::from_slice(&payload)
-            .map(Item::Entry)
-            .map_err(|it| it.to_string()),
+        ENTRY => serde_json::from_slice(&payload).map(Item::Entry).map_err(|it| it.to_string()),
         APPENDED | PLACED => {
             let name = usize::from(payload.try_get_u8().map_err(|_| cut())?);
             if payload.len() < name + 4 {
@@ -308,18 +271,10 @@ fn next_item(rest: &mut Bytes, position: u64) -> Result<Item, String> {
             let topic = String::from_utf8_lossy(&payload.split_to(name)).into_owned();
             let partition = payload.get_i32();
             let offset = start - rest.len() - payload.len();
-            let location = Location::File {
-                position: position + offset as u64,
-                size: length(payload.len()),
-            };
+            let location =
+                Location::File { position: position + offset as u64, size: length(payload.len()) };
             let is_appended = kind == APPENDED;
-            Ok(Item::Batch {
-                topic,
-                partition,
-                bytes: payload,
-                location,
-                is_appended,
-            })
+            Ok(Item::Batch { topic, partition, bytes: payload, location, is_appended })
         }
         other => Err(format!("item kind {other} is not known")),
     }
@@ -396,12 +351,8 @@ mod tests {
                 found = Some(location);
             }
         });
-        let (
-            Location::File { position, size },
-            Some(Location::File {
-                position: again, ..
-            }),
-        ) = (written, found)
+        let (Location::File { position, size }, Some(Location::File { position: again, .. })) =
+            (written, found)
         else {
             panic!("a journal's batches are in the file")
         };
@@ -422,9 +373,6 @@ mod tests {
         std::fs::write(&foreign, "these are my notes").unwrap();
         let refused = JournalFile::open(&foreign, false, |_| ());
         assert!(matches!(refused, Err(JournalError::Foreign { .. })));
-        assert_eq!(
-            std::fs::read_to_string(&foreign).unwrap(),
-            "these are my notes"
-        );
+        assert_eq!(std::fs::read_to_string(&foreign).unwrap(), "these are my notes");
     }
 }

@@ -132,8 +132,7 @@ impl Group {
         }
         let (sender, receiver) = oneshot::channel();
         self.protocol_type = joining.protocol_type.clone();
-        self.members
-            .insert(id, Member::new(joining, sender, now_ms));
+        self.members.insert(id, Member::new(joining, sender, now_ms));
         self.rebalance(now_ms);
         Ok(Reply::Later(receiver))
     }
@@ -188,9 +187,7 @@ impl Group {
         if self.promised.remove(&id).is_some() {
             return Ok(());
         }
-        self.members
-            .remove(&id)
-            .ok_or(ResponseError::UnknownMemberId)?;
+        self.members.remove(&id).ok_or(ResponseError::UnknownMemberId)?;
         self.rebalance(now_ms);
         Ok(())
     }
@@ -260,38 +257,25 @@ impl Group {
     }
 
     fn replace_instance(&mut self, instance: &StrBytes) {
-        let Some(old) = self
-            .member_of(instance)
-            .and_then(|id| self.members.remove(&id))
-        else {
+        let Some(old) = self.member_of(instance).and_then(|id| self.members.remove(&id)) else {
             return;
         };
         let fenced = ResponseError::FencedInstanceId.code();
         if let Some(waiter) = old.joining {
-            waiter
-                .send(JoinGroupResponse::default().with_error_code(fenced))
-                .ok();
+            waiter.send(JoinGroupResponse::default().with_error_code(fenced)).ok();
         }
         if let Some(waiter) = old.syncing {
-            waiter
-                .send(SyncGroupResponse::default().with_error_code(fenced))
-                .ok();
+            waiter.send(SyncGroupResponse::default().with_error_code(fenced)).ok();
         }
     }
 
     fn member_of(&self, instance: &StrBytes) -> Option<String> {
         let mut members = self.members.iter();
-        members
-            .find(|(_, it)| it.instance.as_ref() == Some(instance))
-            .map(|(id, _)| id.clone())
+        members.find(|(_, it)| it.instance.as_ref() == Some(instance)).map(|(id, _)| id.clone())
     }
 
     fn has_common_protocol(&self, joining: &Joining) -> bool {
-        let mut others = self
-            .members
-            .iter()
-            .filter(|(id, _)| **id != joining.member_id)
-            .peekable();
+        let mut others = self.members.iter().filter(|(id, _)| **id != joining.member_id).peekable();
         let same_type = others.peek().is_none() || self.protocol_type == joining.protocol_type;
         let mut supported = joining.protocols.iter().map(|(name, _)| name);
         let mut others = others.map(|(_, it)| it);
@@ -300,34 +284,24 @@ impl Group {
 
     /// The answer to a join that changes nothing: the client did not hear the first one.
     fn repeat(&mut self, id: &str, joining: &Joining) -> Option<JoinGroupResponse> {
-        let member = self
-            .members
-            .get(id)
-            .filter(|it| it.protocols == joining.protocols)?;
+        let member = self.members.get(id).filter(|it| it.protocols == joining.protocols)?;
         let changes_nothing = match self.phase {
             Phase::Completing { .. } => true,
             // A leader that joins again wants a rebalance.
             Phase::Stable => id != self.leader,
             Phase::Empty | Phase::Preparing { .. } => false,
         };
-        debug_assert!(
-            !changes_nothing || member.joining.is_none(),
-            "its join was answered"
-        );
+        debug_assert!(!changes_nothing || member.joining.is_none(), "its join was answered");
         changes_nothing.then(|| self.joined(id))
     }
 
     fn rebalance(&mut self, now_ms: i64) {
         let code = ResponseError::RebalanceInProgress.code();
         for waiter in self.members.values_mut().filter_map(|it| it.syncing.take()) {
-            waiter
-                .send(SyncGroupResponse::default().with_error_code(code))
-                .ok();
+            waiter.send(SyncGroupResponse::default().with_error_code(code)).ok();
         }
         if !matches!(self.phase, Phase::Preparing { .. }) {
-            self.phase = Phase::Preparing {
-                until_ms: now_ms + self.rebalance_ms(),
-            };
+            self.phase = Phase::Preparing { until_ms: now_ms + self.rebalance_ms() };
         }
         self.complete(now_ms);
     }
@@ -343,9 +317,7 @@ impl Group {
             return;
         }
         self.generation += 1;
-        self.phase = Phase::Completing {
-            until_ms: now_ms + self.rebalance_ms(),
-        };
+        self.phase = Phase::Completing { until_ms: now_ms + self.rebalance_ms() };
         if !self.members.contains_key(&self.leader) {
             self.leader = self.members.keys().next().cloned().unwrap_or_default();
         }
@@ -367,11 +339,7 @@ impl Group {
         let names = leader.protocols.iter().map(|(name, _)| name);
         let all_have =
             |name: &&StrBytes| self.members.values().all(|it| it.metadata(name).is_some());
-        names
-            .into_iter()
-            .find(all_have)
-            .cloned()
-            .unwrap_or_default()
+        names.into_iter().find(all_have).cloned().unwrap_or_default()
     }
 
     fn joined(&self, id: &str) -> JoinGroupResponse {
@@ -420,10 +388,7 @@ impl Group {
 
     fn check(&mut self, id: &str, generation: i32, now_ms: i64) -> Result<(), ResponseError> {
         let current = self.generation;
-        let member = self
-            .members
-            .get_mut(id)
-            .ok_or(ResponseError::UnknownMemberId)?;
+        let member = self.members.get_mut(id).ok_or(ResponseError::UnknownMemberId)?;
         if generation != current {
             return Err(ResponseError::IllegalGeneration);
         }
@@ -450,11 +415,7 @@ impl Group {
     }
 
     fn rebalance_ms(&self) -> i64 {
-        self.members
-            .values()
-            .map(|it| it.rebalance_ms)
-            .max()
-            .unwrap_or_default()
+        self.members.values().map(|it| it.rebalance_ms).max().unwrap_or_default()
     }
 }
 
@@ -468,11 +429,7 @@ impl Member {
             protocols: joining.protocols,
             session_ms,
             // JoinGroup v0 has no rebalance time-out; the session stands in for it.
-            rebalance_ms: if rebalance_ms > 0 {
-                rebalance_ms
-            } else {
-                session_ms
-            },
+            rebalance_ms: if rebalance_ms > 0 { rebalance_ms } else { session_ms },
             seen_ms: now_ms,
             assignment: Bytes::new(),
             joining: Some(waiter),
@@ -482,19 +439,12 @@ impl Member {
 
     /// What the member says for a protocol.
     pub(crate) fn metadata(&self, protocol: &StrBytes) -> Option<&Bytes> {
-        self.protocols
-            .iter()
-            .find(|(name, _)| name == protocol)
-            .map(|(_, metadata)| metadata)
+        self.protocols.iter().find(|(name, _)| name == protocol).map(|(_, metadata)| metadata)
     }
 
     /// A member that waits for the others is alive as long as its connection is.
     fn is_alive(&mut self, now_ms: i64) -> bool {
-        if self
-            .joining
-            .as_ref()
-            .is_some_and(oneshot::Sender::is_closed)
-        {
+        if self.joining.as_ref().is_some_and(oneshot::Sender::is_closed) {
             self.joining = None;
         }
         self.joining.is_some() || now_ms - self.seen_ms < self.session_ms

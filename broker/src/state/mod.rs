@@ -26,7 +26,7 @@ pub(crate) use transactions::{Phase, Producer, Transaction};
 
 use crate::batch::{self, Header, Outcome};
 use crate::journal::{Entry, Item, JournalError, JournalFile, Store};
-use crate::limits::CLEAN_INTERVAL_MS;
+use crate::limits::{CLEAN_INTERVAL_MS, RETENTION_INTERVAL_MS};
 use crate::log::Partition;
 use crate::producers::Verdict;
 use crate::settings::Settings;
@@ -47,6 +47,7 @@ pub(crate) struct State {
     members_named: u64,
     started_ms: i64,
     clean_at_ms: i64,
+    retain_at_ms: i64,
     /// Whether a waiting fetch may now find more.
     has_news: bool,
 }
@@ -84,6 +85,7 @@ impl State {
             members_named: 0,
             started_ms: now_ms,
             clean_at_ms: now_ms + CLEAN_INTERVAL_MS,
+            retain_at_ms: now_ms + RETENTION_INTERVAL_MS,
             has_news: false,
         };
         if let Journal::File(path) = journal {
@@ -99,9 +101,13 @@ impl State {
         self.expire_members();
         // What is read below must have been written.
         self.store.seal()?;
+        if self.now_ms >= self.retain_at_ms {
+            self.retain_at_ms = self.now_ms + RETENTION_INTERVAL_MS;
+            retention::enforce(self);
+        }
         if self.now_ms >= self.clean_at_ms {
             self.clean_at_ms = self.now_ms + CLEAN_INTERVAL_MS;
-            retention::enforce(self);
+            retention::enforce_memory(self);
             compaction::run(self)?;
             self.store.seal()?;
             rewrite::run(self);
@@ -121,17 +127,11 @@ impl State {
     }
 
     pub(crate) fn partition(&self, topic: &str, partition: i32) -> Option<&Partition> {
-        self.topics
-            .get(topic)?
-            .partitions
-            .get(usize::try_from(partition).ok()?)
+        self.topics.get(topic)?.partitions.get(usize::try_from(partition).ok()?)
     }
 
     pub(crate) fn partition_mut(&mut self, topic: &str, partition: i32) -> Option<&mut Partition> {
-        self.topics
-            .get_mut(topic)?
-            .partitions
-            .get_mut(usize::try_from(partition).ok()?)
+        self.topics.get_mut(topic)?.partitions.get_mut(usize::try_from(partition).ok()?)
     }
 
     /// Takes a producer's batch and says where it stands in the log.
@@ -165,17 +165,13 @@ impl State {
 
     /// Takes a batch at the end of a partition, which must exist.
     fn append(&mut self, topic: &str, partition: i32, mut bytes: BytesMut) -> i64 {
-        let log = self
-            .partition(topic, partition)
-            .expect("the caller has looked it up");
+        let log = self.partition(topic, partition).expect("the caller has looked it up");
         let base_offset = log.end();
         batch::place(&mut bytes, base_offset);
         let header = Header::parse(&bytes).expect("the batch was checked or made here");
         let outcome = control(&header, &bytes);
         let location = self.store.append(topic, partition, bytes);
-        let log = self
-            .partition_mut(topic, partition)
-            .expect("it was there just now");
+        let log = self.partition_mut(topic, partition).expect("it was there just now");
         log.append(&header, outcome, location);
         self.has_news = true;
         base_offset
@@ -183,9 +179,7 @@ impl State {
 
     /// Everything beside the logs, as entries that say it anew.
     pub(crate) fn entries(&self) -> impl Iterator<Item = Entry> {
-        let ids = std::iter::once(Entry::ProducerIds {
-            next: self.next_producer_id,
-        });
+        let ids = std::iter::once(Entry::ProducerIds { next: self.next_producer_id });
         let topics = self.topics.iter().map(|(name, topic)| Entry::Topic {
             name: name.clone(),
             partitions: topic.count(),
@@ -206,13 +200,7 @@ impl State {
     fn replay(&mut self, item: Item) {
         match item {
             Item::Entry(entry) => self.apply(entry),
-            Item::Batch {
-                topic,
-                partition,
-                bytes,
-                location,
-                is_appended,
-            } => {
+            Item::Batch { topic, partition, bytes, location, is_appended } => {
                 let header = Header::parse(&bytes);
                 let log = self.partition_mut(&topic, partition);
                 let (Some(log), Some(header)) = (log, header) else {
@@ -229,11 +217,7 @@ impl State {
 
     fn apply(&mut self, entry: Entry) {
         match entry {
-            Entry::Topic {
-                name,
-                partitions,
-                settings,
-            } => {
+            Entry::Topic { name, partitions, settings } => {
                 self.apply_topic(name, partitions, settings);
             }
             Entry::TopicDeleted { name } => self.apply_topic_deleted(&name),
@@ -252,32 +236,18 @@ impl State {
             Entry::GroupDeleted { group } => {
                 self.groups.remove(&group);
             }
-            Entry::LogStart {
-                topic,
-                partition,
-                offset,
-            } => {
+            Entry::LogStart { topic, partition, offset } => {
                 if let Some(log) = self.partition_mut(&topic, partition) {
                     log.truncate_front(offset);
                 }
             }
-            Entry::Cleaned {
-                topic,
-                partition,
-                from,
-                to,
-                kept,
-            } => {
+            Entry::Cleaned { topic, partition, from, to, kept } => {
                 if let Some(log) = self.partition_mut(&topic, partition) {
                     log.keep_only(&(from..to), &kept);
                     log.forget_aborted_below(to);
                 }
             }
-            Entry::Facts {
-                topic,
-                partition,
-                facts,
-            } => {
+            Entry::Facts { topic, partition, facts } => {
                 if let Some(log) = self.partition_mut(&topic, partition) {
                     log.restore(*facts);
                 }
@@ -287,10 +257,10 @@ impl State {
 
     fn apply_topic(&mut self, name: String, partitions: i32, settings: BTreeMap<String, String>) {
         let settings = Settings::new(settings).expect("settings are checked before they are kept");
-        let topic = self.topics.entry(name).or_insert_with(|| Topic {
-            settings: settings.clone(),
-            partitions: Vec::new(),
-        });
+        let topic = self
+            .topics
+            .entry(name)
+            .or_insert_with(|| Topic { settings: settings.clone(), partitions: Vec::new() });
         topic.settings = settings;
         let wanted = usize::try_from(partitions).unwrap_or_default();
         while topic.partitions.len() < wanted {

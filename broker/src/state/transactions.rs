@@ -81,9 +81,7 @@ impl Transaction {
     /// Whether an offset of a group waits for this transaction's end.
     pub(crate) fn has_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
         let waits = |it: &CommittedOffset| it.topic == topic && it.partition == partition;
-        self.groups
-            .get(group)
-            .is_some_and(|offsets| offsets.iter().any(waits))
+        self.groups.get(group).is_some_and(|offsets| offsets.iter().any(waits))
     }
 
     fn begin(&mut self, now_ms: i64) {
@@ -109,10 +107,7 @@ impl State {
         expected: Option<Producer>,
     ) -> Result<Producer, ResponseError> {
         let Some(id) = id else {
-            return Ok(Producer {
-                id: self.take_producer_id(),
-                epoch: 0,
-            });
+            return Ok(Producer { id: self.take_producer_id(), epoch: 0 });
         };
         if id.is_empty() {
             return Err(ResponseError::InvalidRequest);
@@ -121,19 +116,14 @@ impl State {
             return Err(ResponseError::InvalidTransactionTimeout);
         }
         let Some(known) = self.transactions.get(id) else {
-            let producer = Producer {
-                id: self.take_producer_id(),
-                epoch: 0,
-            };
+            let producer = Producer { id: self.take_producer_id(), epoch: 0 };
             self.set(id, Transaction::new(producer, timeout_ms));
             return Ok(producer);
         };
         let current = known.producer;
         if let Some(expected) = expected.filter(|it| *it != current) {
             let repeated = expected.id == current.id && expected.epoch == known.last_epoch;
-            return repeated
-                .then_some(current)
-                .ok_or(ResponseError::ProducerFenced);
+            return repeated.then_some(current).ok_or(ResponseError::ProducerFenced);
         }
         let last_epoch = expected.map_or(NO_EPOCH, |it| it.epoch);
         Ok(self.next_producer(id, timeout_ms, last_epoch))
@@ -147,18 +137,9 @@ impl State {
         }
         let mut producer = self.transactions[id].producer;
         if producer.epoch >= EPOCH_MAX {
-            producer = Producer {
-                id: self.take_producer_id(),
-                epoch: 0,
-            };
+            producer = Producer { id: self.take_producer_id(), epoch: 0 };
         }
-        self.set(
-            id,
-            Transaction {
-                last_epoch,
-                ..Transaction::new(producer, timeout_ms)
-            },
-        );
+        self.set(id, Transaction { last_epoch, ..Transaction::new(producer, timeout_ms) });
         producer
     }
 
@@ -174,10 +155,7 @@ impl State {
         self.update(id, |it| {
             it.begin(now_ms);
             for (topic, added) in partitions {
-                it.partitions
-                    .entry((*topic).to_owned())
-                    .or_default()
-                    .extend(*added);
+                it.partitions.entry((*topic).to_owned()).or_default().extend(*added);
             }
         });
         Ok(())
@@ -215,9 +193,7 @@ impl State {
         self.update(id, |it| {
             let staged = it.groups.entry(group.to_owned()).or_default();
             staged.retain(|old| {
-                !offsets
-                    .iter()
-                    .any(|it| (&it.topic, it.partition) == (&old.topic, old.partition))
+                !offsets.iter().any(|it| (&it.topic, it.partition) == (&old.topic, old.partition))
             });
             staged.extend(offsets);
         });
@@ -249,33 +225,21 @@ impl State {
         partition: i32,
     ) -> Result<(), ResponseError> {
         let id = id.ok_or(ResponseError::InvalidTxnState)?;
-        let producer = Producer {
-            id: header.producer_id,
-            epoch: header.producer_epoch,
-        };
-        self.check_producer(id, producer)
-            .map_err(|error| match error {
-                ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
-                other => other,
-            })?;
+        let producer = Producer { id: header.producer_id, epoch: header.producer_epoch };
+        self.check_producer(id, producer).map_err(|error| match error {
+            ResponseError::ProducerFenced => ResponseError::InvalidProducerEpoch,
+            other => other,
+        })?;
         let known = &self.transactions[id];
-        let is_added = known
-            .partitions
-            .get(topic)
-            .is_some_and(|it| it.contains(&partition));
+        let is_added = known.partitions.get(topic).is_some_and(|it| it.contains(&partition));
         let may_write = known.phase == Phase::Ongoing && is_added;
-        may_write
-            .then_some(())
-            .ok_or(ResponseError::InvalidTxnState)
+        may_write.then_some(()).ok_or(ResponseError::InvalidTxnState)
     }
 
     /// Aborts what has been open for longer than its producer allowed, and fences the producer.
     pub(super) fn expire_transactions(&mut self) {
         let now_ms = self.now_ms;
-        let overdue = self
-            .transactions
-            .iter()
-            .filter(|(_, it)| it.is_overdue(now_ms));
+        let overdue = self.transactions.iter().filter(|(_, it)| it.is_overdue(now_ms));
         let overdue: Vec<String> = overdue.map(|(id, _)| id.clone()).collect();
         for id in overdue {
             tracing::info!(event = "transaction_timed_out", transactional_id = id);
@@ -284,15 +248,10 @@ impl State {
     }
 
     fn check_producer(&self, id: &str, producer: Producer) -> Result<(), ResponseError> {
-        let known = self
-            .transactions
-            .get(id)
-            .filter(|it| it.producer.id == producer.id);
+        let known = self.transactions.get(id).filter(|it| it.producer.id == producer.id);
         let known = known.ok_or(ResponseError::InvalidProducerIdMapping)?;
         let is_current = known.producer.epoch == producer.epoch;
-        is_current
-            .then_some(())
-            .ok_or(ResponseError::ProducerFenced)
+        is_current.then_some(()).ok_or(ResponseError::ProducerFenced)
     }
 
     /// Aborts the open transaction under a newer epoch, which shuts its producer out.
@@ -306,10 +265,7 @@ impl State {
 
     fn finish(&mut self, id: &str, outcome: Outcome) {
         let ended = self.transactions[id].clone();
-        let Producer {
-            id: producer_id,
-            epoch,
-        } = ended.producer;
+        let Producer { id: producer_id, epoch } = ended.producer;
         for (topic, partitions) in &ended.partitions {
             for &partition in partitions {
                 // A topic that was deleted meanwhile needs no marker.
@@ -343,9 +299,6 @@ impl State {
 
     fn set(&mut self, id: &str, transaction: Transaction) {
         let transaction = Box::new(transaction);
-        self.change(Entry::Transaction {
-            id: id.to_owned(),
-            transaction,
-        });
+        self.change(Entry::Transaction { id: id.to_owned(), transaction });
     }
 }
