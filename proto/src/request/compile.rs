@@ -286,21 +286,16 @@ fn has_own_form(message: &MessageDescriptor) -> bool {
     crate::transcode::has_own_form(message.full_name())
 }
 
-/// Messages with a form of their own are read by prost-reflect.
+/// Messages with a form of their own are read by prost-reflect. Its reason may quote the value,
+/// which may be a secret, so it is not passed on.
 fn well_known(message: &MessageDescriptor, value: &Json) -> Result<Value, Misfit> {
+    let misfit = || scalar::expected(&Kind::Message(message.clone()), value);
     if !has_own_form(message) {
-        return Err(scalar::expected(&Kind::Message(message.clone()), value));
+        return Err(misfit());
     }
     DynamicMessage::deserialize(message.clone(), value)
         .map(Value::Message)
-        .map_err(|error| Misfit {
-            message: format!(
-                "{} is not a {}: {error}",
-                scalar::shown(value),
-                message.full_name()
-            ),
-            hint: form(message.name()).map(str::to_owned),
-        })
+        .map_err(|_| Misfit { hint: form(message.name()).map(str::to_owned), ..misfit() })
 }
 
 fn form(name: &str) -> Option<&'static str> {
@@ -308,7 +303,16 @@ fn form(name: &str) -> Option<&'static str> {
         "Timestamp" => "write it like \"2024-05-01T12:00:00Z\"",
         "Duration" => "write it like \"1.5s\"",
         "FieldMask" => "write it like \"fieldOne,fieldTwo.inner\"",
-        "Any" => "write an object with \"@type\" and the message's fields",
+        "Any" => {
+            "write an object with \"@type\", naming a type in the descriptors, and its fields"
+        }
+        "Empty" => "write {}",
+        "StringValue" => "write the string itself",
+        "BytesValue" => "write the bytes in base64",
+        "BoolValue" => "write true or false",
+        name if name.ends_with("Value") && name != "Value" && name != "ListValue" => {
+            "write the number itself, within the range of its type"
+        }
         _ => return None,
     })
 }

@@ -13,8 +13,6 @@ mod overlay;
 mod scalar;
 mod value;
 
-#[cfg(test)]
-mod tests;
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! Single values: from JSON by the proto3 mapping, and from cursors.
+//!
+//! Invariant: an error never shows what is in a string, for it may have been a secret that was
+//! put in from the environment. Whoever prints the error shows the line of the file beside it.
 
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
@@ -18,9 +21,6 @@ const CONFIG: GeneralPurposeConfig = GeneralPurposeConfig::new()
     .with_decode_padding_mode(DecodePaddingMode::Indifferent);
 const STANDARD: GeneralPurpose = GeneralPurpose::new(&alphabet::STANDARD, CONFIG);
 const URL_SAFE: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
-
-/// How much of a wrong value an error shows.
-const SHOWN_CHARS_MAX: usize = 40;
 
 /// What is wrong with a value, and what may help.
 #[derive(Debug)]
@@ -208,7 +208,7 @@ fn float(kind: &Kind, json: &Json) -> Result<f32, Misfit> {
     let number = double(kind, json)?;
     if number.is_finite() && number.abs() > f64::from(f32::MAX) {
         return Err(Misfit {
-            message: format!("{number} is out of the range of {}", described(kind)),
+            message: format!("{number:e} is out of the range of {}", described(kind)),
             hint: None,
         });
     }
@@ -220,8 +220,8 @@ fn bytes(kind: &Kind, json: &Json) -> Result<Value, Misfit> {
     let decoded = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text));
     decoded
         .map(|bytes| Value::Bytes(bytes.into()))
-        .map_err(|error| Misfit {
-            message: format!("{} is not base64: {error}", shown(json)),
+        .map_err(|_| Misfit {
+            message: "the string is not base64".to_owned(),
             hint: Some("bytes are written in base64".to_owned()),
         })
 }
@@ -248,7 +248,7 @@ fn enumeration(descriptor: &EnumDescriptor, json: &Json) -> Result<Value, Misfit
         None => format!("its values are {}", names.join(", ")),
     };
     Err(Misfit {
-        message: format!("enum {} has no value \"{name}\"", descriptor.full_name()),
+        message: format!("the string is not a value of enum {}", descriptor.full_name()),
         hint: Some(hint),
     })
 }
@@ -271,19 +271,13 @@ pub(super) fn described(kind: &Kind) -> String {
     }
 }
 
-/// A wrong value, in short.
+/// A wrong value, in words; a string's contents are not shown.
 pub(super) fn shown(json: &Json) -> String {
     match json {
         Json::Object(_) => "an object".to_owned(),
         Json::Array(_) => "a list".to_owned(),
-        Json::Null => "null".to_owned(),
-        other => {
-            let text = other.to_string();
-            match text.char_indices().nth(SHOWN_CHARS_MAX) {
-                Some((end, _)) => format!("{}…", &text[..end]),
-                None => text,
-            }
-        }
+        Json::String(_) => "a string".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -10,11 +10,14 @@ use headwater_proto::{DescriptorInput, Descriptors};
 /// The test descriptors.
 pub(crate) fn pool() -> DescriptorPool {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/protos");
-    let files = ["rich3.proto", "rich2.proto"].map(|name| format!("{folder}/{name}").into());
-    let input = DescriptorInput::Protos {
-        files: files.to_vec(),
-        includes: vec![folder.into()],
-    };
+    let demo = concat!(env!("CARGO_MANIFEST_DIR"), "/protos");
+    let files = vec![
+        format!("{folder}/rich3.proto").into(),
+        format!("{folder}/rich2.proto").into(),
+        format!("{demo}/telemetry.proto").into(),
+    ];
+    let includes = vec![folder.into(), demo.into()];
+    let input = DescriptorInput::Protos { files, includes };
     Descriptors::load(&input)
         .expect("the test sources compile")
         .pool()
