@@ -124,10 +124,7 @@ impl Report {
     }
 
     pub(crate) fn errors(&self) -> usize {
-        self.findings
-            .iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .count()
+        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
     }
 
     /// Takes over the findings of a report whose author may have quoted resolved values: each
@@ -162,9 +159,7 @@ impl Report {
             details: Vec::new(),
             hint: None,
         });
-        self.findings
-            .last_mut()
-            .expect("a finding was pushed just now")
+        self.findings.last_mut().expect("a finding was pushed just now")
     }
 }
 

@@ -42,17 +42,8 @@ pub(crate) fn read<'r>(
         check_settings(settings, &root, report);
     }
     let name = pipeline_name(&root, report);
-    let drafts = Reader {
-        registry,
-        walker,
-        report,
-    }
-    .drafts(&root);
-    Some(Document {
-        name,
-        settings,
-        drafts,
-    })
+    let drafts = Reader { registry, walker, report }.drafts(&root);
+    Some(Document { name, settings, drafts })
 }
 
 fn settings(root: &Node, registry: &Registry) -> Settings {
@@ -70,15 +61,10 @@ fn check_settings(settings: &Settings, root: &Node, report: &mut Report) {
         return;
     }
     let keys = [("memory", "credit_bytes"), ("commit", "epoch_bytes_max")];
-    let written = keys
-        .iter()
-        .find_map(|(map, key)| root.get(map)?.value.get(key));
+    let written = keys.iter().find_map(|(map, key)| root.get(map)?.value.get(key));
     let place = written.map_or(root.place(), Entry::place);
     report
-        .warning(
-            &place,
-            "\"memory.credit_bytes\" is below \"commit.epoch_bytes_max\"",
-        )
+        .warning(&place, "\"memory.credit_bytes\" is below \"commit.epoch_bytes_max\"")
         .detail("readers will stop before an epoch is full, and wait for its interval")
         .hint("let memory.credit_bytes be several times commit.epoch_bytes_max");
 }
@@ -91,10 +77,7 @@ fn pipeline_name(root: &Node, report: &mut Report) -> Option<String> {
         return Some(name.to_owned());
     }
     report
-        .error(
-            &entry.place(),
-            format!("{:?} cannot be a pipeline's name", scalar.shown()),
-        )
+        .error(&entry.place(), format!("{:?} cannot be a pipeline's name", scalar.shown()))
         .detail(name_rule("lower-case letters and digits"))
         .hint("the name is part of topic and transaction names");
     None

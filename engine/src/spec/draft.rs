@@ -58,22 +58,12 @@ impl<'r> Reader<'r, '_> {
         let mut drafts: Vec<Draft<'r>> = Vec::new();
         let root_place = root.place();
         for role in self.registry.catalogue().roles() {
-            let section = root
-                .entries()
-                .iter()
-                .find(|entry| entry.key == role.section())
-                .cloned();
+            let section = root.entries().iter().find(|entry| entry.key == role.section()).cloned();
             let before = drafts.len();
             // A section of the wrong type has been reported by the walk of the top level.
-            let is_readable = section
-                .as_ref()
-                .is_none_or(|section| section.value.is_map());
+            let is_readable = section.as_ref().is_none_or(|section| section.value.is_map());
             let place = section.as_ref().map_or(root_place, Entry::key_place);
-            if let Some(Node {
-                value: Value::Map(entries),
-                ..
-            }) = section.map(|s| s.value)
-            {
+            if let Some(Node { value: Value::Map(entries), .. }) = section.map(|s| s.value) {
                 for entry in entries {
                     let mut draft = self.draft(role, entry);
                     self.check_name(&mut draft, &mut drafts);
@@ -96,9 +86,7 @@ impl<'r> Reader<'r, '_> {
         let section = role.section();
         self.report
             .error(place, format!("the pipeline has no {role}"))
-            .detail(format!(
-                "expected: a node below {section:?}; its kind is {known}"
-            ));
+            .detail(format!("expected: a node below {section:?}; its kind is {known}"));
     }
 
     fn check_name(&mut self, draft: &mut Draft<'_>, earlier: &mut [Draft<'_>]) {
@@ -111,10 +99,7 @@ impl<'r> Reader<'r, '_> {
         if let Some(first) = earlier.iter_mut().find(|earlier| earlier.name() == name) {
             self.report
                 .error(&draft.place(), format!("the name {name:?} is taken"))
-                .detail(format!(
-                    "a {} in line {} has it",
-                    first.role, first.key.key_span.line
-                ))
+                .detail(format!("a {} in line {} has it", first.role, first.key.key_span.line))
                 .hint("all nodes of a file share one set of names, as `from` reads by name");
             first.is_name_shared = true;
             draft.is_name_shared = true;
@@ -123,10 +108,7 @@ impl<'r> Reader<'r, '_> {
 
     fn draft(&mut self, role: Role, mut key: Entry) -> Draft<'r> {
         let errors_before = self.report.errors();
-        let empty = Node {
-            span: key.value.span,
-            value: Value::Map(Vec::new()),
-        };
+        let empty = Node { span: key.value.span, value: Value::Map(Vec::new()) };
         let mut config = std::mem::replace(&mut key.value, empty);
         let is_resolved = config.is_resolved();
         let mut kind = Kind::Unknown;
@@ -142,29 +124,15 @@ impl<'r> Reader<'r, '_> {
             }
         } else {
             let message = format!("{role} {:?} is not a map of keys", key.key);
-            let example = if role.has_inputs() {
-                "kind: …, from: …"
-            } else {
-                "kind: …"
-            };
-            self.report
-                .error(&key.key_place(), message)
-                .hint(format!("write {{ {example} }}"));
+            let example = if role.has_inputs() { "kind: …, from: …" } else { "kind: …" };
+            self.report.error(&key.key_place(), message).hint(format!("write {{ {example} }}"));
         }
         let is_sound = self.report.errors() == errors_before && is_resolved;
         let kind = match kind {
             Kind::Known(kind) => Some(kind),
             Kind::Meant(_) | Kind::Unknown => None,
         };
-        Draft {
-            role,
-            key,
-            kind,
-            from,
-            config,
-            is_name_shared: false,
-            is_sound,
-        }
+        Draft { role, key, kind, from, config, is_name_shared: false, is_sound }
     }
 
     fn config(&mut self, role: Role, key: &Entry, kind: &KindEntry, config: &mut Node) {
@@ -185,9 +153,7 @@ impl<'r> Reader<'r, '_> {
         };
         let Some(scalar) = entry.value.as_scalar() else {
             let message = "key \"kind\" has the wrong type";
-            self.report
-                .error(&entry.place(), message)
-                .detail(format!("expected: {known}"));
+            self.report.error(&entry.place(), message).detail(format!("expected: {known}"));
             return Kind::Unknown;
         };
         match self.registry.get(role, &scalar.text) {
@@ -211,10 +177,8 @@ impl<'r> Reader<'r, '_> {
         match (node.get("from"), role.has_inputs()) {
             (None, false) => Vec::new(),
             (None, true) => {
-                let message = format!(
-                    "{role} {:?} reads nothing: key \"from\" is missing",
-                    key.key
-                );
+                let message =
+                    format!("{role} {:?} reads nothing: key \"from\" is missing", key.key);
                 self.report
                     .error(&key.key_place(), message)
                     .detail("expected: the name of a node, or a list of names");
@@ -222,10 +186,7 @@ impl<'r> Reader<'r, '_> {
             }
             (Some(entry), false) => {
                 self.report
-                    .error(
-                        &entry.key_place(),
-                        format!("source {:?} reads a node", key.key),
-                    )
+                    .error(&entry.key_place(), format!("source {:?} reads a node", key.key))
                     .detail("a source receives its records from outside; it has no \"from\"")
                     .hint("leave \"from\" out, or move the node to another section");
                 Vec::new()
@@ -249,11 +210,7 @@ impl<'r> Reader<'r, '_> {
             let text = item.as_scalar().filter(|scalar| !scalar.typed.is_null());
             let Some(scalar) = text else {
                 let is_single = std::ptr::eq(item, &raw const entry.value);
-                let place = if is_single {
-                    entry.place()
-                } else {
-                    item.place()
-                };
+                let place = if is_single { entry.place() } else { item.place() };
                 self.report
                     .error(&place, "key \"from\" has the wrong type")
                     .detail("expected: the name of a node, or a list of names");
@@ -264,9 +221,7 @@ impl<'r> Reader<'r, '_> {
             }
             if references.iter().any(|earlier| earlier.name == scalar.text) {
                 let message = format!("\"from\" names {:?} twice", scalar.shown());
-                self.report
-                    .error(&item.place(), message)
-                    .hint("name each node once");
+                self.report.error(&item.place(), message).hint("name each node once");
                 continue;
             }
             references.push(Reference {
@@ -300,9 +255,7 @@ fn meant_kind<'r>(
         finding.hint(format!("{name} is a {other}: move the node to {section:?}"));
         return Kind::Unknown;
     }
-    let near = registry
-        .nearest(role, name)
-        .and_then(|near| registry.get(role, near));
+    let near = registry.nearest(role, name).and_then(|near| registry.get(role, near));
     near.map_or(Kind::Unknown, |near| {
         finding.hint(format!("did you mean {:?}?", near.name));
         Kind::Meant(near)

@@ -24,9 +24,8 @@ pub(crate) struct Graph {
 /// Resolves every `from`, and reports dangling names, cycles and nodes that nobody reads.
 pub(crate) fn connect(drafts: &mut [Draft<'_>], report: &mut Report) -> Graph {
     let mut links = Links::default();
-    let inputs: Vec<Vec<usize>> = (0..drafts.len())
-        .map(|draft| links.resolve(draft, drafts, report))
-        .collect();
+    let inputs: Vec<Vec<usize>> =
+        (0..drafts.len()).map(|draft| links.resolve(draft, drafts, report)).collect();
     for draft in links.broken {
         drafts[draft].is_sound = false;
     }
@@ -67,10 +66,7 @@ impl Links {
                 Some(_) => {
                     self.broken.push(draft);
                     report
-                        .error(
-                            &place,
-                            format!("\"from\" names the sink {:?}", reference.shown),
-                        )
+                        .error(&place, format!("\"from\" names the sink {:?}", reference.shown))
                         .hint("a sink gives no records; read the node that the sink reads");
                 }
                 None => {
@@ -152,19 +148,12 @@ fn report_cycles(
 /// Names the cycle in the direction in which records would flow, from its first node in the file.
 fn report_cycle(drafts: &[Draft<'_>], walk: &[usize], report: &mut Report) {
     let mut cycle: Vec<usize> = walk.iter().rev().copied().collect();
-    let first = cycle
-        .iter()
-        .enumerate()
-        .min_by_key(|(_, draft)| **draft)
-        .map_or(0, |(at, _)| at);
+    let first = cycle.iter().enumerate().min_by_key(|(_, draft)| **draft).map_or(0, |(at, _)| at);
     cycle.rotate_left(first);
     cycle.push(cycle[0]);
     let names: Vec<&str> = cycle.iter().map(|&draft| drafts[draft].name()).collect();
     report
-        .error(
-            &drafts[cycle[0]].place(),
-            "these nodes read each other in a circle",
-        )
+        .error(&drafts[cycle[0]].place(), "these nodes read each other in a circle")
         .detail(names.join(" → "))
         .hint("records flow from sources to sinks; let one of them read another node");
 }
@@ -181,13 +170,8 @@ fn report_unread(
         if draft.role.has_output() && !is_read && !draft.is_name_shared {
             let name = draft.name();
             report
-                .error(
-                    &draft.place(),
-                    format!("nothing reads the {} {name:?}", draft.role),
-                )
-                .hint(format!(
-                    "let a node read it with `from: {name}`, or remove it"
-                ));
+                .error(&draft.place(), format!("nothing reads the {} {name:?}", draft.role))
+                .hint(format!("let a node read it with `from: {name}`, or remove it"));
         }
     }
 }

@@ -2,8 +2,10 @@
 //!
 //! Grammar, anywhere inside a string value: `${env:NAME}` is the value of a variable,
 //! `${file:PATH}` the whole text of a file without its last line end, `${file:PATH:KEY}` an
-//! entry of a Java properties file, and `$${` stands for the two characters `${`. Keys are not
-//! resolved, and what was put in is not searched again.
+//! entry of a Java properties file, and `$${` stands for the two characters `${`. A name with a
+//! dot, such as `${cursor.revision}`, is a template of the node's kind and left as it stands.
+//! Keys are not resolved, and what was put in is not searched again. `${cursor.NAME}` is left as it is: a source
+//! fills it in while it runs.
 //!
 //! Invariants
 //! 1. A scalar that held an interpolation remembers the text of the file; only that is shown.
@@ -82,9 +84,7 @@ impl<'a> Resolver<'a> {
             Value::Scalar(scalar) => self.scalar(scalar, span),
             Value::List(items) => items.iter_mut().for_each(|item| self.resolve(item)),
             Value::Map(entries) => {
-                entries
-                    .iter_mut()
-                    .for_each(|entry| self.resolve(&mut entry.value));
+                entries.iter_mut().for_each(|entry| self.resolve(&mut entry.value));
             }
         }
     }
@@ -101,8 +101,15 @@ impl<'a> Resolver<'a> {
         let mut is_reference = false;
         for piece in (Pieces { rest: &written }) {
             match piece {
+                Piece::Reference { inner, written } if is_template(inner) => {
+                    scalar.text.push_str(written);
+                }
                 Piece::Text(text) => scalar.text.push_str(text),
                 Piece::Escape => scalar.text.push_str("${"),
+                // A source fills these in while it runs; see `resume.restart` of the gRPC source.
+                Piece::Reference { inner, written } if inner.starts_with("cursor.") => {
+                    scalar.text.push_str(written);
+                }
                 Piece::Reference { inner, written } => {
                     is_reference = true;
                     match self.reference(inner, written) {
@@ -181,10 +188,7 @@ impl<'a> Resolver<'a> {
     fn file_text(&mut self, path: &str) -> Result<Rc<str>, Unresolved> {
         let joined = self.source.base_dir.join(path);
         let text = self.files.entry(joined).or_insert_with_key(|joined| {
-            self.variables
-                .file(joined)
-                .map(Rc::from)
-                .map_err(|error| error.to_string())
+            self.variables.file(joined).map(Rc::from).map_err(|error| error.to_string())
         });
         text.clone().map_err(|reason| {
             Unresolved::new(format!("file {path:?} cannot be read")).detail(reason)
@@ -194,11 +198,7 @@ impl<'a> Resolver<'a> {
 
 impl Unresolved {
     fn new(message: impl Into<String>) -> Self {
-        Self {
-            message: message.into(),
-            detail: None,
-            hint: None,
-        }
+        Self { message: message.into(), detail: None, hint: None }
     }
 
     fn detail(mut self, text: impl Into<String>) -> Self {
@@ -218,12 +218,12 @@ impl Unresolved {
     }
 
     fn unknown(inner: &str, written: &str) -> Self {
-        let provider = inner.split(':').next().unwrap_or_default();
+        let provider = inner.split([':', '.']).next().unwrap_or_default();
         let reason = Self::new(format!("`{written}` is not a reference"))
             .detail(format!("expected: {KNOWN_FORMS}"));
         match nearest(provider, ["env", "file"]) {
-            Some(near) if near != provider => reason.hint(format!("did you mean `${{{near}:…}}`?")),
-            _ => reason.hint("write $${ for a literal ${"),
+            Some(near) => reason.hint(format!("did you mean `${{{near}:…}}`?")),
+            None => reason.hint("write $${ for a literal ${"),
         }
     }
 
@@ -254,11 +254,7 @@ impl<'t> Iterator for Pieces<'t> {
             return Some(self.reference(body));
         }
         let starts = ["$${", "${"].map(|start| self.rest.find(start));
-        let end = starts
-            .into_iter()
-            .flatten()
-            .min()
-            .unwrap_or(self.rest.len());
+        let end = starts.into_iter().flatten().min().unwrap_or(self.rest.len());
         let (text, rest) = self.rest.split_at(end);
         self.rest = rest;
         Some(Piece::Text(text))
@@ -271,10 +267,7 @@ impl<'t> Pieces<'t> {
         match body.split_once('}') {
             Some((inner, rest)) => {
                 self.rest = rest;
-                Piece::Reference {
-                    inner,
-                    written: &whole[..whole.len() - rest.len()],
-                }
+                Piece::Reference { inner, written: &whole[..whole.len() - rest.len()] }
             }
             None => {
                 self.rest = "";
@@ -282,6 +275,15 @@ impl<'t> Pieces<'t> {
             }
         }
     }
+}
+
+/// Whether a reference is one that a kind fills in itself, record by record.
+fn is_template(inner: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    inner.split_once('.').is_some_and(|(scope, rest)| {
+        let is_scope = !scope.is_empty() && scope.chars().all(is_word);
+        is_scope && !matches!(scope, "env" | "file") && !rest.is_empty() && !rest.contains(':')
+    })
 }
 
 fn without_line_end(text: &str) -> &str {
@@ -297,12 +299,7 @@ fn narrow(text: &str, span: Span, written: &str) -> Span {
     let before = &text[span.start..span.start + offset];
     let (start, end) = (span.start + offset, span.start + offset + written.len());
     match before.rfind('\n') {
-        None => Span {
-            start,
-            end,
-            line: span.line,
-            column: span.column + before.chars().count(),
-        },
+        None => Span { start, end, line: span.line, column: span.column + before.chars().count() },
         Some(last) => Span {
             start,
             end,

@@ -67,11 +67,7 @@ struct Read {
 
 fn read(source: &Source<'_>, variables: &dyn Variables, report: &mut Report) -> Option<Read> {
     if source.text.len() > FILE_BYTES_MAX {
-        let start = Span {
-            line: 1,
-            column: 1,
-            ..Span::default()
-        };
+        let start = Span { line: 1, column: 1, ..Span::default() };
         report
             .error(&Place::new(start), "the file is too large")
             .detail(format!("found: {} bytes", source.text.len()))
@@ -81,25 +77,14 @@ fn read(source: &Source<'_>, variables: &dyn Variables, report: &mut Report) -> 
     let mut root = yaml::parse(source.text, report)?;
     let mut resolver = Resolver::new(source, variables, report);
     resolver.resolve(&mut root);
-    Some(Read {
-        root,
-        secrets: resolver.into_secrets(),
-    })
+    Some(Read { root, secrets: resolver.into_secrets() })
 }
 
 fn plan(source: &Source<'_>, registry: &Registry, read: Read, report: &mut Report) -> Option<Plan> {
     let Read { root, secrets } = read;
-    let Document {
-        name,
-        settings,
-        mut drafts,
-    } = document::read(root, registry, report)?;
+    let Document { name, settings, mut drafts } = document::read(root, registry, report)?;
     let Graph { order, inputs } = graph::connect(&mut drafts, report);
-    let typing = Typing {
-        drafts: &drafts,
-        inputs: &inputs,
-        base_dir: source.base_dir,
-    };
+    let typing = Typing { drafts: &drafts, inputs: &inputs, base_dir: source.base_dir };
     let checked = typing.check(&order, &secrets, report);
     if report.has_errors() {
         return None;
@@ -111,9 +96,7 @@ fn plan(source: &Source<'_>, registry: &Registry, read: Read, report: &mut Repor
     }
     let nodes = order.iter().zip(checked).map(|(&draft, checked)| {
         let checked = checked.expect("without an error every node has passed its check");
-        let kind = drafts[draft]
-            .kind
-            .expect("without an error every kind is known");
+        let kind = drafts[draft].kind.expect("without an error every kind is known");
         PlanNode {
             index: position[draft],
             name: drafts[draft].name().to_owned(),

@@ -20,8 +20,7 @@ pub(crate) fn nearest<'a>(
     let near = distances.filter(|(distance, bound, candidate)| {
         *distance == 0 || (distance <= bound && candidate.chars().count() > 1)
     });
-    near.min_by_key(|(distance, ..)| *distance)
-        .map(|(.., candidate)| candidate)
+    near.min_by_key(|(distance, ..)| *distance).map(|(.., candidate)| candidate)
 }
 
 /// Cut so that a hostile key does not cost a quadratic comparison.

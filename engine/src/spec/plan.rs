@@ -55,12 +55,7 @@ impl Plan {
                 outputs[input].push(position);
             }
         }
-        Self {
-            name,
-            settings,
-            nodes,
-            outputs,
-        }
+        Self { name, settings, nodes, outputs }
     }
 
     /// The pipeline's name.
@@ -90,9 +85,7 @@ impl Plan {
 
     /// The nodes that read a node.
     pub fn outputs(&self, node: &PlanNode) -> impl Iterator<Item = &PlanNode> {
-        self.outputs[node.index]
-            .iter()
-            .map(|&index| &self.nodes[index])
+        self.outputs[node.index].iter().map(|&index| &self.nodes[index])
     }
 
     /// The nodes of one section, in topological order.

@@ -5,10 +5,7 @@
 
 /// The entries of a properties file, in order; of a repeated key the last one counts.
 pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
-    logical_lines(text)
-        .iter()
-        .filter_map(|line| entry(line))
-        .collect()
+    logical_lines(text).iter().filter_map(|line| entry(line)).collect()
 }
 
 fn logical_lines(text: &str) -> Vec<String> {
@@ -22,11 +19,7 @@ fn logical_lines(text: &str) -> Vec<String> {
         }
         let backslashes = line.len() - line.trim_end_matches('\\').len();
         is_joined = backslashes % 2 == 1;
-        joined.push_str(if is_joined {
-            &line[..line.len() - 1]
-        } else {
-            line
-        });
+        joined.push_str(if is_joined { &line[..line.len() - 1] } else { line });
         if !is_joined {
             lines.push(std::mem::take(&mut joined));
         }
@@ -66,10 +59,7 @@ fn unescape(text: &str) -> String {
             Some('u') => {
                 let digits: String = chars.by_ref().take(4).collect();
                 let code = u32::from_str_radix(&digits, 16).ok();
-                out.push(
-                    code.and_then(char::from_u32)
-                        .unwrap_or(char::REPLACEMENT_CHARACTER),
-                );
+                out.push(code.and_then(char::from_u32).unwrap_or(char::REPLACEMENT_CHARACTER));
             }
             Some(other) => out.push(other),
             None => {}

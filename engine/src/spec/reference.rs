@@ -52,10 +52,7 @@ fn section_words(role: Role) -> String {
         true => ", `from` (the name of a node, or a list of names)",
         false => "",
     };
-    format!(
-        "Every node below `{}` has `kind`{from} and the keys of its kind.",
-        role.section()
-    )
+    format!("Every node below `{}` has `kind`{from} and the keys of its kind.", role.section())
 }
 
 fn write_table(out: &mut String, schema: &Json, registry: &Registry) {
@@ -65,13 +62,7 @@ fn write_table(out: &mut String, schema: &Json, registry: &Registry) {
         return;
     }
     out.push_str("| Key | Value | Default | Meaning |\n|---|---|---|---|\n");
-    for Row {
-        key,
-        value,
-        default,
-        meaning,
-    } in rows
-    {
+    for Row { key, value, default, meaning } in rows {
         let [value, default, meaning] = [value, default, meaning].map(|cell| escaped(&cell));
         let _ = writeln!(out, "| `{key}` | {value} | {default} | {meaning} |");
     }
@@ -79,8 +70,5 @@ fn write_table(out: &mut String, schema: &Json, registry: &Registry) {
 
 /// Keeps a cell in its column and on its line.
 fn escaped(cell: &str) -> String {
-    cell.split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace('|', "\\|")
+    cell.split_whitespace().collect::<Vec<_>>().join(" ").replace('|', "\\|")
 }

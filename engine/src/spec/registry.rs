@@ -12,19 +12,16 @@
 //!
 //! Next: `operators/src/registry.rs` holds the entries.
 
-use std::any::{Any, type_name};
+use std::any::Any;
 use std::fmt;
-use std::path::Path;
 use std::sync::Arc;
 
 use schemars::{Schema, SchemaGenerator};
-use serde::de::DeserializeOwned;
-use serde_json::Value as Json;
 
-use super::diagnostic::{Place, Report};
+use super::diagnostic::Report;
 use super::nearest::nearest;
 use super::schema::{Catalogue, KindSchema};
-use super::tree::{Entry, Node, Value};
+use super::view::NodeView;
 
 /// What a node does; each role is a section of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,33 +87,6 @@ pub struct Checked {
 pub struct Registry {
     entries: Vec<KindEntry>,
     catalogue: Catalogue,
-}
-
-/// One step of a path into a node's config.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<'a> {
-    /// The value of a key.
-    Key(&'a str),
-    /// An item of a list, counted from 0.
-    Index(usize),
-}
-
-/// What a check function sees of its node.
-pub struct NodeView<'a> {
-    /// The node's name in the file.
-    pub name: &'a str,
-    /// The section it stands in.
-    pub role: Role,
-    /// Its kind.
-    pub kind: &'static str,
-    /// The nodes it reads and the types of their records, in the order of `from`.
-    pub inputs: &'a [(String, StreamType)],
-    /// Its resolved config without `kind` and `from`. May hold secrets: see
-    /// [`NodeView::is_secret`].
-    pub value: &'a Json,
-    pub(crate) key: &'a Entry,
-    pub(crate) tree: &'a Node,
-    pub(crate) base_dir: &'a Path,
 }
 
 // === impl Role ===
@@ -195,15 +165,11 @@ impl Registry {
     pub fn new(entries: impl IntoIterator<Item = KindEntry>) -> Self {
         let entries: Vec<KindEntry> = entries.into_iter().collect();
         for (index, entry) in entries.iter().enumerate() {
-            let twice = entries[..index]
-                .iter()
-                .any(|e| e.role == entry.role && e.name == entry.name);
+            let twice =
+                entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
             assert!(!twice, "{entry:?} is registered once");
         }
-        Self {
-            catalogue: Catalogue::new(&entries),
-            entries,
-        }
+        Self { catalogue: Catalogue::new(&entries), entries }
     }
 
     /// All entries in the order of registration.
@@ -232,115 +198,5 @@ impl Registry {
 
     pub(crate) fn schema(&self, entry: &KindEntry) -> &KindSchema {
         self.catalogue.kind(entry.role, entry.name)
-    }
-}
-
-// === impl NodeView ===
-
-impl<'a> NodeView<'a> {
-    /// The config as its type.
-    ///
-    /// The value has passed the type's schema, so this fails only where the type demands more
-    /// than its schema says; the reason then becomes a diagnostic at the node.
-    pub fn parse<T: DeserializeOwned>(&self, report: &mut Report) -> Option<T> {
-        match serde_json::from_value(self.value.clone()) {
-            Ok(config) => Some(config),
-            Err(error) => {
-                let subject = format!("{} {:?} cannot be read", self.role, self.name);
-                let expected = type_name::<T>().rsplit("::").next().unwrap_or_default();
-                report
-                    .error(&self.place(), subject)
-                    .detail(format!("expected: the keys of {expected}: {error}"));
-                None
-            }
-        }
-    }
-
-    /// The place of the node itself: its name in the file.
-    pub fn place(&self) -> Place {
-        self.key.key_place()
-    }
-
-    /// A place inside the node's config: the value at the path, or its key if the value spreads
-    /// over lines. Where the path leaves the config, the place of the nearest parent.
-    ///
-    /// `view.at(&["tls", "ca_file"])`, or with [`Step`]s where a list is crossed. An index may
-    /// also be written as a text of digits.
-    pub fn at<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> Place {
-        let mut place = self.place();
-        let mut node = self.tree;
-        for step in path {
-            let Some((next_node, next_place)) = descend(node, (*step).into()) else {
-                break;
-            };
-            (node, place) = (next_node, next_place);
-        }
-        place
-    }
-
-    /// The place of a key; where the path leaves the config, of the nearest parent's key.
-    pub fn at_key<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> Place {
-        let mut place = self.place();
-        let mut node = self.tree;
-        for step in path {
-            let step = (*step).into();
-            let Some((next_node, next_place)) = descend(node, step) else {
-                break;
-            };
-            place = match step {
-                Step::Key(key) => node.get(key).map_or(next_place, Entry::key_place),
-                Step::Index(_) => next_place,
-            };
-            node = next_node;
-        }
-        place
-    }
-
-    /// The folder of the pipeline file: relative paths in the file are relative to it.
-    pub fn base_dir(&self) -> &'a Path {
-        self.base_dir
-    }
-
-    /// Whether the value at the path, or anything in it, came from an interpolation. Such a
-    /// value must not be shown.
-    pub fn is_secret<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> bool {
-        let mut node = self.tree;
-        for step in path {
-            match descend(node, (*step).into()) {
-                Some((next, _)) => node = next,
-                None => return false,
-            }
-        }
-        node.is_secret()
-    }
-}
-
-impl<'a> From<&'a str> for Step<'a> {
-    fn from(key: &'a str) -> Self {
-        Step::Key(key)
-    }
-}
-
-impl<'a> From<&'a String> for Step<'a> {
-    fn from(key: &'a String) -> Self {
-        Step::Key(key)
-    }
-}
-
-impl From<usize> for Step<'_> {
-    fn from(index: usize) -> Self {
-        Step::Index(index)
-    }
-}
-
-fn descend<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
-    match (&node.value, step) {
-        (Value::Map(_), Step::Key(key)) => node.get(key).map(|entry| (&entry.value, entry.place())),
-        (Value::List(items), Step::Index(index)) => items.get(index).map(|i| (i, i.place())),
-        (Value::List(items), Step::Key(key)) => {
-            let item = key.parse::<usize>().ok().and_then(|index| items.get(index));
-            item.map(|item| (item, item.place()))
-        }
-        (Value::Map(_), Step::Index(_)) | (Value::Scalar(_), _) => None,
     }
 }

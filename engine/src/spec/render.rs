@@ -45,13 +45,7 @@ struct Paint {
     reset: &'static str,
 }
 
-const PLAIN: Paint = Paint {
-    error: "",
-    warning: "",
-    bold: "",
-    dim: "",
-    reset: "",
-};
+const PLAIN: Paint = Paint { error: "", warning: "", bold: "", dim: "", reset: "" };
 const COLOUR: Paint = Paint {
     error: "\x1b[1;31m",
     warning: "\x1b[1;33m",
@@ -67,10 +61,7 @@ impl Diagnostics {
             let quote = Quote::of(source.text, finding.span);
             (finding, quote)
         });
-        Self {
-            file: printable(source.name),
-            findings: quoted.collect(),
-        }
+        Self { file: printable(source.name), findings: quoted.collect() }
     }
 
     /// The findings in the order of the file.
@@ -80,16 +71,12 @@ impl Diagnostics {
 
     /// How many errors there are.
     pub fn errors(&self) -> usize {
-        self.iter()
-            .filter(|finding| finding.severity == Severity::Error)
-            .count()
+        self.iter().filter(|finding| finding.severity == Severity::Error).count()
     }
 
     /// How many warnings there are.
     pub fn warnings(&self) -> usize {
-        self.iter()
-            .filter(|finding| finding.severity == Severity::Warning)
-            .count()
+        self.iter().filter(|finding| finding.severity == Severity::Warning).count()
     }
 
     /// The findings as text, with terminal colours if asked, and a line that counts them.
@@ -122,11 +109,7 @@ impl Diagnostics {
         if self.findings.len() > DIAGNOSTICS_MAX {
             let _ = write!(line, " (the first {DIAGNOSTICS_MAX} are shown)");
         }
-        line.push_str(if self.errors() > 0 {
-            "; nothing was started."
-        } else {
-            "."
-        });
+        line.push_str(if self.errors() > 0 { "; nothing was started." } else { "." });
         line
     }
 }
@@ -146,9 +129,7 @@ fn write_finding(
     quote: &Quote,
     paint: &Paint,
 ) -> fmt::Result {
-    let Paint {
-        bold, dim, reset, ..
-    } = paint;
+    let Paint { bold, dim, reset, .. } = paint;
     let Span { line, column, .. } = finding.span;
     let severity_paint = match finding.severity {
         Severity::Error => paint.error,
@@ -166,19 +147,12 @@ fn write_finding(
     let carets = "^".repeat(quote.mark_chars);
     writeln!(out, "{dim}{margin} |{reset}")?;
     writeln!(out, "{dim}{number} |{reset} {}", quote.text)?;
-    writeln!(
-        out,
-        "{dim}{margin} |{reset} {indent}{severity_paint}{carets}{reset}"
-    )?;
+    writeln!(out, "{dim}{margin} |{reset} {indent}{severity_paint}{carets}{reset}")?;
     for detail in finding.details.iter().flat_map(|detail| detail.lines()) {
         writeln!(out, "{dim}{margin} ={reset} {}", printable(detail))?;
     }
     if let Some(hint) = &finding.hint {
-        writeln!(
-            out,
-            "{dim}{margin} ={reset} {bold}hint:{reset} {}",
-            printable(hint)
-        )?;
+        writeln!(out, "{dim}{margin} ={reset} {bold}hint:{reset} {}", printable(hint))?;
     }
     Ok(())
 }
@@ -186,9 +160,7 @@ fn write_finding(
 impl Quote {
     fn of(text: &str, span: Span) -> Self {
         let line_start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
-        let line_end = text[span.start..]
-            .find('\n')
-            .map_or(text.len(), |at| span.start + at);
+        let line_end = text[span.start..].find('\n').map_or(text.len(), |at| span.start + at);
         let line = text[line_start..line_end].trim_end_matches('\r');
         let before = text[line_start..span.start].chars().count();
         let meant = text[span.start..span.end.clamp(span.start, line_end)].trim_end();
@@ -221,21 +193,11 @@ struct Window {
 impl Window {
     fn around(mark: usize, line_chars: usize) -> Self {
         if line_chars <= QUOTED_CHARS_MAX {
-            return Self {
-                start: 0,
-                chars: line_chars,
-                cut_front: false,
-                cut_back: false,
-            };
+            return Self { start: 0, chars: line_chars, cut_front: false, cut_back: false };
         }
         let latest = line_chars - QUOTED_CHARS_MAX;
         let start = mark.saturating_sub(QUOTED_CHARS_MAX / 3).min(latest);
-        Self {
-            start,
-            chars: QUOTED_CHARS_MAX,
-            cut_front: start > 0,
-            cut_back: start < latest,
-        }
+        Self { start, chars: QUOTED_CHARS_MAX, cut_front: start > 0, cut_back: start < latest }
     }
 }
 

@@ -46,10 +46,7 @@ impl Secrets {
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
             let before = shown.chars().next_back();
-            let found = self
-                .known
-                .iter()
-                .find(|((_, known), _)| starts(rest, known, before));
+            let found = self.known.iter().find(|((_, known), _)| starts(rest, known, before));
             match found {
                 Some(((_, resolved), written)) => {
                     shown.push_str(written);
@@ -76,9 +73,7 @@ fn starts(text: &str, resolved: &str, before: Option<char>) -> bool {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets")
-            .field("known", &self.known.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Secrets").field("known", &self.known.len()).finish_non_exhaustive()
     }
 }
 
@@ -99,24 +94,15 @@ mod tests {
     fn a_short_value_is_replaced_only_as_a_word() {
         let mut secrets = Secrets::default();
         secrets.remember("1", "${env:N}");
-        assert_eq!(
-            secrets.conceal("value 1 is below 1000"),
-            "value ${env:N} is below 1000"
-        );
+        assert_eq!(secrets.conceal("value 1 is below 1000"), "value ${env:N} is below 1000");
     }
 
     #[test]
     fn escaped_and_single_lines_of_a_value_are_concealed_too() {
         let mut secrets = Secrets::default();
         secrets.remember("first\"line\nsecond line", "${file:/key}");
-        assert_eq!(
-            secrets.conceal("bad \"second line\""),
-            "bad \"${file:/key}\""
-        );
-        assert_eq!(
-            secrets.conceal(&format!("{:?}", "first\"line")),
-            "\"${file:/key}\""
-        );
+        assert_eq!(secrets.conceal("bad \"second line\""), "bad \"${file:/key}\"");
+        assert_eq!(secrets.conceal(&format!("{:?}", "first\"line")), "\"${file:/key}\"");
         assert_eq!(
             secrets.conceal(&format!("{:?}", "first\"line\nsecond line")),
             "\"${file:/key}\""

@@ -59,17 +59,12 @@ pub enum Requirement {
 
 impl Default for CommitSettings {
     fn default() -> Self {
-        Self {
-            interval_ms: 50,
-            epoch_bytes_max: 16 * 1024 * 1024,
-        }
+        Self { interval_ms: 50, epoch_bytes_max: 16 * 1024 * 1024 }
     }
 }
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self {
-            credit_bytes: 64 * 1024 * 1024,
-        }
+        Self { credit_bytes: 64 * 1024 * 1024 }
     }
 }

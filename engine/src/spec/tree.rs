@@ -110,24 +110,12 @@ impl Node {
 
 impl Scalar {
     pub(crate) fn plain(text: String) -> Self {
-        Self {
-            typed: core_value(&text),
-            text,
-            plain: true,
-            written: None,
-            resolved: true,
-        }
+        Self { typed: core_value(&text), text, plain: true, written: None, resolved: true }
     }
 
     pub(crate) fn quoted(text: String) -> Self {
         let typed = Json::String(text.clone());
-        Self {
-            typed,
-            text,
-            plain: false,
-            written: None,
-            resolved: true,
-        }
+        Self { typed, text, plain: false, written: None, resolved: true }
     }
 
     /// The text that may be shown: as it stands in the file.
@@ -168,9 +156,7 @@ pub(crate) fn core_value(text: &str) -> Json {
 fn core_number(text: &str) -> Option<Number> {
     let based = |digits: &str, radix| {
         let all = !digits.is_empty() && digits.chars().all(|c| c.is_digit(radix));
-        all.then(|| u64::from_str_radix(digits, radix).ok())
-            .flatten()
-            .map(Number::from)
+        all.then(|| u64::from_str_radix(digits, radix).ok()).flatten().map(Number::from)
     };
     if let Some(digits) = text.strip_prefix("0x") {
         return based(digits, 16);

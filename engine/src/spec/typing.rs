@@ -9,10 +9,11 @@
 
 use std::path::Path;
 
-use super::diagnostic::Report;
+use super::diagnostic::{Place, Report};
 use super::draft::Draft;
-use super::registry::{Checked, Encoding, NodeView, Role, StreamType};
+use super::registry::{Checked, Encoding, Role, StreamType};
 use super::secrets::Secrets;
+use super::view::NodeView;
 
 /// The graph whose nodes are checked.
 pub(crate) struct Typing<'a, 'r> {
@@ -54,9 +55,7 @@ impl Typing<'_, '_> {
             return None;
         }
         let named = |&input: &usize| {
-            outputs[input]
-                .clone()
-                .map(|output| (self.drafts[input].name().to_owned(), output))
+            outputs[input].clone().map(|output| (self.drafts[input].name().to_owned(), output))
         };
         self.inputs[draft].iter().map(named).collect()
     }
@@ -86,15 +85,9 @@ impl Typing<'_, '_> {
         let checked = (kind.check)(&view, report);
         if let Some(checked) = &checked {
             let is_right = checked.output.is_some() == draft.role.has_output();
-            assert!(
-                is_right,
-                "the check of {kind:?} gives an output type unless it is a sink"
-            );
+            assert!(is_right, "the check of {kind:?} gives an output type unless it is a sink");
         } else {
-            assert!(
-                report.has_errors(),
-                "the check of {kind:?} says why it refuses"
-            );
+            assert!(report.has_errors(), "the check of {kind:?} says why it refuses");
         }
         checked
     }
@@ -102,7 +95,7 @@ impl Typing<'_, '_> {
 
 fn check_edges(draft: &Draft<'_>, inputs: &[(String, StreamType)], report: &mut Report) {
     for ((name, stream), reference) in inputs.iter().zip(&draft.from) {
-        let place = super::Place::new(reference.span);
+        let place = Place::new(reference.span);
         match (draft.role, stream.encoding) {
             (Role::Decoder, Encoding::Json | Encoding::Raw) => {
                 let message = format!("decoder {:?} reads decoded records", draft.name());
@@ -140,17 +133,11 @@ fn check_agreement(draft: &Draft<'_>, inputs: &[(String, StreamType)], report: &
             continue;
         }
         let message = format!("the inputs of {} {:?} differ", draft.role, draft.name());
-        let place = super::Place::new(reference.span);
+        let place = Place::new(reference.span);
         report
             .error(&place, message)
-            .detail(format!(
-                "{first_name:?} gives {} of {}",
-                first.encoding, first.name
-            ))
-            .detail(format!(
-                "{name:?} gives {} of {}",
-                stream.encoding, stream.name
-            ))
+            .detail(format!("{first_name:?} gives {} of {}", first.encoding, first.name))
+            .detail(format!("{name:?} gives {} of {}", stream.encoding, stream.name))
             .hint(format!("give {name:?} a {} of its own", draft.role));
     }
 }

@@ -33,9 +33,7 @@ impl Variables for SystemVariables {
 
     fn file(&self, path: &Path) -> io::Result<String> {
         let mut text = String::new();
-        let read = File::open(path)?
-            .take(VARIABLE_FILE_BYTES_MAX + 1)
-            .read_to_string(&mut text)?;
+        let read = File::open(path)?.take(VARIABLE_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
         if read as u64 > VARIABLE_FILE_BYTES_MAX {
             let limit = format!("larger than {VARIABLE_FILE_BYTES_MAX} bytes");
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, limit));

@@ -15,9 +15,8 @@ pub(crate) fn cases() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/spec");
     let entries = fs::read_dir(folder).expect("the folder of cases is there");
     let paths = entries.map(|entry| entry.expect("a readable folder").path());
-    let mut cases: Vec<PathBuf> = paths
-        .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
-        .collect();
+    let mut cases: Vec<PathBuf> =
+        paths.filter(|path| path.extension().is_some_and(|end| end == "yaml")).collect();
     cases.sort();
     cases
 }
@@ -38,12 +37,8 @@ fn summary(plan: &Plan) -> String {
     for node in plan.nodes() {
         let inputs: Vec<&str> = plan.inputs(node).map(|input| input.name.as_str()).collect();
         let output = node.output.as_ref();
-        writeln!(
-            text,
-            "  {} {} {} <- {inputs:?} {output:?}",
-            node.role, node.kind, node.name
-        )
-        .expect("writing to a string does not fail");
+        writeln!(text, "  {} {} {} <- {inputs:?} {output:?}", node.role, node.kind, node.name)
+            .expect("writing to a string does not fail");
     }
     text
 }
@@ -65,9 +60,7 @@ fn every_case_prints_what_is_expected() {
         let expected = fs::read_to_string(&expected_path).unwrap_or_default();
         if actual != expected {
             let name = case.display();
-            failures.push(format!(
-                "{name}\n--- expected\n{expected}\n--- actual\n{actual}"
-            ));
+            failures.push(format!("{name}\n--- expected\n{expected}\n--- actual\n{actual}"));
         }
     }
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
@@ -78,14 +71,7 @@ fn every_case_prints_what_is_expected() {
 fn only_the_cases_named_ok_give_a_plan() {
     for case in cases() {
         let text = fs::read_to_string(&case).expect("a case is readable");
-        let name = case
-            .file_name()
-            .expect("a case has a name")
-            .to_string_lossy();
-        assert_eq!(
-            kinds::read(&text).is_ok(),
-            name.starts_with("ok_"),
-            "{name}"
-        );
+        let name = case.file_name().expect("a case has a name").to_string_lossy();
+        assert_eq!(kinds::read(&text).is_ok(), name.starts_with("ok_"), "{name}");
     }
 }

@@ -139,7 +139,16 @@ pub(crate) struct TopicConfig {
     pub(crate) key: Key,
     /// Properties passed on.
     #[serde(default)]
-    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) properties: BTreeMap<String, Property>,
+}
+
+/// A value of a property.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(crate) enum Property {
+    Switch(bool),
+    Number(i64),
+    Text(String),
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Deserialize, JsonSchema)]
@@ -167,60 +176,25 @@ fn keepalive() -> u64 {
 }
 
 pub(crate) fn registry() -> Registry {
-    let entry = |role, name, summary, schema, check| KindEntry {
-        role,
-        name,
-        summary,
-        schema,
-        check,
-    };
+    let entry =
+        |role, name, summary, schema, check| KindEntry { role, name, summary, schema, check };
     Registry::new([
-        entry(
-            Role::Source,
-            "grpc",
-            "Calls a server.",
-            schema_of::<CallConfig>,
-            check_call,
-        ),
-        entry(
-            Role::Decoder,
-            "protobuf",
-            "Decodes.",
-            schema_of::<DecoderConfig>,
-            check_decoder,
-        ),
-        entry(
-            Role::Sink,
-            "kafka",
-            "Writes to a topic.",
-            schema_of::<TopicConfig>,
-            check_topic,
-        ),
-        entry(
-            Role::Sink,
-            "discard",
-            "Counts.",
-            schema_of::<DiscardConfig>,
-            check_discard,
-        ),
+        entry(Role::Source, "grpc", "Calls a server.", schema_of::<CallConfig>, check_call),
+        entry(Role::Decoder, "protobuf", "Decodes.", schema_of::<DecoderConfig>, check_decoder),
+        entry(Role::Sink, "kafka", "Writes to a topic.", schema_of::<TopicConfig>, check_topic),
+        entry(Role::Sink, "discard", "Counts.", schema_of::<DiscardConfig>, check_discard),
     ])
 }
 
 fn stream(encoding: Encoding, name: String) -> Option<StreamType> {
-    Some(StreamType {
-        encoding,
-        name,
-        schema: None,
-    })
+    Some(StreamType { encoding, name, schema: None })
 }
 
 fn check_call(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: CallConfig = view.parse(report)?;
     if !config.endpoint.starts_with("http") {
         let message = format!("endpoint {:?} is not a URL", config.endpoint);
-        report
-            .error(&view.at(&["endpoint"]), message)
-            .hint("write http://HOST:PORT");
+        report.error(&view.at(&["endpoint"]), message).hint("write http://HOST:PORT");
     }
     for (index, component) in config.cursor.iter().enumerate() {
         if matches!(component, Component::Path(path) if path.contains(' ')) {
@@ -229,19 +203,13 @@ fn check_call(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         }
     }
     if config.request.contains_key("nonsense") {
-        report.warning(
-            &view.at_key(&["request", "nonsense"]),
-            "the field is deprecated",
-        );
+        report.warning(&view.at_key(&["request", "nonsense"]), "the field is deprecated");
     }
     if report.has_errors() {
         return None;
     }
     let output = stream(Encoding::Messages, config.message.clone());
-    Some(Checked {
-        config: Arc::new(config),
-        output,
-    })
+    Some(Checked { config: Arc::new(config), output })
 }
 
 fn check_decoder(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
@@ -251,44 +219,29 @@ fn check_decoder(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         Format::Raw => Encoding::Raw,
     };
     let name = view.inputs[0].1.name.clone();
-    Some(Checked {
-        config: Arc::new(config),
-        output: stream(encoding, name),
-    })
+    Some(Checked { config: Arc::new(config), output: stream(encoding, name) })
 }
 
 fn check_topic(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: TopicConfig = view.parse(report)?;
     if config.topic.contains(' ') {
         report
-            .error(
-                &view.at(&["topic"]),
-                format!("topic {:?} holds a space", config.topic),
-            )
+            .error(&view.at(&["topic"]), format!("topic {:?} holds a space", config.topic))
             .detail(format!("the whole config was {config:?}"));
         return None;
     }
     if let Some(value) = config.properties.get("transactional.id") {
         report
-            .error(
-                &view.at_key(&["properties", "transactional.id"]),
-                "the engine sets this",
-            )
-            .detail(format!("found: {value}"));
+            .error(&view.at_key(&["properties", "transactional.id"]), "the engine sets this")
+            .detail(format!("found: {value:?}"));
         return None;
     }
-    Some(Checked {
-        config: Arc::new(config),
-        output: None,
-    })
+    Some(Checked { config: Arc::new(config), output: None })
 }
 
 fn check_discard(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: DiscardConfig = view.parse(report)?;
-    Some(Checked {
-        config: Arc::new(config),
-        output: None,
-    })
+    Some(Checked { config: Arc::new(config), output: None })
 }
 
 /// Variables and files as the cases use them.
@@ -322,11 +275,7 @@ impl Variables for Table {
 }
 
 pub(crate) fn source(text: &str) -> Source<'_> {
-    Source {
-        name: "pipeline.yaml",
-        text,
-        base_dir: Path::new("/etc/headwater"),
-    }
+    Source { name: "pipeline.yaml", text, base_dir: Path::new("/etc/headwater") }
 }
 
 pub(crate) fn read(text: &str) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {

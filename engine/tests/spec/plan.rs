@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use headwater_engine::spec::{Requirement, Role, Severity};
 
-use crate::kinds::{self, CallConfig, Component, Key, OnEnd, Retry, TopicConfig};
+use crate::kinds::{self, CallConfig, Component, Key, OnEnd, Property, Retry, TopicConfig};
 
 const SOUND: &str = r#"
 pipeline: telemetry
@@ -17,6 +17,10 @@ sinks:
     from: [json, more]
     topic: events
     key: { field: device.id }
+    properties:
+      sasl.password: ${env:DIGITS}
+      linger.ms: 5
+      enable.idempotence: true
   counted: { kind: discard, from: raw }
 decoders:
   json: { kind: protobuf, from: events, to: json }
@@ -31,6 +35,7 @@ sources:
       plain: ${env:DIGITS}
       literal: $${env:DIGITS}
       recursive: ${env:RECURSIVE}
+      template: at-${cursor.revision}-${env:DIGITS}
       from_file: ${file:/run/secrets/token}
       from_properties: "${file:kafka.properties:user}/${env:DIGITS}"
     on_end: finish
@@ -53,10 +58,7 @@ fn a_plan_holds_the_graph_in_topological_order() {
         assert_eq!(node.output.is_none(), node.role == Role::Sink);
     }
     let events = plan.node("events").expect("a node of this name");
-    let readers: Vec<&str> = plan
-        .outputs(events)
-        .map(|node| node.name.as_str())
-        .collect();
+    let readers: Vec<&str> = plan.outputs(events).map(|node| node.name.as_str()).collect();
     assert_eq!(readers, ["json", "more", "raw"]);
     let out = plan.node("out").expect("a node of this name");
     let inputs: Vec<&str> = plan.inputs(out).map(|node| node.name.as_str()).collect();
@@ -84,6 +86,7 @@ fn references_are_resolved_and_typed() {
         ("plain", "0012345"),
         ("literal", "${env:DIGITS}"),
         ("recursive", "${env:SECRET}"),
+        ("template", "at-${cursor.revision}-0012345"),
         ("from_file", kinds::SECRET),
         ("from_properties", "reader/0012345"),
     ];
@@ -92,21 +95,20 @@ fn references_are_resolved_and_typed() {
     assert_eq!(call.on_end, OnEnd::Finish);
     assert!(matches!(&call.retry, Retry::Exponential(growing) if growing.first_ms == 5));
     assert!(matches!(&call.cursor[1], Component::Named(named) if named.name == "block"));
-    assert_eq!(
-        call.request["ids"],
-        serde_json::json!([1, "two", null, 1.5])
-    );
+    assert_eq!(call.request["ids"], serde_json::json!([1, "two", null, 1.5]));
     let topic: &TopicConfig = plan.node("out").expect("the sink").config();
     assert_eq!(topic.key, Key::Field("device.id".to_owned()));
+    let digits = Property::Text("0012345".to_owned());
+    assert_eq!(topic.properties["sasl.password"], digits, "text wherever text is allowed");
+    assert_eq!(topic.properties["linger.ms"], Property::Number(5));
+    assert_eq!(topic.properties["enable.idempotence"], Property::Switch(true));
 }
 
 #[test]
 #[should_panic(expected = "the check of kind `discard` gives the config type")]
 fn a_config_of_another_type_is_a_mistake_of_the_program() {
     let (plan, _) = kinds::read(SOUND).expect("a sound file");
-    plan.node("counted")
-        .expect("the sink")
-        .config::<TopicConfig>();
+    plan.node("counted").expect("the sink").config::<TopicConfig>();
 }
 
 #[test]
@@ -142,20 +144,13 @@ sinks:
         (14, "the name \"events\" is taken"),
         (14, "sink \"events\" reads nothing: key \"from\" is missing"),
     ];
-    let found: Vec<_> = diagnostics
-        .iter()
-        .map(|d| (d.span.line, d.message.as_str()))
-        .collect();
+    let found: Vec<_> = diagnostics.iter().map(|d| (d.span.line, d.message.as_str())).collect();
     for one in expected {
         assert!(found.contains(&one), "{one:?} is missing in\n{diagnostics}");
     }
     assert_eq!(found.len(), expected.len(), "{diagnostics}");
     assert!(diagnostics.iter().all(|d| d.severity == Severity::Error));
-    assert!(
-        diagnostics
-            .to_string()
-            .ends_with("13 errors; nothing was started.\n")
-    );
+    assert!(diagnostics.to_string().ends_with("13 errors; nothing was started.\n"));
 }
 
 #[test]
@@ -164,17 +159,11 @@ fn spans_survive_other_line_ends_and_letters() {
         "# Grüße 🌊\r\npipeline: p\r\nsources:\r\n  é: { kind: grpc, endpoint: 'ü', x: 1 }\r\n";
     let diagnostics = kinds::read(text).expect_err("mistakes");
     for diagnostic in diagnostics.iter() {
-        let line = text
-            .lines()
-            .nth(diagnostic.span.line - 1)
-            .expect("a line of the file");
+        let line = text.lines().nth(diagnostic.span.line - 1).expect("a line of the file");
         let before = line.chars().count();
         assert!(diagnostic.span.column <= before + 1, "{diagnostic:?}");
     }
-    let unknown = diagnostics
-        .iter()
-        .find(|d| d.message.contains("\"x\""))
-        .expect("the key");
+    let unknown = diagnostics.iter().find(|d| d.message.contains("\"x\"")).expect("the key");
     assert_eq!(&text[unknown.span.start..unknown.span.end], "x");
     assert_eq!((unknown.span.line, unknown.span.column), (4, 35));
 }

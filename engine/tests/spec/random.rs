@@ -64,10 +64,7 @@ fn check(text: &str) {
             for diagnostic in diagnostics.iter() {
                 let span = diagnostic.span;
                 assert!(span.line >= 1 && span.column >= 1);
-                assert!(
-                    text.get(span.start..span.end).is_some(),
-                    "{span:?} is inside the text"
-                );
+                assert!(text.get(span.start..span.end).is_some(), "{span:?} is inside the text");
             }
             let rendered = diagnostics.render(false);
             assert!(!rendered.contains("hunter2"), "{rendered}");
@@ -128,10 +125,7 @@ fn a_billion_laughs_end_in_a_diagnostic() {
         writeln!(text, "a{level}: &a{level} [{items}]").expect("a string can be written to");
     }
     let rendered = kinds::read(&text).expect_err("too much").to_string();
-    assert!(
-        rendered.contains("holds too much once its aliases are written out"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("holds too much once its aliases are written out"), "{rendered}");
 }
 
 #[test]
@@ -139,19 +133,14 @@ fn a_long_text_behind_many_aliases_ends_in_a_diagnostic() {
     let long = "x".repeat(500_000);
     let text = format!("a: &a {long}\nb: [{}]\n", vec!["*a"; 50].join(", "));
     let rendered = kinds::read(&text).expect_err("too much").to_string();
-    assert!(
-        rendered.contains("holds too much once its aliases are written out"),
-        "{rendered}"
-    );
+    assert!(rendered.contains("holds too much once its aliases are written out"), "{rendered}");
     assert!(rendered.len() < 2000, "long lines are quoted in part");
 }
 
 #[test]
 fn a_thousand_brackets_end_in_a_diagnostic() {
     for opening in ["[", "{a: ", "- "] {
-        let rendered = kinds::read(&opening.repeat(1000))
-            .expect_err("too deep")
-            .to_string();
+        let rendered = kinds::read(&opening.repeat(1000)).expect_err("too deep").to_string();
         assert!(rendered.contains("nested too deeply"), "{rendered}");
     }
 }
@@ -173,9 +162,5 @@ fn a_large_file_of_mistakes_is_checked_in_bounded_time() {
     }
     let diagnostics = kinds::read(&text).expect_err("mistakes");
     assert!(diagnostics.errors() > 40_000);
-    assert!(
-        diagnostics
-            .to_string()
-            .contains("(the first 200 are shown)")
-    );
+    assert!(diagnostics.to_string().contains("(the first 200 are shown)"));
 }

@@ -8,10 +8,7 @@ use crate::kinds;
 #[test]
 fn the_document_schema_describes_every_kind_and_setting() {
     let schema = document_schema(&kinds::registry());
-    assert_eq!(
-        schema["$schema"],
-        "https://json-schema.org/draft/2020-12/schema"
-    );
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     assert_eq!(schema["required"], json!(["pipeline", "sources", "sinks"]));
     assert_eq!(schema["properties"]["workers"]["anyOf"][0]["maximum"], 256);
     let sinks = &schema["properties"]["sinks"]["additionalProperties"]["oneOf"];
@@ -23,11 +20,7 @@ fn the_document_schema_describes_every_kind_and_setting() {
     assert_eq!(kafka["properties"]["kind"], json!({ "const": "kafka" }));
     assert_eq!(kafka["required"], json!(["kind", "from", "topic"]));
     assert_eq!(kafka["additionalProperties"], false);
-    assert!(
-        schema["$defs"]["source.grpc"]["properties"]
-            .get("from")
-            .is_none()
-    );
+    assert!(schema["$defs"]["source.grpc"]["properties"].get("from").is_none());
 }
 
 #[test]
@@ -41,12 +34,7 @@ fn every_reference_of_the_document_schema_is_defined() {
             assert!(schema.pointer(pointer).is_some(), "{reference}");
             references += 1;
         }
-        open.extend(
-            value
-                .as_object()
-                .into_iter()
-                .flat_map(|object| object.values()),
-        );
+        open.extend(value.as_object().into_iter().flat_map(|object| object.values()));
         open.extend(value.as_array().into_iter().flatten());
     }
     assert!(references > 5, "{references}");
@@ -69,16 +57,7 @@ fn the_reference_lists_every_key_with_type_default_and_meaning() {
         "### sink `discard`",
         "No keys of its own.",
     ] {
-        assert!(
-            reference.contains(line),
-            "{line} is missing in\n{reference}"
-        );
+        assert!(reference.contains(line), "{line} is missing in\n{reference}");
     }
-    assert!(
-        reference
-            .lines()
-            .filter(|line| line.contains("`retry.mode`"))
-            .count()
-            == 1
-    );
+    assert!(reference.lines().filter(|line| line.contains("`retry.mode`")).count() == 1);
 }

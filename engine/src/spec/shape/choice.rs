@@ -18,7 +18,8 @@ use super::super::diagnostic::Report;
 use super::super::nearest::nearest;
 use super::super::tree::{Node, Value};
 use super::flatten;
-use super::walk::{Spot, Walker, becomes_text, fits};
+use super::spot::Spot;
+use super::walk::{Walker, becomes_text, fits};
 use super::words::{expected, named_values, one_of, options_of, value_words};
 
 impl Walker<'_> {
@@ -30,20 +31,13 @@ impl Walker<'_> {
         report: &mut Report,
     ) {
         let all = options_of(schema).into_iter().flatten();
-        let all: Vec<_> = all
-            .map(|option| flatten(option, self.definitions))
-            .collect();
-        let is_null = node
-            .as_scalar()
-            .is_some_and(|scalar| scalar.typed.is_null());
+        let all: Vec<_> = all.map(|option| flatten(option, self.definitions)).collect();
+        let is_null = node.as_scalar().is_some_and(|scalar| scalar.typed.is_null());
         if is_null && all.iter().any(|option| fits(node, option)) {
             return;
         }
-        let options: Vec<&Json> = all
-            .iter()
-            .map(Cow::as_ref)
-            .filter(|option| option["type"] != "null")
-            .collect();
+        let options: Vec<&Json> =
+            all.iter().map(Cow::as_ref).filter(|option| option["type"] != "null").collect();
         if let [only] = options.as_slice() {
             self.check(node, only, spot, report);
         } else if let Some(values) = all_named(&options) {
@@ -66,7 +60,7 @@ impl Walker<'_> {
         report: &mut Report,
     ) {
         let text = serde_json::json!({ "type": "string" });
-        if !fits(node, &text) && !becomes_text(node, &text) {
+        if !becomes_text(node, &text) && !fits(node, &text) {
             self.wrong_type(node, schema, spot, report);
         } else if let Value::Scalar(scalar) = &node.value
             && !values.contains(&scalar.text)
@@ -87,29 +81,20 @@ impl Walker<'_> {
         let values: Vec<String> = options.iter().flat_map(|option| named(option)).collect();
         let Some(entry) = node.get(tag) else {
             report
-                .error(
-                    &spot.place,
-                    format!("key {:?} is missing", spot.path_of(tag)),
-                )
+                .error(&spot.place, format!("key {:?} is missing", spot.path_of(tag)))
                 .detail(format!("expected: {}", value_words(&values)));
             return;
         };
         let Some(scalar) = entry.value.as_scalar() else {
             report
-                .error(
-                    &entry.place(),
-                    format!("key {:?} has the wrong type", spot.path_of(tag)),
-                )
+                .error(&entry.place(), format!("key {:?} has the wrong type", spot.path_of(tag)))
                 .detail(format!("expected: {}", value_words(&values)));
             return;
         };
         if !scalar.resolved {
             return;
         }
-        match options
-            .iter()
-            .find(|option| named(option).contains(&scalar.text))
-        {
+        match options.iter().find(|option| named(option).contains(&scalar.text)) {
             Some(option) => self.check(node, option, spot, report),
             None => {
                 let (spot, expected) = (spot.entry(entry), value_words(&values));
@@ -153,6 +138,10 @@ impl Walker<'_> {
         spot: &Spot,
         report: &mut Report,
     ) {
+        let free_text = |option: &&&Json| named_values(option).is_none();
+        for option in options.iter().filter(free_text) {
+            becomes_text(node, option);
+        }
         if let (Value::Scalar(scalar), Some(values)) = (&node.value, only_texts(options))
             && scalar.typed.is_string()
             && !values.contains(&scalar.text)
@@ -165,7 +154,7 @@ impl Walker<'_> {
         for option in options {
             let mut copy = node.clone();
             let is_choice = options_of(option).is_some();
-            if !is_choice && !fits(&copy, option) && !becomes_text(&mut copy, option) {
+            if !is_choice && !fits(&copy, option) {
                 continue;
             }
             let mut found = Report::new();

@@ -13,13 +13,9 @@ pub(crate) fn flatten<'s>(schema: &'s Json, definitions: &'s Map<String, Json>) 
         return Cow::Borrowed(schema);
     };
     let name = reference.rsplit('/').next().unwrap_or_default();
-    let target = definitions
-        .get(name)
-        .expect("schemars defines every name it refers to");
+    let target = definitions.get(name).expect("schemars defines every name it refers to");
     let target = flatten(target, definitions);
-    let beside = schema
-        .as_object()
-        .expect("a schema with a reference is an object");
+    let beside = schema.as_object().expect("a schema with a reference is an object");
     if beside.len() == 1 {
         return target;
     }

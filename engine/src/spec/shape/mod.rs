@@ -8,11 +8,15 @@
 
 mod choice;
 mod flatten;
+mod hint;
+mod keys;
 mod rows;
+mod spot;
 mod walk;
 mod words;
 
 pub(crate) use flatten::flatten;
 pub(crate) use rows::{Row, rows};
-pub(crate) use walk::{Spot, Walker};
+pub(crate) use spot::Spot;
+pub(crate) use walk::Walker;
 pub(crate) use words::{named_values, one_of, options_of, types_of};

@@ -22,10 +22,7 @@ pub(crate) struct Row {
 
 /// The keys of an object schema in their order.
 pub(crate) fn rows(schema: &Json, definitions: &Map<String, Json>) -> Vec<Row> {
-    let mut lister = Lister {
-        definitions,
-        rows: Vec::new(),
-    };
+    let mut lister = Lister { definitions, rows: Vec::new() };
     lister.object(schema, "", &Outer::default());
     lister.rows
 }
@@ -48,12 +45,7 @@ struct Outer<'a> {
 
 impl Default for Outer<'_> {
     fn default() -> Self {
-        Self {
-            defaults: &Json::Null,
-            depth: 0,
-            note: "",
-            is_alternative: false,
-        }
+        Self { defaults: &Json::Null, depth: 0, note: "", is_alternative: false }
     }
 }
 
@@ -69,12 +61,7 @@ impl Lister<'_> {
             let is_required = !outer.is_alternative && required.iter().any(|key| key == name);
             let inherited = outer.defaults.get(name).unwrap_or(&Json::Null);
             let default = property.get("default").unwrap_or(inherited);
-            self.push(
-                &key,
-                &property,
-                default_words(default, is_required),
-                outer.note,
-            );
+            self.push(&key, &property, default_words(default, is_required), outer.note);
             self.nested(&property, &key, default, outer.depth + 1);
         }
     }
@@ -87,12 +74,7 @@ impl Lister<'_> {
         let meaning = schema["description"].as_str().unwrap_or_default();
         let meaning = format!("{note}{meaning}");
         let value = expected(schema, key, self.definitions);
-        self.rows.push(Row {
-            key: key.to_owned(),
-            value,
-            default,
-            meaning,
-        });
+        self.rows.push(Row { key: key.to_owned(), value, default, meaning });
     }
 
     fn nested(&mut self, schema: &Json, key: &str, default: &Json, depth: usize) {
@@ -102,11 +84,7 @@ impl Lister<'_> {
         if let Some(options) = options_of(schema) {
             self.choice(options, key, default, depth);
         } else if schema.get("properties").is_some() {
-            let outer = Outer {
-                defaults: default,
-                depth,
-                ..Outer::default()
-            };
+            let outer = Outer { defaults: default, depth, ..Outer::default() };
             self.object(schema, &format!("{key}."), &outer);
         } else if let Some(items) = schema.get("items") {
             let items = flatten(items, self.definitions).into_owned();
@@ -115,9 +93,7 @@ impl Lister<'_> {
     }
 
     fn choice(&mut self, options: &[Json], key: &str, default: &Json, depth: usize) {
-        let all = options
-            .iter()
-            .map(|option| flatten(option, self.definitions).into_owned());
+        let all = options.iter().map(|option| flatten(option, self.definitions).into_owned());
         let options: Vec<Json> = all.filter(|option| option["type"] != "null").collect();
         let borrowed: Vec<&Json> = options.iter().collect();
         self.describe_values(&options, key);
@@ -128,11 +104,7 @@ impl Lister<'_> {
         } else {
             let is_alternative = single_keys(&borrowed).is_some();
             for option in &options {
-                let outer = Outer {
-                    depth,
-                    is_alternative,
-                    ..Outer::default()
-                };
+                let outer = Outer { depth, is_alternative, ..Outer::default() };
                 self.object(option, &format!("{key}."), &outer);
             }
         }
@@ -153,11 +125,7 @@ impl Lister<'_> {
             let name = values(option).concat();
             let note = format!("With `{tag}: {name}`. ");
             self.describe(&key_of_tag, &name, option);
-            let outer = Outer {
-                depth,
-                note: &note,
-                ..Outer::default()
-            };
+            let outer = Outer { depth, note: &note, ..Outer::default() };
             self.object(option, &format!("{key}."), &outer);
         }
     }

@@ -3,84 +3,25 @@
 //! Invariants
 //! 1. A value that is reported is not looked into further: one mistake, one finding.
 //! 2. A scalar whose interpolation failed is taken for right: it has been reported already.
-//! 3. The walk changes only one thing: interpolated text that happens to look like a number
-//!    becomes text again where text is expected (a password of digits).
+//! 3. The walk changes only one thing: an interpolated value is text wherever text is allowed,
+//!    whatever it looks like. A password of digits keeps its leading zeros.
 //!
 //! Next: `engine/src/spec/shape/choice.rs` for `oneOf` and `anyOf`.
 
 use serde_json::{Map, Value as Json};
 
-use super::super::diagnostic::{Place, Report};
+use super::super::diagnostic::Report;
 use super::super::nearest::nearest;
 use super::super::tree::{Entry, Node, Scalar, Value};
 use super::flatten;
-use super::words::{self, Bounds, expected, found, list_of, types_of};
+use super::hint::{default_hint, type_hint};
+use super::spot::Spot;
+use super::words::{self, Bounds, expected, found, types_of};
 
 /// Checks trees against schemas that share their definitions.
 #[derive(Clone, Copy)]
 pub(crate) struct Walker<'s> {
     pub(super) definitions: &'s Map<String, Json>,
-}
-
-/// Where the walk stands: the keys that led here, for messages, and a place.
-#[derive(Debug, Clone)]
-pub(crate) struct Spot {
-    /// The path of keys from the node or the top of the file; empty at its root.
-    pub(super) path: String,
-    /// What the root is called in messages, for example `source "events"`.
-    subject: String,
-    pub(super) place: Place,
-    key_place: Place,
-}
-
-impl Spot {
-    /// The root of a walk.
-    pub(crate) fn root(subject: String, place: Place) -> Self {
-        Self {
-            path: String::new(),
-            subject,
-            place,
-            key_place: place,
-        }
-    }
-
-    /// The spot of a key's value.
-    pub(crate) fn entry(&self, entry: &Entry) -> Self {
-        Self {
-            path: self.path_of(&entry.key),
-            subject: self.subject.clone(),
-            place: entry.place(),
-            key_place: entry.key_place(),
-        }
-    }
-
-    fn item(&self, index: usize, item: &Node) -> Self {
-        let path = format!("{}[{index}]", self.path);
-        let place = item.place();
-        Self {
-            path,
-            subject: self.subject.clone(),
-            place,
-            key_place: place,
-        }
-    }
-
-    pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
-            key.to_owned()
-        } else {
-            format!("{}.{key}", self.path)
-        }
-    }
-
-    /// What a message calls the value.
-    pub(super) fn name(&self) -> String {
-        if self.path.is_empty() {
-            self.subject.clone()
-        } else {
-            format!("key {:?}", self.path)
-        }
-    }
 }
 
 impl<'s> Walker<'s> {
@@ -111,10 +52,7 @@ impl<'s> Walker<'s> {
     // === types ===
 
     fn check_type(&self, node: &mut Node, schema: &Json, spot: &Spot, report: &mut Report) -> bool {
-        if fits(node, schema) {
-            return true;
-        }
-        if becomes_text(node, schema) {
+        if becomes_text(node, schema) || fits(node, schema) {
             return true;
         }
         self.wrong_type(node, schema, spot, report);
@@ -123,9 +61,7 @@ impl<'s> Walker<'s> {
 
     pub(super) fn wrong_type(&self, node: &Node, schema: &Json, spot: &Spot, report: &mut Report) {
         let expected = expected(schema, &spot.path, self.definitions);
-        let is_empty = node
-            .as_scalar()
-            .is_some_and(|scalar| scalar.typed.is_null());
+        let is_empty = node.as_scalar().is_some_and(|scalar| scalar.typed.is_null());
         let message = match is_empty {
             true => format!("{} has no value", spot.name()),
             false => format!("{} has the wrong type", spot.name()),
@@ -135,8 +71,7 @@ impl<'s> Walker<'s> {
         if !is_empty {
             finding.detail(format!("found: {}", found(node)));
         }
-        let inner = self.without_null(schema);
-        if let Some(hint) = type_hint(node, &inner) {
+        if let Some(hint) = type_hint(node, &self.union(schema)) {
             finding.hint(hint);
         } else if let Some(default) = default_hint(schema) {
             finding.hint(default);
@@ -148,9 +83,7 @@ impl<'s> Walker<'s> {
     fn check_map(&self, entries: &mut [Entry], schema: &Json, spot: &Spot, report: &mut Report) {
         let empty = Map::new();
         let properties = schema["properties"].as_object().unwrap_or(&empty);
-        let rest = schema
-            .get("additionalProperties")
-            .or(schema.get("unevaluatedProperties"));
+        let rest = schema.get("additionalProperties").or(schema.get("unevaluatedProperties"));
         let mut meant = Vec::new();
         for entry in entries.iter_mut() {
             let inner = spot.entry(entry);
@@ -170,59 +103,6 @@ impl<'s> Walker<'s> {
             if !is_there && !meant.iter().any(|meant| meant == key) {
                 self.missing_key(key, &properties[key], spot, report);
             }
-        }
-    }
-
-    /// Reports a key that does not exist and gives the one that was probably meant.
-    fn unknown_key(
-        &self,
-        entry: &Entry,
-        properties: &Map<String, Json>,
-        spot: &Spot,
-        report: &mut Report,
-    ) -> Option<String> {
-        let message = format!("key {:?} is not known", spot.path_of(&entry.key));
-        let finding = report.error(&entry.key_place(), message);
-        if let Some(near) = nearest(&entry.key, properties.keys().map(String::as_str)) {
-            finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
-            return Some(near.to_owned());
-        }
-        if let Some((outer, inner)) = self.same_key_inside(&entry.key, properties) {
-            finding.hint(format!(
-                "write it inside the map {outer:?}: `{outer}: {{ {inner}: … }}`"
-            ));
-        } else if properties.is_empty() {
-            finding.hint(format!("{} takes no keys of its own", spot.name()));
-        } else {
-            finding.hint(known_keys(properties));
-        }
-        None
-    }
-
-    /// An equal key one level further in: `tls` and `ca_file` for `ca_file` or `tls.ca_file`.
-    fn same_key_inside(
-        &self,
-        key: &str,
-        properties: &Map<String, Json>,
-    ) -> Option<(String, String)> {
-        properties.iter().find_map(|(outer, schema)| {
-            let schema = self.without_null(schema);
-            let inner = schema["properties"].as_object()?;
-            let is_same = |name: &&String| *name == key || format!("{outer}.{name}") == key;
-            inner
-                .keys()
-                .find(is_same)
-                .map(|name| (outer.clone(), name.clone()))
-        })
-    }
-
-    fn missing_key(&self, key: &str, schema: &Json, spot: &Spot, report: &mut Report) {
-        let message = format!("key {:?} is missing", spot.path_of(key));
-        let expected = expected(schema, key, self.definitions);
-        let finding = report.error(&spot.key_place, message);
-        finding.detail(format!("expected: {expected}"));
-        if let Some(sentence) = first_sentence(schema) {
-            finding.detail(format!("{key}: {sentence}"));
         }
     }
 
@@ -309,22 +189,9 @@ impl<'s> Walker<'s> {
             _ => return,
         };
         let finding = report.error(&spot.place, format!("{} is {side} its bound", spot.name()));
-        finding.detail(format!(
-            "expected: {}",
-            expected(schema, &spot.path, self.definitions)
-        ));
+        finding.detail(format!("expected: {}", expected(schema, &spot.path, self.definitions)));
         if let Some(default) = default_hint(schema) {
             finding.hint(default);
-        }
-    }
-
-    /// The one other option of an optional value, else the schema itself.
-    fn without_null<'a>(&'a self, schema: &'a Json) -> std::borrow::Cow<'a, Json> {
-        let options = words::options_of(schema).into_iter().flatten();
-        let mut others = options.filter(|option| option["type"] != "null");
-        match (others.next(), others.next()) {
-            (Some(one), None) => flatten(one, self.definitions),
-            _ => flatten(schema, self.definitions),
         }
     }
 }
@@ -350,7 +217,7 @@ pub(super) fn fits(node: &Node, schema: &Json) -> bool {
     }
 }
 
-/// Makes interpolated text that looks like something else text again, where only text fits.
+/// Makes an interpolated value text where text is allowed; says whether it has.
 pub(super) fn becomes_text(node: &mut Node, schema: &Json) -> bool {
     let takes_text = types_of(schema).contains(&"string");
     match &mut node.value {
@@ -360,53 +227,4 @@ pub(super) fn becomes_text(node: &mut Node, schema: &Json) -> bool {
         }
         _ => false,
     }
-}
-
-fn type_hint(node: &Node, schema: &Json) -> Option<String> {
-    let types = types_of(schema);
-    let takes = |name: &str| types.contains(&name);
-    let scalar = node.as_scalar()?;
-    if takes("array") && !scalar.typed.is_null() {
-        return Some(format!("write a list: [{}]", scalar.shown()));
-    }
-    if let (true, Some(properties)) = (takes("object"), schema["properties"].as_object()) {
-        return Some(known_keys(properties));
-    }
-    match &scalar.typed {
-        Json::Number(_) | Json::Bool(_) if takes("string") => {
-            Some(format!("put it in quotes: \"{}\"", scalar.shown()))
-        }
-        Json::String(text) if takes("boolean") => match text.to_lowercase().as_str() {
-            "yes" | "on" | "true" => Some("write true without quotes".to_owned()),
-            "no" | "off" | "false" => Some("write false without quotes".to_owned()),
-            _ => None,
-        },
-        Json::String(text) if takes("integer") || takes("number") => {
-            let is_number = text.parse::<f64>().is_ok();
-            (is_number && !scalar.plain).then(|| "leave out the quotes".to_owned())
-        }
-        _ => None,
-    }
-}
-
-fn default_hint(schema: &Json) -> Option<String> {
-    match schema.get("default")? {
-        Json::Null | Json::Array(_) | Json::Object(_) => None,
-        default => Some(format!("leave the key out for {default}")),
-    }
-}
-
-fn known_keys(properties: &Map<String, Json>) -> String {
-    format!(
-        "known keys are {}",
-        list_of(properties.keys().map(String::as_str))
-    )
-}
-
-/// The first sentence of a schema's description, on one line and without its full stop.
-fn first_sentence(schema: &Json) -> Option<String> {
-    let description = schema.get("description")?.as_str()?.replace('\n', " ");
-    let end = description.find(". ").unwrap_or(description.len());
-    let sentence = description[..end].trim().trim_end_matches('.');
-    (!sentence.is_empty()).then(|| sentence.to_owned())
 }

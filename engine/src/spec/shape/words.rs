@@ -17,11 +17,7 @@ impl Bounds {
     /// Takes the width of Rust's integers from `format`, where schemars leaves a bound to it.
     pub(super) fn of(schema: &Json) -> Self {
         let bound = |keyword: &str| schema.get(keyword).and_then(Json::as_f64);
-        let step = if schema["type"] == "integer" {
-            1.0
-        } else {
-            0.0
-        };
+        let step = if schema["type"] == "integer" { 1.0 } else { 0.0 };
         let least = bound("minimum").or(bound("exclusiveMinimum").map(|least| least + step));
         let greatest = bound("maximum").or(bound("exclusiveMaximum").map(|bound| bound - step));
         let width = match schema.get("format").and_then(Json::as_str) {
@@ -53,35 +49,20 @@ pub(crate) fn expected(schema: &Json, key: &str, definitions: &Map<String, Json>
         return value_words(&values);
     }
     let types = types_of(&schema).into_iter().filter(|name| *name != "null");
-    let words: Vec<String> = types
-        .map(|name| type_words(name, &schema, key, definitions))
-        .collect();
-    if words.is_empty() {
-        "a value".to_owned()
-    } else {
-        words.join(" or ")
-    }
+    let words: Vec<String> =
+        types.map(|name| type_words(name, &schema, key, definitions)).collect();
+    if words.is_empty() { "a value".to_owned() } else { words.join(" or ") }
 }
 
 /// Named values first, then what else there is to choose from.
 fn choice_words(options: &[Json], key: &str, definitions: &Map<String, Json>) -> String {
-    let options: Vec<_> = options
-        .iter()
-        .map(|option| flatten(option, definitions))
-        .collect();
-    let named: Vec<String> = options
-        .iter()
-        .filter_map(|o| named_values(o))
-        .flatten()
-        .collect();
+    let options: Vec<_> = options.iter().map(|option| flatten(option, definitions)).collect();
+    let named: Vec<String> = options.iter().filter_map(|o| named_values(o)).flatten().collect();
     let mut words = Vec::new();
     if !named.is_empty() {
         words.push(value_words(&named));
     }
-    for option in options
-        .iter()
-        .filter(|option| named_values(option).is_none())
-    {
+    for option in options.iter().filter(|option| named_values(option).is_none()) {
         let word = expected(option, key, definitions);
         if option["type"] != "null" && !words.contains(&word) {
             words.push(word);
@@ -105,9 +86,7 @@ pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn type_words(name: &str, schema: &Json, key: &str, definitions: &Map<String, Json>) -> String {
     let inner = |keyword: &str| {
-        let inner = schema
-            .get(keyword)
-            .filter(|inner| !types_of(inner).is_empty())?;
+        let inner = schema.get(keyword).filter(|inner| !types_of(inner).is_empty())?;
         Some(expected(inner, key, definitions))
     };
     match name {
@@ -195,10 +174,7 @@ fn short(text: &str) -> String {
 
 /// The options of a schema that is a choice.
 pub(crate) fn options_of(schema: &Json) -> Option<&Vec<Json>> {
-    schema
-        .get("oneOf")
-        .or_else(|| schema.get("anyOf"))
-        .and_then(Json::as_array)
+    schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array)
 }
 
 /// The texts a schema takes, if it takes only some.

@@ -114,21 +114,15 @@ impl<'a> Builder<'a> {
             Event::Scalar(text, style, anchor, tag) => {
                 let plain_key_merge = style == ScalarStyle::Plain && text == "<<";
                 let scalar = self.scalar(text.into_owned(), style, tag.as_deref(), span);
-                let node = Node {
-                    span,
-                    value: Value::Scalar(scalar),
-                };
+                let node = Node { span, value: Value::Scalar(scalar) };
                 self.finish(node, anchor, plain_key_merge)
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(span, anchor, tag.as_deref(), Content::List(Vec::new()))
             }
-            Event::MappingStart(anchor, tag) => self.open(
-                span,
-                anchor,
-                tag.as_deref(),
-                Content::Map(OpenMap::default()),
-            ),
+            Event::MappingStart(anchor, tag) => {
+                self.open(span, anchor, tag.as_deref(), Content::Map(OpenMap::default()))
+            }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             Event::Alias(anchor) => self.alias(anchor, span),
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => Ok(()),
@@ -159,44 +153,25 @@ impl<'a> Builder<'a> {
         if let Some(tag) = tag.filter(|tag| !tag.is_yaml_core_schema()) {
             self.unknown_tag(tag, span);
         }
-        self.frames.push(Frame {
-            span,
-            anchor,
-            content,
-        });
+        self.frames.push(Frame { span, anchor, content });
         Ok(())
     }
 
     fn close(&mut self) -> Result<(), Stop> {
-        let frame = self
-            .frames
-            .pop()
-            .expect("the parser ends only what it has started");
+        let frame = self.frames.pop().expect("the parser ends only what it has started");
         let value = match frame.content {
             Content::List(items) => Value::List(items),
             Content::Map(map) => Value::Map(map.into_entries()),
         };
-        self.finish(
-            Node {
-                span: frame.span,
-                value,
-            },
-            frame.anchor,
-            false,
-        )
+        self.finish(Node { span: frame.span, value }, frame.anchor, false)
     }
 
     fn alias(&mut self, id: usize, span: Span) -> Result<(), Stop> {
         let Some(anchor) = self.anchors.get(&id) else {
-            self.report
-                .error(&Place::new(span), "the alias stands inside its own anchor");
+            self.report.error(&Place::new(span), "the alias stands inside its own anchor");
             return Err(Stop);
         };
-        let Size {
-            values,
-            bytes,
-            depth,
-        } = anchor.size;
+        let Size { values, bytes, depth } = anchor.size;
         if self.frames.len() + depth > DEPTH_MAX {
             return self.too_deep(span);
         }
@@ -217,13 +192,7 @@ impl<'a> Builder<'a> {
         }
         if anchor > 0 {
             let size = measure(&node);
-            self.anchors.insert(
-                anchor,
-                Anchor {
-                    node: node.clone(),
-                    size,
-                },
-            );
+            self.anchors.insert(anchor, Anchor { node: node.clone(), size });
         }
         let span = node.span;
         self.place(node, span, is_merge)
@@ -278,16 +247,10 @@ impl<'a> Builder<'a> {
         };
         let is_reference = scalar.text.contains("${");
         if !fits && !is_reference {
-            self.report
-                .error(&Place::new(span), format!("the value is not a `!!{tag}`"));
+            self.report.error(&Place::new(span), format!("the value is not a `!!{tag}`"));
         }
         let resolved = fits || is_reference;
-        Scalar {
-            typed,
-            plain: true,
-            resolved,
-            ..scalar
-        }
+        Scalar { typed, plain: true, resolved, ..scalar }
     }
 
     fn unknown_tag(&mut self, tag: &Tag, span: Span) {
@@ -299,9 +262,7 @@ impl<'a> Builder<'a> {
     fn too_deep(&mut self, span: Span) -> Result<(), Stop> {
         self.report
             .error(&Place::new(span), "the file is nested too deeply")
-            .detail(format!(
-                "expected: at most {DEPTH_MAX} levels of lists and maps"
-            ));
+            .detail(format!("expected: at most {DEPTH_MAX} levels of lists and maps"));
         Err(Stop)
     }
 
@@ -309,18 +270,14 @@ impl<'a> Builder<'a> {
         let message = "the file holds too much once its aliases are written out";
         self.report
             .error(&Place::new(span), message)
-            .detail(format!(
-                "expected: at most {VALUES_MAX} values, {ALIASED_BYTES_MAX} bytes"
-            ));
+            .detail(format!("expected: at most {VALUES_MAX} values, {ALIASED_BYTES_MAX} bytes"));
         Err(Stop)
     }
 
     fn syntax_error(&mut self, error: &ScanError) -> Result<(), Stop> {
         let marker = error.marker();
         let byte = self.index.byte(marker.index());
-        let span = self
-            .index
-            .clamp(byte, byte, marker.line(), marker.col() + 1);
+        let span = self.index.clamp(byte, byte, marker.line(), marker.col() + 1);
         if error.info() == SCANNER_TOO_DEEP {
             return self.too_deep(span);
         }
@@ -340,22 +297,14 @@ fn measure(node: &Node) -> Size {
         bytes: size.bytes + child.bytes + own_bytes,
         depth: size.depth.max(child.depth + 1),
     };
-    let one = Size {
-        values: 1,
-        ..Size::default()
-    };
+    let one = Size { values: 1, ..Size::default() };
     match &node.value {
-        Value::Scalar(scalar) => Size {
-            bytes: scalar.text.len(),
-            ..one
-        },
-        Value::List(items) => items.iter().fold(Size { depth: 1, ..one }, |size, item| {
-            add(size, measure(item), 0)
+        Value::Scalar(scalar) => Size { bytes: scalar.text.len(), ..one },
+        Value::List(items) => {
+            items.iter().fold(Size { depth: 1, ..one }, |size, item| add(size, measure(item), 0))
+        }
+        Value::Map(entries) => entries.iter().fold(Size { depth: 1, ..one }, |size, entry| {
+            add(size, measure(&entry.value), entry.key.len())
         }),
-        Value::Map(entries) => entries
-            .iter()
-            .fold(Size { depth: 1, ..one }, |size, entry| {
-                add(size, measure(&entry.value), entry.key.len())
-            }),
     }
 }

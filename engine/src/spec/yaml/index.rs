@@ -23,11 +23,7 @@ impl<'a> Index<'a> {
     pub(super) fn byte(&self, character: usize) -> usize {
         match self.bytes.is_empty() {
             true => character.min(self.text.len()),
-            false => self
-                .bytes
-                .get(character)
-                .copied()
-                .unwrap_or(self.text.len()),
+            false => self.bytes.get(character).copied().unwrap_or(self.text.len()),
         }
     }
 
@@ -41,12 +37,7 @@ impl<'a> Index<'a> {
     pub(super) fn clamp(&self, start: usize, end: usize, line: usize, column: usize) -> Span {
         let trimmed = self.text.trim_end().len();
         if start <= trimmed {
-            return Span {
-                start,
-                end: end.max(start),
-                line,
-                column,
-            };
+            return Span { start, end: end.max(start), line, column };
         }
         let line_start = self.text[..trimmed].rfind('\n').map_or(0, |at| at + 1);
         Span {

@@ -29,19 +29,12 @@ impl OpenMap {
         }
         if let Some(first) = self.first.get(&key.text) {
             report
-                .error(
-                    &Place::new(key.span),
-                    format!("key {:?} stands twice", key.text),
-                )
+                .error(&Place::new(key.span), format!("key {:?} stands twice", key.text))
                 .detail(format!("the first one is in line {}", first.line));
             return;
         }
         self.first.insert(key.text.clone(), key.span);
-        self.entries.push(Entry {
-            key: key.text,
-            key_span: key.span,
-            value,
-        });
+        self.entries.push(Entry { key: key.text, key_span: key.span, value });
     }
 
     fn merge(&mut self, key: &Key, value: Node, report: &mut Report) {
@@ -54,10 +47,7 @@ impl OpenMap {
                 Value::Map(entries) => self.merged.extend(entries),
                 _ => {
                     report
-                        .error(
-                            &Place::new(key.span),
-                            "`<<` merges something that is not a map",
-                        )
+                        .error(&Place::new(key.span), "`<<` merges something that is not a map")
                         .hint("write `<<: *name` with the anchor of a map");
                 }
             }
@@ -85,9 +75,5 @@ pub(super) fn key_of(node: &Node, span: Span, is_merge: bool, report: &mut Repor
             String::new()
         }
     };
-    Key {
-        text,
-        span,
-        is_merge,
-    }
+    Key { text, span, is_merge }
 }
