@@ -145,36 +145,21 @@ impl Descriptors {
             .0
             .get_service_by_name(service_name)
             .ok_or_else(|| self.unknown_service(service_name))?;
-        let found = service
-            .methods()
-            .find(|method| method.name() == method_name);
+        let found = service.methods().find(|method| method.name() == method_name);
         let descriptor = found.ok_or_else(|| MethodError::UnknownMethod {
             service: service_name.to_owned(),
             method: method_name.to_owned(),
             nearest: near(
                 method_name,
-                service
-                    .methods()
-                    .map(|method| method.name().to_owned())
-                    .collect(),
+                service.methods().map(|method| method.name().to_owned()).collect(),
             ),
         })?;
-        Ok(Method {
-            path: format!("/{service_name}/{method_name}"),
-            descriptor,
-        })
+        Ok(Method { path: format!("/{service_name}/{method_name}"), descriptor })
     }
 
     fn unknown_service(&self, service: &str) -> MethodError {
-        let names = self
-            .0
-            .services()
-            .map(|service| service.full_name().to_owned())
-            .collect();
-        MethodError::UnknownService {
-            service: service.to_owned(),
-            nearest: near(service, names),
-        }
+        let names = self.0.services().map(|service| service.full_name().to_owned()).collect();
+        MethodError::UnknownService { service: service.to_owned(), nearest: near(service, names) }
     }
 }
 
@@ -212,26 +197,19 @@ impl Method {
 }
 
 fn load_file(path: &Path) -> Result<Descriptors, DescriptorError> {
-    let bytes = fs::read(path).map_err(|source| DescriptorError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes =
+        fs::read(path).map_err(|source| DescriptorError::Read { path: path.to_owned(), source })?;
     decode_set(&bytes, || path.display().to_string())
 }
 
 fn load_base64(text: &str) -> Result<Descriptors, DescriptorError> {
     let compact: String = text.split_ascii_whitespace().collect();
-    let bytes = BASE64
-        .decode(compact)
-        .map_err(|source| DescriptorError::Base64 { source })?;
+    let bytes = BASE64.decode(compact).map_err(|source| DescriptorError::Base64 { source })?;
     decode_set(&bytes, || "the base64 text".to_owned())
 }
 
 fn decode_set(bytes: &[u8], origin: impl Fn() -> String) -> Result<Descriptors, DescriptorError> {
-    let refused = |reason: String| DescriptorError::Set {
-        origin: origin(),
-        reason,
-    };
+    let refused = |reason: String| DescriptorError::Set { origin: origin(), reason };
     if bytes.is_empty() {
         return Err(refused("it is empty".to_owned()));
     }
@@ -243,9 +221,7 @@ fn compile(files: &[PathBuf], includes: &[PathBuf]) -> Result<Descriptors, Descr
     if files.is_empty() {
         return Err(DescriptorError::NoFiles);
     }
-    let failed = |error: protox::Error| DescriptorError::Compile {
-        text: compiler_text(&error),
-    };
+    let failed = |error: protox::Error| DescriptorError::Compile { text: compiler_text(&error) };
     let roots = include_paths(files, includes);
     let mut compiler = protox::Compiler::new(roots).map_err(failed)?;
     compiler.include_imports(true);
@@ -285,20 +261,14 @@ fn split_method(path: &str) -> Result<(&str, &str), MethodError> {
         {
             Ok((service, method))
         }
-        _ => Err(MethodError::Form {
-            path: path.to_owned(),
-        }),
+        _ => Err(MethodError::Form { path: path.to_owned() }),
     }
 }
 
 /// The names most like `wanted`; where none is, all of them if that is a short list.
 fn near(wanted: &str, names: Vec<String>) -> Vec<String> {
     let alike = nearest_few(wanted, names.iter().map(String::as_str), NEAREST_MAX);
-    if alike.is_empty() && names.len() <= NEAREST_MAX {
-        names
-    } else {
-        alike
-    }
+    if alike.is_empty() && names.len() <= NEAREST_MAX { names } else { alike }
 }
 
 fn hint(nearest: &[String]) -> String {

@@ -30,11 +30,7 @@ pub(crate) fn nearest_few<'a>(
         .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
         .collect();
     ranked.sort_by(|left, right| right.0.total_cmp(&left.0));
-    ranked
-        .into_iter()
-        .take(limit)
-        .map(|(_, candidate)| candidate.to_owned())
-        .collect()
+    ranked.into_iter().take(limit).map(|(_, candidate)| candidate.to_owned()).collect()
 }
 
 fn likeness(wanted: &str, candidate: &str) -> f64 {

@@ -2,6 +2,8 @@
 //! Method: mistakes as files (`cases/request/NAME.json` with `NAME.expected`, rewritten when
 //! `UPDATE_EXPECTED` is set), overlays as named cases, and random messages that go through JSON.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod support;
 
 use std::fmt::Write as _;
@@ -128,16 +130,24 @@ fn overlay(set: &Value, clear: &[&str], cursors: &[(&str, LeafKind)]) -> Overlay
 #[test]
 fn cursors_of_every_kind_go_into_their_fields() {
     let kinds = [
-        ("int", LeafKind::Int), ("uint", LeafKind::Uint), ("text", LeafKind::Text),
-        ("bytes", LeafKind::Bytes), ("time", LeafKind::Message), ("node", LeafKind::Message),
+        ("int", LeafKind::Int),
+        ("uint", LeafKind::Uint),
+        ("text", LeafKind::Text),
+        ("bytes", LeafKind::Bytes),
+        ("time", LeafKind::Message),
+        ("node", LeafKind::Message),
     ];
     let set = json!({
         "scalars": {
             "anInt64": "${cursor.int}", "aUint32": "${cursor.uint}", "aSint32": "${cursor.uint}",
-            "aString": "${cursor.text}", "someBytes": "${cursor.bytes}", "aColour": "${cursor.uint}",
+            "aString": "${cursor.text}", "someBytes": "${cursor.bytes}",
+            "aColour": "${cursor.uint}",
         },
         "wellKnown": { "time": "${cursor.time}" },
-        "lists": { "ints": [1, "${cursor.int}"], "nodes": ["${cursor.node}", { "name": "${cursor.text}" }] },
+        "lists": {
+            "ints": [1, "${cursor.int}"],
+            "nodes": ["${cursor.node}", { "name": "${cursor.text}" }],
+        },
         "maps": { "texts": { "k": "${cursor.text}", "fixed": "plain ${cursor.text}" } },
     });
     let overlay = overlay(&set, &[], &kinds);
@@ -190,7 +200,11 @@ fn fields_are_cleared_then_set_and_messages_merged() {
     let clear = ["node".to_owned(), "lists".to_owned(), "choice.number".to_owned()];
     let cleared = request.overlay(&json!({}), &clear).unwrap();
     assert_eq!(as_json(&cleared.encode()), json!({ "choice": { "before": 1 } }));
-    assert_eq!(as_json(&request.encode())["lists"]["ints"], json!([1, 2]), "the template is as it was");
+    assert_eq!(
+        as_json(&request.encode())["lists"]["ints"],
+        json!([1, 2]),
+        "the template is as it was"
+    );
 }
 
 #[test]
@@ -229,9 +243,8 @@ fn a_value_that_nests_too_deep_is_refused() {
     assert_eq!(errors[0].message, "the value nests deeper than 100");
 }
 
-const TYPES: [&str; 6] = [
-    "rich.Scalars", "rich.Lists", "rich.Choice", "rich.Maps", "rich.WellKnown", "rich.Everything",
-];
+const TYPES: [&str; 6] =
+    ["rich.Scalars", "rich.Lists", "rich.Choice", "rich.Maps", "rich.WellKnown", "rich.Everything"];
 
 fn sorted(message: &DynamicMessage) -> Vec<u8> {
     // Sorted, because the order of a map's entries is random.
@@ -251,7 +264,9 @@ thread_local! {
 fn compare(pick: usize, entropy: &[u8]) -> Result<bool, String> {
     let descriptor = SUBJECTS.with(|subjects| subjects[pick].clone());
     let wire = Maker::new(entropy, false).message(&descriptor, 0);
-    let Ok(message) = DynamicMessage::decode(descriptor.clone(), &wire[..]) else { return Ok(false) };
+    let Ok(message) = DynamicMessage::decode(descriptor.clone(), &wire[..]) else {
+        return Ok(false);
+    };
     let Ok(value) = serde_json::to_value(&message) else { return Ok(false) };
     let theirs = DynamicMessage::deserialize(descriptor.clone(), &value);
     let ours = RequestTemplate::compile(&descriptor, &value);

@@ -89,12 +89,7 @@ pub(super) fn compile(message: &MessageDescriptor, text: &str) -> Result<FieldPa
         steps.push(step);
     }
     let kind = steps[steps.len() - 1].target.leaf_kind();
-    Ok(FieldPath {
-        text: text.to_owned(),
-        steps,
-        kind,
-        message: parent,
-    })
+    Ok(FieldPath { text: text.to_owned(), steps, kind, message: parent })
 }
 
 fn step(inside: &MessageDescriptor, segment: &Segment<'_>) -> Result<(Step, Kind), PathError> {
@@ -129,18 +124,12 @@ fn step(inside: &MessageDescriptor, segment: &Segment<'_>) -> Result<(Step, Kind
 
 /// Every default but an enum's is zero or empty where there is no presence.
 fn default_bits(value: &Value) -> u64 {
-    value
-        .as_enum_number()
-        .map_or(0, |number| i64::from(number).cast_unsigned())
+    value.as_enum_number().map_or(0, |number| i64::from(number).cast_unsigned())
 }
 
 fn access(field: &FieldDescriptor, segment: &Segment<'_>) -> Result<Access, PathError> {
     let refused = |column, message: String, hint: &str| {
-        Err(PathError {
-            column,
-            message,
-            hint: Some(hint.to_owned()),
-        })
+        Err(PathError { column, message, hint: Some(hint.to_owned()) })
     };
     let name = segment.name;
     match &segment.index {
@@ -186,23 +175,21 @@ fn key(field: &FieldDescriptor, segment: &Segment<'_>, text: &str) -> Result<Key
     let bits = match scalar {
         Scalar::Text => return Ok(Key::Text(text.into())),
         Scalar::Bool => text.parse::<bool>().ok().map(u64::from),
-        Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => text
-            .parse::<i32>()
-            .ok()
-            .map(|key| i64::from(key).cast_unsigned()),
+        Scalar::Int32 | Scalar::Sint32 | Scalar::Sfixed32 => {
+            text.parse::<i32>().ok().map(|key| i64::from(key).cast_unsigned())
+        }
         Scalar::Uint32 | Scalar::Fixed32 => text.parse::<u32>().ok().map(u64::from),
         Scalar::Uint64 | Scalar::Fixed64 => text.parse::<u64>().ok(),
         _ => text.parse::<i64>().ok().map(i64::cast_unsigned),
     };
-    bits.map(|bits| Key::Scalar(scalar, bits))
-        .ok_or_else(|| PathError {
-            column: segment.index_column + 1,
-            message: format!(
-                "\"{text}\" is not a key of field \"{}\", expected {kind:?} in quotes",
-                segment.name
-            ),
-            hint: None,
-        })
+    bits.map(|bits| Key::Scalar(scalar, bits)).ok_or_else(|| PathError {
+        column: segment.index_column + 1,
+        message: format!(
+            "\"{text}\" is not a key of field \"{}\", expected {kind:?} in quotes",
+            segment.name
+        ),
+        hint: None,
+    })
 }
 
 fn unknown(inside: &MessageDescriptor, segment: &Segment<'_>) -> PathError {
@@ -213,11 +200,7 @@ fn unknown(inside: &MessageDescriptor, segment: &Segment<'_>) -> PathError {
     };
     PathError {
         column: segment.column,
-        message: format!(
-            "message {} has no field \"{}\"",
-            inside.full_name(),
-            segment.name
-        ),
+        message: format!("message {} has no field \"{}\"", inside.full_name(), segment.name),
         hint,
     }
 }
@@ -228,20 +211,14 @@ fn listed(inside: &MessageDescriptor) -> Option<String> {
     if inside.fields().len() > LISTED_MAX || inside.fields().len() == 0 {
         return None;
     }
-    let names: Vec<String> = inside
-        .fields()
-        .map(|field| field.name().to_owned())
-        .collect();
+    let names: Vec<String> = inside.fields().map(|field| field.name().to_owned()).collect();
     Some(format!("its fields are {}", names.join(", ")))
 }
 
 fn no_fields(leaf: &Segment<'_>) -> PathError {
     PathError {
         column: leaf.column,
-        message: format!(
-            "field \"{}\" is not a message, expected the path to end here",
-            leaf.name
-        ),
+        message: format!("field \"{}\" is not a message, expected the path to end here", leaf.name),
         hint: None,
     }
 }

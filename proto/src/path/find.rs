@@ -20,13 +20,7 @@ const VALUE: u32 = 2;
 
 /// Finds the leaf.
 pub(super) fn find<'a>(steps: &[Step], wire: &'a [u8]) -> Result<Option<Leaf<'a>>, WireError> {
-    let mut walk = Walk {
-        steps,
-        wire,
-        reached: 0,
-        counts: [0; STEPS_MAX],
-        found: None,
-    };
+    let mut walk = Walk { steps, wire, reached: 0, counts: [0; STEPS_MAX], found: None };
     walk.message(0, wire)?;
     walk.leaf()
 }
@@ -42,10 +36,7 @@ pub(super) fn timestamp(wire: &[u8]) -> Result<Timestamp, WireError> {
             (2, Raw::Varint(nanos)) => timestamp.nanos = nanos as i32,
             (1 | 2, _) => {
                 let offset = reader.offset();
-                return Err(WireError {
-                    offset,
-                    fault: WireFault::WireTypeMismatch,
-                });
+                return Err(WireError { offset, fault: WireFault::WireTypeMismatch });
             }
             _ => {}
         }
@@ -77,9 +68,7 @@ impl<'a> Walk<'_, 'a> {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
             let tag = reader.tag().map_err(|error| self.moved(error, bytes))?;
-            let value = reader
-                .value(tag, DEPTH_MAX)
-                .map_err(|error| self.moved(error, bytes))?;
+            let value = reader.value(tag, DEPTH_MAX).map_err(|error| self.moved(error, bytes))?;
             if tag.number == step.number {
                 self.occurrence(level, tag, value, bytes, reader.offset())?;
             } else if step.rivals.contains(&tag.number) {
@@ -128,13 +117,8 @@ impl<'a> Walk<'_, 'a> {
     fn packed(&mut self, level: usize, target: Scalar, run: &'a [u8]) -> Result<(), WireError> {
         let mut reader = Reader::new(run);
         while !reader.is_empty() {
-            let tag = Tag {
-                number: self.steps[level].number,
-                wire_type: target.written_as(),
-            };
-            let value = reader
-                .value(tag, DEPTH_MAX)
-                .map_err(|error| self.moved(error, run))?;
+            let tag = Tag { number: self.steps[level].number, wire_type: target.written_as() };
+            let value = reader.value(tag, DEPTH_MAX).map_err(|error| self.moved(error, run))?;
             self.element(level, value)?;
         }
         Ok(())
@@ -150,9 +134,7 @@ impl<'a> Walk<'_, 'a> {
         let mut absent = true;
         while !reader.is_empty() {
             let tag = reader.tag().map_err(|error| self.moved(error, entry))?;
-            let value = reader
-                .value(tag, DEPTH_MAX)
-                .map_err(|error| self.moved(error, entry))?;
+            let value = reader.value(tag, DEPTH_MAX).map_err(|error| self.moved(error, entry))?;
             if tag.number != VALUE {
                 continue;
             }
@@ -175,9 +157,7 @@ impl<'a> Walk<'_, 'a> {
         let mut equal = wanted.is_default();
         while !reader.is_empty() {
             let tag = reader.tag().map_err(|error| self.moved(error, entry))?;
-            let value = reader
-                .value(tag, DEPTH_MAX)
-                .map_err(|error| self.moved(error, entry))?;
+            let value = reader.value(tag, DEPTH_MAX).map_err(|error| self.moved(error, entry))?;
             if tag.number == KEY {
                 equal = wanted
                     .is(tag.wire_type, value)
@@ -237,42 +217,26 @@ impl<'a> Walk<'_, 'a> {
             Found::Joined(bytes) => Ok(Leaf::Message(Cow::Owned(bytes))),
             Found::Bytes(bytes) if target.is_message() => Ok(Leaf::Message(Cow::Borrowed(bytes))),
             Found::Bytes(bytes) if target == Scalar::Bytes => Ok(Leaf::Bytes(bytes)),
-            Found::Bytes(bytes) => {
-                std::str::from_utf8(bytes)
-                    .map(Leaf::Text)
-                    .map_err(|_| WireError {
-                        offset: self.offset_of(bytes),
-                        fault: WireFault::Utf8,
-                    })
-            }
+            Found::Bytes(bytes) => std::str::from_utf8(bytes)
+                .map(Leaf::Text)
+                .map_err(|_| WireError { offset: self.offset_of(bytes), fault: WireFault::Utf8 }),
         }
     }
 
     /// An error inside `part`, with its offset in the whole message.
     #[cold]
     fn moved(&self, error: WireError, part: &'a [u8]) -> WireError {
-        WireError {
-            offset: self.offset_of(part) + error.offset,
-            ..error
-        }
+        WireError { offset: self.offset_of(part) + error.offset, ..error }
     }
 
     #[cold]
     fn mismatch(&self, part: &'a [u8], offset: usize) -> WireError {
-        self.moved(
-            WireError {
-                offset,
-                fault: WireFault::WireTypeMismatch,
-            },
-            part,
-        )
+        self.moved(WireError { offset, fault: WireFault::WireTypeMismatch }, part)
     }
 
     /// Every part is a slice of the whole message, so the distance of their starts is the offset.
     fn offset_of(&self, part: &'a [u8]) -> usize {
-        (part.as_ptr() as usize)
-            .saturating_sub(self.wire.as_ptr() as usize)
-            .min(self.wire.len())
+        (part.as_ptr() as usize).saturating_sub(self.wire.as_ptr() as usize).min(self.wire.len())
     }
 }
 

@@ -9,7 +9,6 @@ mod compile;
 mod find;
 mod parse;
 
-
 use std::borrow::Cow;
 use std::fmt;
 
@@ -106,9 +105,7 @@ impl FieldPath {
 
     /// Whether the path leads to a `google.protobuf.Timestamp`.
     pub fn is_timestamp(&self) -> bool {
-        self.message
-            .as_ref()
-            .is_some_and(|message| message.full_name() == TIMESTAMP)
+        self.message.as_ref().is_some_and(|message| message.full_name() == TIMESTAMP)
     }
 
     /// The message type the path leads to, if it leads to a message.

@@ -71,17 +71,8 @@ impl<'t> Parser<'t> {
             return Err(self.expected("a field name"));
         }
         let index_column = self.at;
-        let index = if self.take('[') {
-            Some(self.index()?)
-        } else {
-            None
-        };
-        Ok(Segment {
-            name,
-            column,
-            index,
-            index_column,
-        })
+        let index = if self.take('[') { Some(self.index()?) } else { None };
+        Ok(Segment { name, column, index, index_column })
     }
 
     /// Reads what follows an opening bracket.
@@ -91,11 +82,7 @@ impl<'t> Parser<'t> {
             Some('-') => self.last()?,
             _ => Index::Nth(self.position()?),
         };
-        if self.take(']') {
-            Ok(index)
-        } else {
-            Err(self.expected("\"]\""))
-        }
+        if self.take(']') { Ok(index) } else { Err(self.expected("\"]\"")) }
     }
 
     fn position(&mut self) -> Result<u32, PathError> {

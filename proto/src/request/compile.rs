@@ -37,11 +37,7 @@ pub(super) fn fields(
     value: &Json,
     cursors: Option<&[CursorComponent]>,
 ) -> Result<Vec<(FieldDescriptor, Checked)>, Vec<RequestError>> {
-    let mut checker = Checker {
-        cursors,
-        path: Vec::new(),
-        errors: Vec::new(),
-    };
+    let mut checker = Checker { cursors, path: Vec::new(), errors: Vec::new() };
     let fields = match value {
         Json::Null => Vec::new(),
         Json::Object(object) => checker.object(message, object),
@@ -51,11 +47,7 @@ pub(super) fn fields(
             Vec::new()
         }
     };
-    if checker.errors.is_empty() {
-        Ok(fields)
-    } else {
-        Err(checker.errors)
-    }
+    if checker.errors.is_empty() { Ok(fields) } else { Err(checker.errors) }
 }
 
 struct Checker<'c> {
@@ -67,11 +59,7 @@ struct Checker<'c> {
 impl Checker<'_> {
     fn misfit(&mut self, misfit: Misfit) {
         let Misfit { message, hint } = misfit;
-        self.errors.push(RequestError {
-            path: self.path.clone(),
-            message,
-            hint,
-        });
+        self.errors.push(RequestError { path: self.path.clone(), message, hint });
     }
 
     /// Goes one step into the value.
@@ -138,10 +126,7 @@ impl Checker<'_> {
             Some(oneof) if other != field => one_of(&oneof, key),
             _ => format!("the field was given before as \"{key}\""),
         };
-        self.misfit(Misfit {
-            message,
-            hint: Some("keep one of the two".to_owned()),
-        });
+        self.misfit(Misfit { message, hint: Some("keep one of the two".to_owned()) });
         true
     }
 
@@ -158,17 +143,13 @@ impl Checker<'_> {
     fn list(&mut self, field: &FieldDescriptor, value: &Json) -> Option<Checked> {
         let Json::Array(elements) = value else {
             let message = format!("expected a list, found {}", scalar::shown(value));
-            self.misfit(Misfit {
-                message,
-                hint: Some("write [value]".to_owned()),
-            });
+            self.misfit(Misfit { message, hint: Some("write [value]".to_owned()) });
             return None;
         };
         let mut checked = Vec::with_capacity(elements.len());
         for (index, element) in elements.iter().enumerate() {
-            let element = self.inside(PathSegment::Index(index), |checker| {
-                checker.single(field, element)
-            });
+            let element =
+                self.inside(PathSegment::Index(index), |checker| checker.single(field, element));
             checked.extend(element);
         }
         Some(settled(Checked::List(checked)))
@@ -177,19 +158,14 @@ impl Checker<'_> {
     fn map(&mut self, field: &FieldDescriptor, value: &Json) -> Option<Checked> {
         let Json::Object(object) = value else {
             let message = format!("expected an object, found {}", scalar::shown(value));
-            self.misfit(Misfit {
-                message,
-                hint: None,
-            });
+            self.misfit(Misfit { message, hint: None });
             return None;
         };
         let Kind::Message(entry) = field.kind() else {
             return None;
         };
-        let (key_kind, value_field) = (
-            entry.map_entry_key_field().kind(),
-            entry.map_entry_value_field(),
-        );
+        let (key_kind, value_field) =
+            (entry.map_entry_key_field().kind(), entry.map_entry_value_field());
         let mut checked = Vec::with_capacity(object.len());
         for (key, value) in object {
             self.inside(PathSegment::Key(key.clone()), |checker| {
@@ -213,24 +189,15 @@ impl Checker<'_> {
             (Kind::Message(message), Json::Object(object)) if !has_own_form(message) => {
                 if self.path.len() > DEPTH_MAX {
                     let message = format!("the value nests deeper than {DEPTH_MAX}");
-                    self.misfit(Misfit {
-                        message,
-                        hint: None,
-                    });
+                    self.misfit(Misfit { message, hint: None });
                     return None;
                 }
-                return Some(Checked::Message(
-                    message.clone(),
-                    self.object(message, object),
-                ));
+                return Some(Checked::Message(message.clone(), self.object(message, object)));
             }
             (Kind::Message(message), value) => well_known(message, value),
             (kind, value) => scalar::of_json(kind, value),
         };
-        result
-            .map(Checked::Fixed)
-            .map_err(|misfit| self.misfit(misfit))
-            .ok()
+        result.map(Checked::Fixed).map_err(|misfit| self.misfit(misfit)).ok()
     }
 
     fn cursor(&mut self, field: &FieldDescriptor, name: &str) -> Option<Checked> {
@@ -258,10 +225,7 @@ impl Checker<'_> {
             });
             return None;
         }
-        Some(Checked::Cursor(Placeholder {
-            name: name.to_owned(),
-            field: field.clone(),
-        }))
+        Some(Checked::Cursor(Placeholder { name: name.to_owned(), field: field.clone() }))
     }
 }
 
@@ -303,9 +267,7 @@ fn form(name: &str) -> Option<&'static str> {
         "Timestamp" => "write it like \"2024-05-01T12:00:00Z\"",
         "Duration" => "write it like \"1.5s\"",
         "FieldMask" => "write it like \"fieldOne,fieldTwo.inner\"",
-        "Any" => {
-            "write an object with \"@type\", naming a type in the descriptors, and its fields"
-        }
+        "Any" => "write an object with \"@type\", naming a type in the descriptors, and its fields",
         "Empty" => "write {}",
         "StringValue" => "write the string itself",
         "BytesValue" => "write the bytes in base64",
@@ -318,35 +280,23 @@ fn form(name: &str) -> Option<&'static str> {
 }
 
 fn unknown_field(message: &MessageDescriptor, key: &str) -> Misfit {
-    let names: Vec<String> = message
-        .fields()
-        .map(|field| field.name().to_owned())
-        .collect();
+    let names: Vec<String> = message.fields().map(|field| field.name().to_owned()).collect();
     let hint = match nearest(key, &names) {
         Some(name) => Some(format!("did you mean \"{name}\"?")),
         None if names.is_empty() => Some("the message has no fields".to_owned()),
         None => Some(format!("its fields are {}", names.join(", "))),
     };
-    Misfit {
-        message: format!("message {} has no field \"{key}\"", message.full_name()),
-        hint,
-    }
+    Misfit { message: format!("message {} has no field \"{key}\"", message.full_name()), hint }
 }
 
 fn unknown_cursor(cursors: &[CursorComponent], name: &str) -> Misfit {
-    let names: Vec<&str> = cursors
-        .iter()
-        .map(|component| component.name.as_str())
-        .collect();
+    let names: Vec<&str> = cursors.iter().map(|component| component.name.as_str()).collect();
     let hint = match nearest(name, &names) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None if names.is_empty() => "declare it under resume.cursor".to_owned(),
         None => format!("the components are {}", names.join(", ")),
     };
-    Misfit {
-        message: format!("no cursor component is named \"{name}\""),
-        hint: Some(hint),
-    }
+    Misfit { message: format!("no cursor component is named \"{name}\""), hint: Some(hint) }
 }
 
 fn one_of(oneof: &OneofDescriptor, key: &str) -> String {

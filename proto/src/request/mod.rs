@@ -13,7 +13,6 @@ mod overlay;
 mod scalar;
 mod value;
 
-
 use std::fmt;
 
 use bytes::Bytes;
@@ -89,10 +88,6 @@ impl fmt::Display for Place<'_> {
                 PathSegment::Index(position) => write!(f, "[{position}]")?,
             }
         }
-        if self.0.is_empty() {
-            Ok(())
-        } else {
-            f.write_str(": ")
-        }
+        if self.0.is_empty() { Ok(()) } else { f.write_str(": ") }
     }
 }

@@ -109,11 +109,7 @@ impl Overlay {
             errors.extend(found);
             Vec::new()
         });
-        if errors.is_empty() {
-            Ok(Self { clear, set })
-        } else {
-            Err(errors)
-        }
+        if errors.is_empty() { Ok(Self { clear, set }) } else { Err(errors) }
     }
 
     /// The encoded request with this overlay; `cursor` gives the component of a name.
@@ -122,16 +118,13 @@ impl Overlay {
         request: &RequestTemplate,
         cursor: &dyn Fn(&str) -> Option<CursorScalar>,
     ) -> Result<Bytes, OverlayError> {
-        self.resolve(request, cursor)
-            .map(|message| Bytes::from(message.encode_to_vec()))
+        self.resolve(request, cursor).map(|message| Bytes::from(message.encode_to_vec()))
     }
 
     /// The names of the cursor components it needs, in the order of `set`.
     pub fn cursors(&self) -> Vec<&str> {
         let mut names = Vec::new();
-        self.set
-            .iter()
-            .for_each(|(_, value)| value.cursors(&mut names));
+        self.set.iter().for_each(|(_, value)| value.cursors(&mut names));
         names
     }
 
@@ -141,9 +134,7 @@ impl Overlay {
         cursor: Cursor<'_>,
     ) -> Result<DynamicMessage, OverlayError> {
         let mut message = request.message.clone();
-        self.clear
-            .iter()
-            .for_each(|path| clear_field(&mut message, path));
+        self.clear.iter().for_each(|path| clear_field(&mut message, path));
         set_fields(&mut message, &self.set, cursor)?;
         Ok(message)
     }
@@ -161,11 +152,7 @@ fn clear_paths(
             Ok(path) => paths.push(path),
             Err((message, hint)) => {
                 let path = vec![PathSegment::Index(index)];
-                errors.push(RequestError {
-                    path,
-                    message,
-                    hint,
-                });
+                errors.push(RequestError { path, message, hint });
             }
         }
     }
@@ -184,16 +171,11 @@ fn clear_path(
             let message = format!("field \"{before}\" in \"{text}\" is not a single message");
             return Err((message, Some("clear the whole field".to_owned())));
         };
-        let field = parent
-            .get_field_by_name(name)
-            .or_else(|| parent.get_field_by_json_name(name));
+        let field = parent.get_field_by_name(name).or_else(|| parent.get_field_by_json_name(name));
         let Some(field) = field else {
             let names = parent.fields().map(|field| field.name().to_owned());
             let hint = nearest(name, names).map(|near| format!("did you mean \"{near}\"?"));
-            return Err((
-                format!("message {} has no field \"{name}\"", parent.full_name()),
-                hint,
-            ));
+            return Err((format!("message {} has no field \"{name}\"", parent.full_name()), hint));
         };
         let single = !field.is_list() && !field.is_map();
         inside = field.kind().as_message().filter(|_| single).cloned();
@@ -218,10 +200,6 @@ fn clear_field(message: &mut DynamicMessage, path: &[FieldDescriptor]) {
 impl CursorComponent {
     /// The component a field path gives.
     pub fn of_path(name: &str, path: &FieldPath) -> Self {
-        Self {
-            name: name.to_owned(),
-            kind: path.kind(),
-            message: path.message().cloned(),
-        }
+        Self { name: name.to_owned(), kind: path.kind(), message: path.message().cloned() }
     }
 }

@@ -32,16 +32,12 @@ pub(super) struct Misfit {
 /// A value that is no message.
 pub(super) fn of_json(kind: &Kind, json: &Json) -> Result<Value, Misfit> {
     match kind {
-        Kind::Bool => json
-            .as_bool()
-            .map(Value::Bool)
-            .ok_or_else(|| expected(kind, json)),
+        Kind::Bool => json.as_bool().map(Value::Bool).ok_or_else(|| expected(kind, json)),
         Kind::String => match json {
             Json::String(text) => Ok(Value::String(text.clone())),
-            Json::Number(_) | Json::Bool(_) => Err(Misfit {
-                hint: Some("put it in quotes".to_owned()),
-                ..expected(kind, json)
-            }),
+            Json::Number(_) | Json::Bool(_) => {
+                Err(Misfit { hint: Some("put it in quotes".to_owned()), ..expected(kind, json) })
+            }
             _ => Err(expected(kind, json)),
         },
         Kind::Bytes => bytes(kind, json),
@@ -96,11 +92,9 @@ pub(super) fn of_cursor(kind: &Kind, cursor: CursorScalar) -> Result<Value, Stri
         }
         (kind, CursorScalar::Int(number)) => number_of_cursor(kind, number.into()),
         (kind, CursorScalar::Uint(number)) => number_of_cursor(kind, number.into()),
-        (kind, cursor) => Err(format!(
-            "the component is {}, the field {}",
-            cursor.described(),
-            described(kind)
-        )),
+        (kind, cursor) => {
+            Err(format!("the component is {}, the field {}", cursor.described(), described(kind)))
+        }
     }
 }
 
@@ -112,10 +106,7 @@ fn message(wanted: &MessageDescriptor, bytes: &Bytes) -> Result<Value, String> {
 
 fn timestamp(wanted: &MessageDescriptor, seconds: i64, nanos: i32) -> Result<Value, String> {
     if wanted.full_name() != TIMESTAMP {
-        return Err(format!(
-            "the component is a timestamp, the field a {}",
-            wanted.full_name()
-        ));
+        return Err(format!("the component is a timestamp, the field a {}", wanted.full_name()));
     }
     let mut message = DynamicMessage::new(wanted.clone());
     message
@@ -128,14 +119,10 @@ fn timestamp(wanted: &MessageDescriptor, seconds: i64, nanos: i32) -> Result<Val
 fn number_of_cursor(kind: &Kind, number: i128) -> Result<Value, String> {
     match integer_value(kind, number) {
         Some(value) => Ok(value),
-        None if integer_range(kind).is_some() => Err(format!(
-            "the number is out of the range of {}",
-            described(kind)
-        )),
-        None => Err(format!(
-            "the component is an integer, the field {}",
-            described(kind)
-        )),
+        None if integer_range(kind).is_some() => {
+            Err(format!("the number is out of the range of {}", described(kind)))
+        }
+        None => Err(format!("the component is an integer, the field {}", described(kind))),
     }
 }
 
@@ -218,12 +205,10 @@ fn float(kind: &Kind, json: &Json) -> Result<f32, Misfit> {
 fn bytes(kind: &Kind, json: &Json) -> Result<Value, Misfit> {
     let text = json.as_str().ok_or_else(|| expected(kind, json))?;
     let decoded = STANDARD.decode(text).or_else(|_| URL_SAFE.decode(text));
-    decoded
-        .map(|bytes| Value::Bytes(bytes.into()))
-        .map_err(|_| Misfit {
-            message: "the string is not base64".to_owned(),
-            hint: Some("bytes are written in base64".to_owned()),
-        })
+    decoded.map(|bytes| Value::Bytes(bytes.into())).map_err(|_| Misfit {
+        message: "the string is not base64".to_owned(),
+        hint: Some("bytes are written in base64".to_owned()),
+    })
 }
 
 fn enumeration(descriptor: &EnumDescriptor, json: &Json) -> Result<Value, Misfit> {
@@ -239,10 +224,7 @@ fn enumeration(descriptor: &EnumDescriptor, json: &Json) -> Result<Value, Misfit
     if let Some(value) = descriptor.get_value_by_name(name) {
         return Ok(Value::EnumNumber(value.number()));
     }
-    let names: Vec<String> = descriptor
-        .values()
-        .map(|value| value.name().to_owned())
-        .collect();
+    let names: Vec<String> = descriptor.values().map(|value| value.name().to_owned()).collect();
     let hint = match nearest(name, &names) {
         Some(near) => format!("did you mean \"{near}\"?"),
         None => format!("its values are {}", names.join(", ")),
@@ -254,10 +236,7 @@ fn enumeration(descriptor: &EnumDescriptor, json: &Json) -> Result<Value, Misfit
 }
 
 pub(super) fn expected(kind: &Kind, json: &Json) -> Misfit {
-    Misfit {
-        message: format!("expected {}, found {}", described(kind), shown(json)),
-        hint: None,
-    }
+    Misfit { message: format!("expected {}, found {}", described(kind), shown(json)), hint: None }
 }
 
 /// A type in words, with its article.

@@ -34,22 +34,13 @@ impl<'t> Emitter<'t, '_> {
             return Err(unprintable(frame, "type url of an Any has no \"/\""));
         };
         let Some(table) = self.tables.by_name(name) else {
-            return Err(unprintable(
-                frame,
-                "type of an Any is not in the descriptors",
-            ));
+            return Err(unprintable(frame, "type of an Any is not in the descriptors"));
         };
         if self.any_depth == ANY_DEPTH_MAX {
             return Err(unprintable(frame, "more than 16 Any nest in each other"));
         }
         let table = self.tables.message(table);
-        let inner = Frame {
-            tables: self.tables,
-            table,
-            wire: value,
-            base,
-            depth: DEPTH_MAX,
-        };
+        let inner = Frame { tables: self.tables, table, wire: value, base, depth: DEPTH_MAX };
         self.any_depth += 1;
         let printed = self.typed(url, name, &inner);
         self.any_depth -= 1;

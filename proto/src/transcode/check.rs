@@ -29,15 +29,12 @@ pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occu
         Op::String => json::utf8(occurrence.bytes(frame.wire))
             .map(drop)
             .map_err(|fault| Failure::new(base, fault)),
-        Op::Message(child) | Op::Group(child) => frame
-            .child(child, occurrence.bytes(frame.wire), base)
-            .and_then(|f| message(&f)),
-        Op::Map(index) => map::check(
-            frame,
-            frame.tables.map(index),
-            occurrence.bytes(frame.wire),
-            base,
-        ),
+        Op::Message(child) | Op::Group(child) => {
+            frame.child(child, occurrence.bytes(frame.wire), base).and_then(|f| message(&f))
+        }
+        Op::Map(index) => {
+            map::check(frame, frame.tables.map(index), occurrence.bytes(frame.wire), base)
+        }
         op if occurrence.packed => packed(op, occurrence.bytes(frame.wire), base),
         _ => Ok(()),
     };
@@ -75,13 +72,7 @@ impl<'t> Frame<'t, '_> {
         let Some(depth) = self.depth.checked_sub(1) else {
             return Err(Failure::new(base, WireFault::Depth));
         };
-        Ok(Frame {
-            tables: self.tables,
-            table: self.tables.message(table),
-            wire,
-            base,
-            depth,
-        })
+        Ok(Frame { tables: self.tables, table: self.tables.message(table), wire, base, depth })
     }
 }
 
@@ -106,11 +97,7 @@ pub(super) fn skip_group(
         }
         let tag = reader.tag()?;
         if tag.wire_type == WireType::GroupEnd {
-            return if tag.number == number {
-                Ok(end)
-            } else {
-                fault(end, WireFault::Group)
-            };
+            return if tag.number == number { Ok(end) } else { fault(end, WireFault::Group) };
         }
         skip_field(tables, table, reader, tag, inside)?;
     }
@@ -123,9 +110,7 @@ fn skip_field(
     tag: Tag,
     depth: u32,
 ) -> Result<(), WireError> {
-    let op = table
-        .slot(tag.number)
-        .map(|slot| table.fields[slot as usize].op);
+    let op = table.slot(tag.number).map(|slot| table.fields[slot as usize].op);
     match (op, tag.wire_type) {
         (Some(Op::Map(_)), _) => reader.bytes().map(drop),
         (Some(Op::Group(child)), WireType::GroupStart) => {

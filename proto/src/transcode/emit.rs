@@ -14,7 +14,7 @@ use super::scan::{Frame, Occurrence, scan};
 use super::table::{Field, Op, Tables};
 use super::well_known::Shape;
 use super::{Failure, Outcome, check, json};
-use crate::wire::Reader;
+use crate::wire::{Reader, WireError};
 
 /// Space that is kept from message to message.
 #[derive(Default)]
@@ -38,12 +38,7 @@ pub(super) struct Emitter<'t, 'o> {
 
 impl<'t, 'o> Emitter<'t, 'o> {
     pub(super) fn new(tables: &'t Tables, scratch: Scratch, out: &'o mut Vec<u8>) -> Self {
-        Self {
-            tables,
-            scratch,
-            out,
-            any_depth: 0,
-        }
+        Self { tables, scratch, out, any_depth: 0 }
     }
 
     /// The scratch space, emptied and brought to a bounded size.
@@ -61,13 +56,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
     /// Prints the record's outermost message.
     pub(super) fn root(&mut self, wire: &[u8], depth: u32) -> Outcome {
         let table = self.tables.root();
-        self.message(&Frame {
-            tables: self.tables,
-            table,
-            wire,
-            base: 0,
-            depth,
-        })
+        self.message(&Frame { tables: self.tables, table, wire, base: 0, depth })
     }
 
     /// Prints a message in the form of its type.
@@ -163,11 +152,8 @@ impl<'t, 'o> Emitter<'t, 'o> {
         child: u32,
         pieces: &[Occurrence],
     ) -> Outcome {
-        let joined: Vec<u8> = pieces
-            .iter()
-            .flat_map(|piece| piece.bytes(frame.wire))
-            .copied()
-            .collect();
+        let joined: Vec<u8> =
+            pieces.iter().flat_map(|piece| piece.bytes(frame.wire)).copied().collect();
         let base = frame.base + pieces[0].start as usize;
         self.message(&frame.child(child, &joined, base)?)
     }
@@ -196,12 +182,45 @@ impl<'t, 'o> Emitter<'t, 'o> {
         Ok(())
     }
 
+    /// Prints a packed run. The type is matched once for the run and not for each element.
     fn packed(&mut self, op: Op, bytes: &[u8], base: usize) -> Outcome {
+        match op {
+            Op::Int32 => self.run(bytes, base, Reader::varint, |raw, out| {
+                json::integer(raw as i32, out);
+            }),
+            Op::Uint32 => self.run(bytes, base, Reader::varint, |raw, out| {
+                json::integer(raw as u32, out);
+            }),
+            Op::Int64 => self.run(bytes, base, Reader::varint, |raw, out| {
+                json::quoted_integer(raw.cast_signed(), out);
+            }),
+            Op::Uint64 => self.run(bytes, base, Reader::varint, json::quoted_integer),
+            Op::Double => self.run(bytes, base, Reader::fixed64, |raw, out| {
+                json::double(f64::from_bits(raw), out);
+            }),
+            Op::Float => self.run(bytes, base, Reader::fixed32, |raw, out| {
+                json::float(f32::from_bits(raw), out);
+            }),
+            op => {
+                let tables = self.tables;
+                let read = |reader: &mut Reader<'_>| check::packed_element(op, reader);
+                self.run(bytes, base, read, |raw, out| scalar(tables, op, raw, out))
+            }
+        }
+    }
+
+    fn run<'w, T>(
+        &mut self,
+        bytes: &'w [u8],
+        base: usize,
+        read: impl Fn(&mut Reader<'w>) -> Result<T, WireError>,
+        print: impl Fn(T, &mut Vec<u8>),
+    ) -> Outcome {
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
-            let raw = check::packed_element(op, &mut reader)
+            let raw = read(&mut reader)
                 .map_err(|error| Failure::new(base + error.offset, error.fault))?;
-            self.scalar(op, raw);
+            print(raw, self.out);
             self.out.push(b',');
         }
         Ok(())
@@ -231,21 +250,25 @@ impl<'t, 'o> Emitter<'t, 'o> {
     /// Prints a value that is not made of bytes.
     #[inline]
     pub(super) fn scalar(&mut self, op: Op, raw: u64) {
-        let out = &mut *self.out;
-        match op {
-            Op::Bool => json::boolean(raw != 0, out),
-            Op::Int32 | Op::Sfixed32 => json::integer(raw as i32, out),
-            Op::Sint32 => json::integer(zigzag32(raw), out),
-            Op::Uint32 | Op::Fixed32 => json::integer(raw as u32, out),
-            Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
-            Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
-            Op::Uint64 | Op::Fixed64 => json::quoted_integer(raw, out),
-            Op::Float => json::float(f32::from_bits(raw as u32), out),
-            Op::Double => json::double(f64::from_bits(raw), out),
-            Op::Enum(index) => self.tables.enumeration(index).print(raw as i32, out),
-            Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
-                unreachable!("a value made of bytes is printed by `value`")
-            }
+        scalar(self.tables, op, raw, self.out);
+    }
+}
+
+#[inline]
+fn scalar(tables: &Tables, op: Op, raw: u64, out: &mut Vec<u8>) {
+    match op {
+        Op::Bool => json::boolean(raw != 0, out),
+        Op::Int32 | Op::Sfixed32 => json::integer(raw as i32, out),
+        Op::Sint32 => json::integer(zigzag32(raw), out),
+        Op::Uint32 | Op::Fixed32 => json::integer(raw as u32, out),
+        Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
+        Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
+        Op::Uint64 | Op::Fixed64 => json::quoted_integer(raw, out),
+        Op::Float => json::float(f32::from_bits(raw as u32), out),
+        Op::Double => json::double(f64::from_bits(raw), out),
+        Op::Enum(index) => tables.enumeration(index).print(raw as i32, out),
+        Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
+            unreachable!("a value made of bytes is printed by `value`")
         }
     }
 }

@@ -35,9 +35,35 @@ pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), WireFault> {
     Ok(())
 }
 
-/// Any string, with escapes.
+/// Any string, with escapes. What lies between them, beyond ASCII too, is copied.
 pub(super) fn text(text: &str, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, text).expect("a string can always be printed to memory");
+    out.push(b'"');
+    let mut rest = text.as_bytes();
+    loop {
+        let (clean, from_escape) = rest.split_at(clean_length(rest));
+        out.extend_from_slice(clean);
+        let Some((&byte, after)) = from_escape.split_first() else { break };
+        escape(byte, out);
+        rest = after;
+    }
+    out.push(b'"');
+}
+
+fn escape(byte: u8, out: &mut Vec<u8>) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let short = match byte {
+        b'"' | b'\\' => byte,
+        b'\n' => b'n',
+        b'\t' => b't',
+        b'\r' => b'r',
+        0x08 => b'b',
+        0x0c => b'f',
+        _ => {
+            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
+            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
+        }
+    };
+    out.extend_from_slice(&[b'\\', short]);
 }
 
 /// Checks that bytes are UTF-8.
@@ -138,11 +164,7 @@ fn civil_date(day: i64) -> (u32, u32, u32) {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     let year = year_of_era + era * 400 + i64::from(month <= 2);
     (year as u32, month as u32, day_of_month as u32)
 }
@@ -159,8 +181,8 @@ fn digits(mut value: u32, field: &mut [u8]) {
 fn fraction(nanos: u32, out: &mut Vec<u8>) {
     let (value, places) = match nanos {
         0 => return,
-        _ if nanos % 1_000_000 == 0 => (nanos / 1_000_000, 3),
-        _ if nanos % 1_000 == 0 => (nanos / 1_000, 6),
+        _ if nanos.is_multiple_of(1_000_000) => (nanos / 1_000_000, 3),
+        _ if nanos.is_multiple_of(1_000) => (nanos / 1_000, 6),
         _ => (nanos, 9),
     };
     let mut text = *b".000000000";
@@ -201,25 +223,39 @@ fn not_finite(value: f64) -> Option<&'static [u8]> {
 #[inline]
 fn is_plain(bytes: &[u8]) -> bool {
     let (words, rest) = bytes.as_chunks::<8>();
-    words
-        .iter()
-        .all(|word| is_plain_word(u64::from_le_bytes(*word)))
-        && rest
-            .iter()
-            .all(|byte| matches!(byte, 0x20..=0x7f) && !matches!(byte, b'"' | b'\\'))
+    words.iter().all(|word| {
+        let word = u64::from_le_bytes(*word);
+        (word & HIGH) | escapes_in(word) == 0
+    }) && rest.iter().all(|&byte| byte < 0x80 && !needs_escape(byte))
 }
 
-/// Eight bytes at once: the high bit of a byte is set in the sum if that byte is not plain. A
-/// borrow may taint the byte above, but only above one that is not plain itself.
+/// How many bytes come before the first that needs an escape.
 #[inline]
-fn is_plain_word(word: u64) -> bool {
-    const ONES: u64 = u64::MAX / 0xff;
-    const HIGH: u64 = ONES << 7;
+fn clean_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks::<8>();
+    let clean = words.iter().take_while(|word| escapes_in(u64::from_le_bytes(**word)) == 0);
+    let start = clean.count() * 8;
+    let rest = &bytes[start..];
+    start + rest.iter().position(|&byte| needs_escape(byte)).unwrap_or(rest.len())
+}
+
+#[inline]
+fn needs_escape(byte: u8) -> bool {
+    byte < 0x20 || byte == b'"' || byte == b'\\'
+}
+
+const ONES: u64 = u64::MAX / 0xff;
+const HIGH: u64 = ONES << 7;
+
+/// Not zero if one of the eight bytes needs an escape. A borrow may taint the byte above, but
+/// only above one that needs an escape itself.
+#[inline]
+fn escapes_in(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let zero_at = |same: u64| same.wrapping_sub(ONES) & !same;
-    let quote = zero_at(word ^ (ONES * b'"' as u64));
-    let backslash = zero_at(word ^ (ONES * b'\\' as u64));
-    (word | control | quote | backslash) & HIGH == 0
+    let zero_in = |same: u64| same.wrapping_sub(ONES) & !same;
+    let quote = zero_in(word ^ (ONES * b'"' as u64));
+    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
+    (control | quote | backslash) & HIGH
 }
 
 #[cfg(test)]
@@ -245,21 +281,9 @@ mod tests {
         let days = (-719_162..=2_932_896).step_by(97);
         let seconds = days.map(|day: i64| day * SECONDS_PER_DAY + (day * 7919).rem_euclid(86_400));
         let ends = [-62_135_596_800, -1, 0, 951_782_400, 253_402_300_799];
-        let nanos = [
-            0,
-            1,
-            999_999_999,
-            5_000_000,
-            7_000,
-            -1,
-            i32::MAX,
-            i32::MIN,
-            1_000_000_000,
-        ];
-        for (seconds, nanos) in seconds
-            .chain(ends)
-            .zip(nanos.into_iter().cycle())
-            .chain(ends.map(|end| (end, 0)))
+        let nanos = [0, 1, 999_999_999, 5_000_000, 7_000, -1, i32::MAX, i32::MIN, 1_000_000_000];
+        for (seconds, nanos) in
+            seconds.chain(ends).zip(nanos.into_iter().cycle()).chain(ends.map(|end| (end, 0)))
         {
             let mut out = Vec::new();
             timestamp(seconds, nanos, &mut out);
@@ -270,14 +294,8 @@ mod tests {
 
     #[test]
     fn strings_are_printed_as_serde_json_prints_them() {
-        for text in [
-            "",
-            "plain",
-            "quote\"",
-            "back\\slash",
-            "a\u{1}\u{7f}\n",
-            "grüße, 世界, 🦀",
-        ] {
+        for text in ["", "plain", "quote\"", "back\\slash", "a\u{1}\u{7f}\n", "grüße, 世界, 🦀"]
+        {
             let mut out = Vec::new();
             string(text.as_bytes(), &mut out).unwrap();
             assert_eq!(out, serde_json::to_vec(text).unwrap());

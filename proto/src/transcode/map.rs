@@ -46,12 +46,7 @@ struct Part {
 
 impl Part {
     fn occurrence(self) -> Occurrence {
-        Occurrence {
-            slot: 0,
-            start: self.start,
-            value: self.value,
-            packed: false,
-        }
+        Occurrence { slot: 0, start: self.start, value: self.value, packed: false }
     }
 }
 
@@ -156,13 +151,7 @@ impl<'t> Emitter<'t, '_> {
             return Ok(());
         }
         let base = frame.base + entry.start as usize;
-        self.message(&Frame {
-            tables: self.tables,
-            table,
-            wire: &[],
-            base,
-            depth: frame.depth,
-        })
+        self.message(&Frame { tables: self.tables, table, wire: &[], base, depth: frame.depth })
     }
 
     /// Gives the last value of each key to the first entry that has the key.
@@ -213,10 +202,7 @@ fn replace(
 ) -> Outcome {
     check_value(frame, map, &entries[first])?;
     let key = entries[first].key;
-    entries[first] = Entry {
-        key,
-        ..entries[later]
-    };
+    entries[first] = Entry { key, ..entries[later] };
     entries[later].replaced = true;
     Ok(())
 }
@@ -312,33 +298,18 @@ fn walk(
 fn read(reader: &mut Reader<'_>, tag: Tag, op: Op, base: usize) -> Result<Part, WireError> {
     if tag.wire_type != op.written_as() {
         let offset = reader.offset();
-        return Err(WireError {
-            offset,
-            fault: WireFault::WireTypeMismatch,
-        });
+        return Err(WireError { offset, fault: WireFault::WireTypeMismatch });
     }
     let start = (base + reader.offset()) as u32;
     match tag.wire_type {
-        WireType::Fixed64 => Ok(Part {
-            start,
-            value: reader.fixed64()?,
-        }),
-        WireType::Fixed32 => Ok(Part {
-            start,
-            value: reader.fixed32()?.into(),
-        }),
+        WireType::Fixed64 => Ok(Part { start, value: reader.fixed64()? }),
+        WireType::Fixed32 => Ok(Part { start, value: reader.fixed32()?.into() }),
         WireType::Bytes => {
             let length = reader.bytes()?.len();
             let end = base + reader.offset();
-            Ok(Part {
-                start: (end - length) as u32,
-                value: end as u64,
-            })
+            Ok(Part { start: (end - length) as u32, value: end as u64 })
         }
-        _ => Ok(Part {
-            start,
-            value: reader.varint()?,
-        }),
+        _ => Ok(Part { start, value: reader.varint()? }),
     }
 }
 
@@ -346,30 +317,21 @@ fn read(reader: &mut Reader<'_>, tag: Tag, op: Op, base: usize) -> Result<Part, 
 fn skip(reader: &mut Reader<'_>, tag: Tag, depth: u32) -> Result<(), WireError> {
     let offset = reader.offset();
     let Some(inside) = depth.checked_sub(1) else {
-        return Err(WireError {
-            offset,
-            fault: WireFault::Depth,
-        });
+        return Err(WireError { offset, fault: WireFault::Depth });
     };
     if tag.wire_type != WireType::GroupStart {
         return reader.value(tag, depth).map(drop);
     }
     loop {
         if reader.is_empty() {
-            return Err(WireError {
-                offset,
-                fault: WireFault::Group,
-            });
+            return Err(WireError { offset, fault: WireFault::Group });
         }
         let at = reader.offset();
         let inner = reader.tag()?;
         match inner.wire_type {
             WireType::GroupEnd if inner.number == tag.number => return Ok(()),
             WireType::GroupEnd => {
-                return Err(WireError {
-                    offset: at,
-                    fault: WireFault::Group,
-                });
+                return Err(WireError { offset: at, fault: WireFault::Group });
             }
             _ => skip(reader, inner, inside)?,
         }

@@ -76,9 +76,7 @@ thread_local! {
 impl JsonTranscoder {
     /// Compiles the table of `message` and of every type it reaches.
     pub fn compile(message: &MessageDescriptor) -> Self {
-        Self {
-            tables: Arc::new(Tables::compile(message)),
-        }
+        Self { tables: Arc::new(Tables::compile(message)) }
     }
 
     /// Appends the JSON of one encoded message to `out`; on error `out` is as it was.
@@ -104,11 +102,7 @@ impl JsonTranscoder {
 
 impl fmt::Debug for JsonTranscoder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "JsonTranscoder({})",
-            self.tables.root().descriptor.full_name()
-        )
+        write!(f, "JsonTranscoder({})", self.tables.root().descriptor.full_name())
     }
 }
 
@@ -116,11 +110,7 @@ impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.path.as_str() {
             "" => write!(f, "{} at byte {}", self.reason, self.offset),
-            path => write!(
-                f,
-                "{} in field \"{path}\" at byte {}",
-                self.reason, self.offset
-            ),
+            path => write!(f, "{} in field \"{path}\" at byte {}", self.reason, self.offset),
         }
     }
 }
@@ -142,11 +132,7 @@ type Outcome<T = ()> = Result<T, Box<Failure>>;
 impl Failure {
     #[cold]
     fn new(offset: usize, reason: impl Into<DecodeReason>) -> Box<Self> {
-        Box::new(Self {
-            offset,
-            reason: reason.into(),
-            fields: Vec::new(),
-        })
+        Box::new(Self { offset, reason: reason.into(), fields: Vec::new() })
     }
 
     #[cold]
@@ -155,12 +141,8 @@ impl Failure {
         self
     }
 
-    fn into_error(mut self: Box<Self>) -> DecodeError {
+    fn into_error(mut self) -> DecodeError {
         self.fields.reverse();
-        DecodeError {
-            offset: self.offset,
-            path: self.fields.join("."),
-            reason: self.reason,
-        }
+        DecodeError { offset: self.offset, path: self.fields.join("."), reason: self.reason }
     }
 }

@@ -86,18 +86,12 @@ fn collect(frame: &Frame<'_, '_>, found: &mut Vec<Occurrence>) -> Outcome<Notice
         let tag = reader.tag().map_err(|error| frame.failure(error))?;
         let Some(slot) = frame.table.slot(tag.number) else {
             noticed.unknown_group |= tag.wire_type == WireType::GroupStart;
-            reader
-                .value(tag, frame.depth)
-                .map_err(|error| frame.failure(error))?;
+            reader.value(tag, frame.depth).map_err(|error| frame.failure(error))?;
             continue;
         };
         let field = &frame.table.fields[slot as usize];
         let value = frame.value(field, tag, &mut reader);
-        found.push(
-            value
-                .map_err(|error| frame.failure(error).within(&field.name))?
-                .at(slot),
-        );
+        found.push(value.map_err(|error| frame.failure(error).within(&field.name))?.at(slot));
         noticed.disordered |= slot < last_slot;
         last_slot = slot;
         if let Some(oneof) = field.oneof {
@@ -121,12 +115,7 @@ impl Found {
     #[inline]
     fn at(self, slot: u32) -> Occurrence {
         // The transcoder refuses messages that 32 bits cannot address.
-        Occurrence {
-            slot,
-            start: self.start as u32,
-            value: self.value,
-            packed: self.packed,
-        }
+        Occurrence { slot, start: self.start as u32, value: self.value, packed: self.packed }
     }
 }
 
@@ -153,41 +142,24 @@ impl Frame<'_, '_> {
             let child = self.tables.message(child);
             let start = reader.offset();
             let end = check::skip_group(self.tables, child, reader, tag.number, self.depth)?;
-            return Ok(Found {
-                start,
-                value: end as u64,
-                packed: false,
-            });
+            return Ok(Found { start, value: end as u64, packed: false });
         }
         if field.list && field.op.packable() && tag.wire_type == WireType::Bytes {
             let run = reader.bytes()?;
             return Ok(Self::found(Raw::Bytes(run), reader, true));
         }
-        Err(WireError {
-            offset: reader.offset(),
-            fault: WireFault::WireTypeMismatch,
-        })
+        Err(WireError { offset: reader.offset(), fault: WireFault::WireTypeMismatch })
     }
 
     #[inline]
     fn found(raw: Raw<'_>, reader: &Reader<'_>, packed: bool) -> Found {
         let end = reader.offset();
         match raw {
-            Raw::Varint(value) | Raw::Fixed64(value) => Found {
-                start: end - 1,
-                value,
-                packed,
-            },
-            Raw::Fixed32(value) => Found {
-                start: end - 1,
-                value: value.into(),
-                packed,
-            },
-            Raw::Bytes(bytes) | Raw::Group(bytes) => Found {
-                start: end - bytes.len(),
-                value: end as u64,
-                packed,
-            },
+            Raw::Varint(value) | Raw::Fixed64(value) => Found { start: end - 1, value, packed },
+            Raw::Fixed32(value) => Found { start: end - 1, value: value.into(), packed },
+            Raw::Bytes(bytes) | Raw::Group(bytes) => {
+                Found { start: end - bytes.len(), value: end as u64, packed }
+            }
         }
     }
 }

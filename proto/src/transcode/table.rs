@@ -27,6 +27,7 @@ const DENSE_NUMBER_MAX: u32 = 1023;
 const NONE: u32 = u32::MAX;
 
 /// Everything one transcoder knows.
+#[derive(Default)]
 pub(super) struct Tables {
     messages: Vec<MessageTable>,
     enums: Vec<EnumTable>,
@@ -155,10 +156,7 @@ impl MessageTable {
     }
 
     fn sparse_slot(&self, number: u32) -> Option<u32> {
-        let found = self
-            .sparse
-            .binary_search_by_key(&number, |entry| entry.0)
-            .ok()?;
+        let found = self.sparse.binary_search_by_key(&number, |entry| entry.0).ok()?;
         Some(self.sparse[found].1)
     }
 
@@ -216,13 +214,8 @@ impl EnumTable {
         if self.null {
             return out.extend_from_slice(b"null");
         }
-        let dense = usize::try_from(number)
-            .ok()
-            .and_then(|index| self.dense.get(index));
-        match dense
-            .and_then(Option::as_ref)
-            .or_else(|| self.sparse.get(&number))
-        {
+        let dense = usize::try_from(number).ok().and_then(|index| self.dense.get(index));
+        match dense.and_then(Option::as_ref).or_else(|| self.sparse.get(&number)) {
             Some(text) => out.extend_from_slice(text),
             None => json::integer(number, out),
         }
@@ -272,26 +265,13 @@ struct Builder {
     pending: Vec<u32>,
 }
 
-impl Default for Tables {
-    fn default() -> Self {
-        Self {
-            messages: Vec::new(),
-            enums: Vec::new(),
-            maps: Vec::new(),
-            by_name: HashMap::new(),
-        }
-    }
-}
-
 impl Builder {
     fn message(&mut self, descriptor: &MessageDescriptor) -> u32 {
         if let Some(&index) = self.tables.by_name.get(descriptor.full_name()) {
             return index;
         }
         let index = index_of(&self.tables.messages);
-        self.tables
-            .by_name
-            .insert(descriptor.full_name().to_owned(), index);
+        self.tables.by_name.insert(descriptor.full_name().to_owned(), index);
         self.tables.messages.push(MessageTable {
             descriptor: descriptor.clone(),
             shape: well_known::shape(descriptor),
@@ -307,10 +287,8 @@ impl Builder {
     fn run(&mut self) {
         while let Some(index) = self.pending.pop() {
             let descriptor = self.tables.message(index).descriptor.clone();
-            let mut fields: Vec<Field> = descriptor
-                .fields()
-                .map(|field| self.field(&field))
-                .collect();
+            let mut fields: Vec<Field> =
+                descriptor.fields().map(|field| self.field(&field)).collect();
             let mut extensions: Vec<ExtensionDescriptor> = descriptor.extensions().collect();
             extensions.sort_by_key(ExtensionDescriptor::number);
             fields.extend(extensions.iter().map(|extension| self.extension(extension)));
@@ -321,10 +299,7 @@ impl Builder {
     }
 
     fn reaches_any(&self) -> bool {
-        self.tables
-            .messages
-            .iter()
-            .any(|table| table.shape == Shape::Any)
+        self.tables.messages.iter().any(|table| table.shape == Shape::Any)
     }
 
     fn field(&mut self, field: &FieldDescriptor) -> Field {
@@ -332,15 +307,9 @@ impl Builder {
             Kind::Message(entry) if field.is_map() => self.map(&entry),
             kind => self.op(&kind, field.is_group()),
         };
-        let oneof = field
-            .containing_oneof()
-            .filter(|oneof| oneof.fields().len() > 1);
-        let position = oneof.and_then(|wanted| {
-            field
-                .parent_message()
-                .oneofs()
-                .position(|oneof| oneof == wanted)
-        });
+        let oneof = field.containing_oneof().filter(|oneof| oneof.fields().len() > 1);
+        let position = oneof
+            .and_then(|wanted| field.parent_message().oneofs().position(|oneof| oneof == wanted));
         Field {
             name: field.name().to_owned(),
             number: field.number(),

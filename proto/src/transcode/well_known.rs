@@ -78,11 +78,7 @@ pub(super) fn shape(descriptor: &MessageDescriptor) -> Shape {
             None => return Shape::Plain,
         },
     };
-    if has_fields(descriptor, &fields) {
-        shape
-    } else {
-        Shape::Reflected
-    }
+    if has_fields(descriptor, &fields) { shape } else { Shape::Reflected }
 }
 
 fn wrapped(name: &str) -> Option<Kind> {
@@ -104,15 +100,12 @@ fn wrapped(name: &str) -> Option<Kind> {
 fn has_fields(descriptor: &MessageDescriptor, kinds: &[Kind]) -> bool {
     descriptor.extensions().len() == 0
         && descriptor.fields().len() == kinds.len()
-        && descriptor
-            .fields()
-            .zip((1..).zip(kinds))
-            .all(|(field, (number, kind))| {
-                field.number() == number
-                    && field.kind() == *kind
-                    && field.cardinality() == Cardinality::Optional
-                    && !field.supports_presence()
-            })
+        && descriptor.fields().zip((1..).zip(kinds)).all(|(field, (number, kind))| {
+            field.number() == number
+                && field.kind() == *kind
+                && field.cardinality() == Cardinality::Optional
+                && !field.supports_presence()
+        })
 }
 
 impl<'t> Emitter<'t, '_> {
@@ -143,11 +136,7 @@ impl<'t> Emitter<'t, '_> {
 
     /// The last occurrence of the field in this slot.
     pub(super) fn last(&self, from: usize, slot: u32) -> Option<Occurrence> {
-        self.scratch.found[from..]
-            .iter()
-            .rev()
-            .find(|found| found.slot == slot)
-            .copied()
+        self.scratch.found[from..].iter().rev().find(|found| found.slot == slot).copied()
     }
 
     fn seconds_and_nanos(&self, from: usize) -> (i64, i32) {

@@ -3,6 +3,8 @@
 //! Why bytes and not a generator with state: proptest shrinks bytes well, and bytes that run out
 //! end a message, so what it shrinks to is small.
 
+#![allow(dead_code, reason = "each test program uses a part of it")]
+
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 use headwater_proto::{DescriptorInput, Descriptors};
@@ -18,17 +20,12 @@ pub(crate) fn pool() -> DescriptorPool {
     ];
     let includes = vec![folder.into(), demo.into()];
     let input = DescriptorInput::Protos { files, includes };
-    Descriptors::load(&input)
-        .expect("the test sources compile")
-        .pool()
-        .clone()
+    Descriptors::load(&input).expect("the test sources compile").pool().clone()
 }
 
 /// A message type of the test descriptors.
 pub(crate) fn message(name: &str) -> MessageDescriptor {
-    pool()
-        .get_message_by_name(name)
-        .expect("the test sources have this message")
+    pool().get_message_by_name(name).expect("the test sources have this message")
 }
 
 /// Appends a varint.
@@ -113,11 +110,7 @@ impl<'b> Maker<'b> {
         let kind = descriptor.kind();
         let number = descriptor.number();
         if self.mistakes && self.below(16) == 0 {
-            return self.scalar(
-                number,
-                u32::from(self.entropy.first().map_or(0, |b| b % 6)),
-                out,
-            );
+            return self.scalar(number, u32::from(self.entropy.first().map_or(0, |b| b % 6)), out);
         }
         if let (true, Kind::Message(entry)) = (descriptor.is_map(), &kind) {
             let entry = entry.clone();
@@ -225,11 +218,7 @@ impl<'b> Maker<'b> {
         ];
         let name = names[usize::from(self.below(8))];
         let mut out = Vec::new();
-        field(
-            1,
-            format!("type.googleapis.com/{name}").as_bytes(),
-            &mut out,
-        );
+        field(1, format!("type.googleapis.com/{name}").as_bytes(), &mut out);
         if let Some(inner) = message.parent_pool().get_message_by_name(name) {
             let inner = self.message(&inner, depth + 1);
             field(2, &inner, &mut out);
@@ -238,14 +227,8 @@ impl<'b> Maker<'b> {
     }
 
     fn text(&mut self) -> Vec<u8> {
-        let plain = [
-            "",
-            "plain",
-            "a \"quoted\" one",
-            "tab\t",
-            "grüße 🦀",
-            "longer than eight bytes",
-        ];
+        let plain =
+            ["", "plain", "a \"quoted\" one", "tab\t", "grüße 🦀", "longer than eight bytes"];
         match self.below(8) {
             6 => vec![b'a' + self.below(26); usize::from(self.below(40))],
             7 if self.mistakes => vec![0xff, 0xfe],
@@ -269,11 +252,7 @@ impl<'b> Maker<'b> {
             1 => out.extend_from_slice(&value.to_le_bytes()),
             5 => {
                 let float = f64::from_bits(value) as f32;
-                let bits = if self.below(2) == 0 {
-                    float.to_bits()
-                } else {
-                    value as u32
-                };
+                let bits = if self.below(2) == 0 { float.to_bits() } else { value as u32 };
                 out.extend_from_slice(&bits.to_le_bytes());
             }
             2 => field_tail(&value.to_le_bytes(), out),
