@@ -4,8 +4,7 @@
 //! `${file:PATH}` the whole text of a file without its last line end, `${file:PATH:KEY}` an
 //! entry of a Java properties file, and `$${` stands for the two characters `${`. A name with a
 //! dot, such as `${cursor.revision}`, is a template of the node's kind and left as it stands.
-//! Keys are not resolved, and what was put in is not searched again. `${cursor.NAME}` is left as it is: a source
-//! fills it in while it runs.
+//! Keys are not resolved, and what was put in is not searched again.
 //!
 //! Invariants
 //! 1. A scalar that held an interpolation remembers the text of the file; only that is shown.
@@ -101,13 +100,9 @@ impl<'a> Resolver<'a> {
         let mut is_reference = false;
         for piece in (Pieces { rest: &written }) {
             match piece {
-                Piece::Reference { inner, written } if is_template(inner) => {
-                    scalar.text.push_str(written);
-                }
                 Piece::Text(text) => scalar.text.push_str(text),
                 Piece::Escape => scalar.text.push_str("${"),
-                // A source fills these in while it runs; see `resume.restart` of the gRPC source.
-                Piece::Reference { inner, written } if inner.starts_with("cursor.") => {
+                Piece::Reference { inner, written } if is_template(inner) => {
                     scalar.text.push_str(written);
                 }
                 Piece::Reference { inner, written } => {

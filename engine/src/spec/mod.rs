@@ -8,7 +8,7 @@
 //! | step | file | in → out |
 //! |---|---|---|
 //! | parse | `yaml` | text → [`tree`] |
-//! | resolve | `interpolate`, `variables`, `properties` | `${…}` → text, remembered in `secrets` |
+//! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |
 //! | graph | `graph` | `from` → edges, in topological order |

@@ -1,7 +1,7 @@
 //! The schema of a pipeline file, made from the types that serde reads.
 //!
 //! One [`Catalogue`] is built with the registry. The checker reads it key by key, and
-//! [`document_schema`](super::document_schema) publishes it as a JSON Schema that editors understand.
+//! [`document_schema`](super::document_schema) publishes it as a JSON Schema for editors.
 //!
 //! Invariant: every keyword in it is one that `shape` checks or one that only describes
 //! ([`Catalogue::new`] asserts it), so that published schema, checker and serde agree.
@@ -17,7 +17,7 @@ use super::settings::Settings;
 use super::shape::flatten;
 
 /// Keywords that `shape` checks.
-const CHECKED: [&str; 20] = [
+const CHECKED: [&str; 22] = [
     "$ref",
     "type",
     "properties",
@@ -38,6 +38,8 @@ const CHECKED: [&str; 20] = [
     "minItems",
     "maxItems",
     "format",
+    "minProperties",
+    "maxProperties",
 ];
 
 /// Keywords that describe and decide nothing.

@@ -83,7 +83,9 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_read_as_text_end_in_diagnostics(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn any_bytes_read_as_text_end_in_diagnostics(
+        bytes in prop::collection::vec(any::<u8>(), 0..200),
+    ) {
         check(&String::from_utf8_lossy(&bytes));
     }
 

@@ -29,7 +29,7 @@ impl Walker<'_> {
             return Some(near.to_owned());
         }
         if let Some((outer, inner)) = self.same_key_inside(&entry.key, properties) {
-            finding.hint(format!("write it inside the map {outer:?}: `{outer}: {{ {inner}: … }}`"));
+            finding.hint(format!("write it inside {outer:?}: `{outer}: {{ {inner}: … }}`"));
         } else if properties.is_empty() {
             finding.hint(format!("{} takes no keys of its own", spot.name()));
         } else {

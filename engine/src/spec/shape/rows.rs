@@ -89,6 +89,9 @@ impl Lister<'_> {
         } else if let Some(items) = schema.get("items") {
             let items = flatten(items, self.definitions).into_owned();
             self.nested(&items, &format!("{key}[]"), &Json::Null, depth);
+        } else if let Some(values) = schema.get("additionalProperties") {
+            let values = flatten(values, self.definitions).into_owned();
+            self.nested(&values, &format!("{key}.NAME"), &Json::Null, depth);
         }
     }
 

@@ -84,6 +84,8 @@ impl<'s> Walker<'s> {
         let empty = Map::new();
         let properties = schema["properties"].as_object().unwrap_or(&empty);
         let rest = schema.get("additionalProperties").or(schema.get("unevaluatedProperties"));
+        let bounds = (schema["minProperties"].as_u64(), schema["maxProperties"].as_u64());
+        check_count(entries.len(), "keys", bounds, spot, report);
         let mut meant = Vec::new();
         for entry in entries.iter_mut() {
             let inner = spot.entry(entry);
@@ -109,16 +111,8 @@ impl<'s> Walker<'s> {
     // === lists and scalars ===
 
     fn check_list(&self, items: &mut [Node], schema: &Json, spot: &Spot, report: &mut Report) {
-        let bound = |keyword: &str| schema[keyword].as_u64();
-        let count = items.len() as u64;
-        let is_short = bound("minItems").is_some_and(|least| count < least);
-        let is_long = bound("maxItems").is_some_and(|greatest| count > greatest);
-        if is_short || is_long {
-            let range = words::count_words(bound("minItems"), bound("maxItems"));
-            report
-                .error(&spot.place, format!("{} has {count} items", spot.name()))
-                .detail(format!("expected: {range}"));
-        }
+        let bounds = (schema["minItems"].as_u64(), schema["maxItems"].as_u64());
+        check_count(items.len(), "items", bounds, spot, report);
         if let Some(item_schema) = schema.get("items") {
             for (index, item) in items.iter_mut().enumerate() {
                 let inner = spot.item(index, item);
@@ -193,6 +187,22 @@ impl<'s> Walker<'s> {
         if let Some(default) = default_hint(schema) {
             finding.hint(default);
         }
+    }
+}
+
+fn check_count(
+    count: usize,
+    noun: &str,
+    (least, greatest): (Option<u64>, Option<u64>),
+    spot: &Spot,
+    report: &mut Report,
+) {
+    let is_short = least.is_some_and(|least| (count as u64) < least);
+    let is_long = greatest.is_some_and(|greatest| count as u64 > greatest);
+    if is_short || is_long {
+        report
+            .error(&spot.place, format!("{} has {count} {noun}", spot.name()))
+            .detail(format!("expected: {} {noun}", words::count_words(least, greatest)));
     }
 }
 

@@ -39,6 +39,9 @@ impl Bounds {
     }
 }
 
+/// What a schema without any demand expects.
+const ANYTHING: &str = "a value";
+
 /// What a value of the schema is, for example `a whole number from 1 to 60000 (milliseconds)`.
 pub(crate) fn expected(schema: &Json, key: &str, definitions: &Map<String, Json>) -> String {
     let schema = flatten(schema, definitions);
@@ -51,7 +54,7 @@ pub(crate) fn expected(schema: &Json, key: &str, definitions: &Map<String, Json>
     let types = types_of(&schema).into_iter().filter(|name| *name != "null");
     let words: Vec<String> =
         types.map(|name| type_words(name, &schema, key, definitions)).collect();
-    if words.is_empty() { "a value".to_owned() } else { words.join(" or ") }
+    if words.is_empty() { ANYTHING.to_owned() } else { words.join(" or ") }
 }
 
 /// Named values first, then what else there is to choose from.
@@ -86,16 +89,13 @@ pub(crate) fn one_of<'a>(names: impl Iterator<Item = &'a str>) -> String {
 
 fn type_words(name: &str, schema: &Json, key: &str, definitions: &Map<String, Json>) -> String {
     let inner = |keyword: &str| {
-        let inner = schema.get(keyword).filter(|inner| !types_of(inner).is_empty())?;
-        Some(expected(inner, key, definitions))
+        let inner = schema.get(keyword).filter(|inner| inner.is_object())?;
+        Some(expected(inner, key, definitions)).filter(|words| words != ANYTHING)
     };
     match name {
         "integer" => format!("a whole number{}{}", range_words(schema), unit_words(key)),
         "number" => format!("a number{}{}", range_words(schema), unit_words(key)),
-        "string" if schema["minLength"].as_u64().is_some_and(|least| least > 0) => {
-            "text that is not empty".to_owned()
-        }
-        "string" => "text".to_owned(),
+        "string" => text_words(schema["minLength"].as_u64(), schema["maxLength"].as_u64()),
         "boolean" => "true or false".to_owned(),
         "array" => match inner("items") {
             Some(item) => format!("a list ({item} each)"),
@@ -109,7 +109,17 @@ fn type_words(name: &str, schema: &Json, key: &str, definitions: &Map<String, Js
     }
 }
 
-pub(crate) fn range_words(schema: &Json) -> String {
+fn text_words(least: Option<u64>, greatest: Option<u64>) -> String {
+    match (least.filter(|least| *least > 0), greatest) {
+        (Some(1), None) => "text that is not empty".to_owned(),
+        (Some(least), None) => format!("text of at least {least} characters"),
+        (Some(least), Some(greatest)) => format!("text of {least} to {greatest} characters"),
+        (None, Some(greatest)) => format!("text of at most {greatest} characters"),
+        (None, None) => "text".to_owned(),
+    }
+}
+
+fn range_words(schema: &Json) -> String {
     let Bounds { least, greatest } = Bounds::of(schema).told();
     match (least, greatest) {
         (Some(least), Some(greatest)) => format!(" from {least} to {greatest}"),
@@ -196,14 +206,13 @@ pub(crate) fn types_of(schema: &Json) -> Vec<&str> {
     }
 }
 
-/// How many items a list may have.
+/// How many items a list, or keys a map, may have.
 pub(super) fn count_words(least: Option<u64>, greatest: Option<u64>) -> String {
     match (least, greatest) {
-        (Some(least), Some(greatest)) if least == greatest => format!("{least} items"),
-        (Some(least), Some(greatest)) => format!("from {least} to {greatest} items"),
-        (Some(1), None) => "at least one item".to_owned(),
-        (Some(least), None) => format!("at least {least} items"),
-        (None, Some(greatest)) => format!("at most {greatest} items"),
-        (None, None) => "any number of items".to_owned(),
+        (Some(least), Some(greatest)) if least == greatest => format!("{least}"),
+        (Some(least), Some(greatest)) => format!("{least} to {greatest}"),
+        (Some(least), None) => format!("at least {least}"),
+        (None, Some(greatest)) => format!("at most {greatest}"),
+        (None, None) => "any number of".to_owned(),
     }
 }
