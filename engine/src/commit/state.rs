@@ -98,7 +98,7 @@ impl Decision {
             lowest: first,
             released: first,
             filled: BTreeSet::new(),
-            upper: Upper::At(first),
+            upper: Upper::At(Epoch(0)),
             attempts: 0,
             retries: 0,
         }
