@@ -10,9 +10,9 @@ mod client;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use client::{Client, started};
+use client::Client;
 use headwater_proto::telemetry::SubscribeRequest;
-use headwater_telemetry::Fleet;
+use headwater_telemetry::{Fleet, TelemetryServer};
 
 const EVENTS: u64 = 5_000_000;
 const EVENTS_TOY: u64 = 20_000;
@@ -36,26 +36,20 @@ fn encode(count: u64) -> Duration {
         total += black_box(&out).len();
     }
     let took = start.elapsed();
-    assert!(
-        (150..170).contains(&(total as u64 / count)),
-        "about 160 bytes an event"
-    );
+    assert!((150..170).contains(&(total as u64 / count)), "about 160 bytes an event");
     took
 }
 
 /// Server and client on a thread each.
 fn stream(count: u64) -> Duration {
     let serving = runtime();
-    let server = serving.block_on(started());
+    let server =
+        serving.block_on(TelemetryServer::start(([127, 0, 0, 1], 0).into())).expect("a free port");
     let took = runtime().block_on(async {
-        let request = SubscribeRequest {
-            count,
-            ..Default::default()
-        };
+        let request = SubscribeRequest { count, ..Default::default() };
         let start = Instant::now();
-        let mut client = Client::open(&server, request)
-            .await
-            .expect("the server takes the call");
+        let mut client =
+            Client::open(server.endpoint(), request).await.expect("the server takes the call");
         let mut expected = 1;
         while let Some(message) = client.next().await.expect("the stream is whole") {
             assert_eq!(sequence(&message), expected, "in order, without a gap");
@@ -77,11 +71,7 @@ fn sequence(message: &[u8]) -> u64 {
 /// One worker, so that what is measured is one core's work.
 fn runtime() -> tokio::runtime::Runtime {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .expect("a runtime of one thread")
+    builder.worker_threads(1).enable_all().build().expect("a runtime of one thread")
 }
 
 fn report(case: &str, count: u64, took: Duration) {

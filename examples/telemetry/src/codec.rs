@@ -52,8 +52,7 @@ impl Encoder for EventCodec {
     type Error = Status;
 
     fn encode(&mut self, item: Due, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        self.fleet
-            .encode(item.sequence, item.emitted_ns, &item.payload, buf);
+        self.fleet.encode(item.sequence, item.emitted_ns, &item.payload, buf);
         Ok(())
     }
 
@@ -68,8 +67,6 @@ impl Decoder for EventCodec {
 
     fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<SubscribeRequest>, Status> {
         let request = SubscribeRequest::decode(buf);
-        request
-            .map(Some)
-            .map_err(|it| Status::invalid_argument(format!("request: {it}")))
+        request.map(Some).map_err(|it| Status::invalid_argument(format!("request: {it}")))
     }
 }

@@ -15,9 +15,8 @@ use prost::Message;
 use prost::encoding::{WireType, encode_key, encode_varint};
 
 /// The sites the devices stand at; a request's `filter` names one of them.
-pub const SITES: [&str; 8] = [
-    "aachen", "bremen", "cadiz", "delft", "evora", "fulda", "ghent", "havre",
-];
+pub const SITES: [&str; 8] =
+    ["aachen", "bremen", "cadiz", "delft", "evora", "fulda", "ghent", "havre"];
 
 /// The largest `payload_bytes` a request may ask for.
 pub const PAYLOAD_BYTES_MAX: u32 = 64 << 20;
@@ -56,9 +55,7 @@ struct Reading {
 
 impl Default for Fleet {
     fn default() -> Self {
-        Fleet {
-            devices: (0..DEVICES).map(Device::new).collect(),
-        }
+        Fleet { devices: (0..DEVICES).map(Device::new).collect() }
     }
 }
 
@@ -108,20 +105,15 @@ impl Fleet {
 
 /// A payload of `size_bytes`: the same bytes for the same size.
 pub fn payload(size_bytes: u32) -> Bytes {
-    (0..size_bytes)
-        .map(|at| (mix(u64::from(at)) >> 32) as u8)
-        .collect()
+    (0..size_bytes).map(|at| (mix(u64::from(at)) >> 32) as u8).collect()
 }
 
 impl Device {
     fn new(number: usize) -> Device {
         let site = number % SITES.len();
         let degrees = number as f64 / 64.0;
-        let labels = [
-            ("firmware", "4.2.1"),
-            ("model", "hx-7100-eu"),
-            ("rack", RACKS[number % RACKS.len()]),
-        ];
+        let labels =
+            [("firmware", "4.2.1"), ("model", "hx-7100-eu"), ("rack", RACKS[number % RACKS.len()])];
         let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
         let name = Event {
             device_id: format!("sensor-{}-{number:04}", SITES[site]),
@@ -129,10 +121,7 @@ impl Device {
             ..Event::default()
         };
         let place = Event {
-            location: Some(Location {
-                lat: 48.25 + degrees,
-                lon: 7.5 + degrees,
-            }),
+            location: Some(Location { lat: 48.25 + degrees, lon: 7.5 + degrees }),
             ..Event::default()
         };
         Device {
@@ -140,21 +129,14 @@ impl Device {
             name_bytes: name.encode_to_vec(),
             label_bytes: labels.iter().flat_map(label_bytes).collect(),
             place_bytes: place.encode_to_vec(),
-            constant: Event {
-                labels: labels.into(),
-                location: place.location,
-                ..name
-            },
+            constant: Event { labels: labels.into(), location: place.location, ..name },
         }
     }
 }
 
 /// One label alone: a map of several has no order, and the bytes must repeat.
 fn label_bytes(label: &(String, String)) -> Vec<u8> {
-    let event = Event {
-        labels: [label.clone()].into(),
-        ..Event::default()
-    };
+    let event = Event { labels: [label.clone()].into(), ..Event::default() };
     event.encode_to_vec()
 }
 
@@ -232,11 +214,7 @@ mod tests {
             let bytes = encoded(&fleet, sequence, &payload);
             let expected = fleet.event(sequence, EMITTED_NS, &payload);
             assert_eq!(Event::decode(bytes.as_slice()), Ok(expected.clone()));
-            assert_eq!(
-                bytes.len(),
-                expected.encoded_len(),
-                "no byte more than prost writes"
-            );
+            assert_eq!(bytes.len(), expected.encoded_len(), "no byte more than prost writes");
         }
     }
 
@@ -247,10 +225,7 @@ mod tests {
             let again = encoded(&other, sequence, &[]);
             assert_eq!(encoded(&one, sequence, &[])[..again.len()], again);
         }
-        assert_ne!(
-            one.event(1, 0, &Bytes::new()).samples,
-            one.event(2, 0, &Bytes::new()).samples
-        );
+        assert_ne!(one.event(1, 0, &Bytes::new()).samples, one.event(2, 0, &Bytes::new()).samples);
     }
 
     #[test]
@@ -264,14 +239,9 @@ mod tests {
     #[test]
     fn every_site_has_events_and_some_raise_an_alarm() {
         let fleet = Fleet::default();
-        let events: Vec<Event> = (1..2_000)
-            .map(|it| fleet.event(it, 0, &Bytes::new()))
-            .collect();
+        let events: Vec<Event> = (1..2_000).map(|it| fleet.event(it, 0, &Bytes::new())).collect();
         for (at, site) in SITES.iter().enumerate() {
-            let found = events
-                .iter()
-                .find(|it| it.site == *site)
-                .expect("a site of the fleet");
+            let found = events.iter().find(|it| it.site == *site).expect("a site of the fleet");
             assert_eq!(fleet.site(found.sequence), at);
         }
         assert!(events.iter().any(|it| it.alarm) && events.iter().any(|it| !it.alarm));

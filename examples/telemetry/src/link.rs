@@ -40,11 +40,7 @@ impl Incoming {
     /// Accepts from `listener`; cancelling `down` closes it and cuts every connection it gave.
     pub fn new(listener: TcpListener, down: CancellationToken) -> Incoming {
         let wake = Box::pin(down.clone().cancelled_owned());
-        Incoming {
-            listener,
-            down,
-            wake,
-        }
+        Incoming { listener, down, wake }
     }
 }
 
@@ -57,9 +53,7 @@ impl Stream for Incoming {
             return Poll::Ready(None);
         }
         let accepted = ready!(this.listener.poll_accept(context));
-        Poll::Ready(Some(
-            accepted.and_then(|(stream, _)| Link::new(stream, &this.down)),
-        ))
+        Poll::Ready(Some(accepted.and_then(|(stream, _)| Link::new(stream, &this.down))))
     }
 }
 
@@ -93,9 +87,7 @@ impl Connected for Link {
     type ConnectInfo = LinkHandle;
 
     fn connect_info(&self) -> LinkHandle {
-        LinkHandle {
-            cut: self.cut.clone(),
-        }
+        LinkHandle { cut: self.cut.clone() }
     }
 }
 

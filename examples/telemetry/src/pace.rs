@@ -69,9 +69,7 @@ impl Pace {
 
 /// The time since the Unix epoch in nanoseconds.
 pub fn unix_ns() -> i64 {
-    let since_epoch = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     since_epoch.as_nanos() as i64
 }
 

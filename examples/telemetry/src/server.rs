@@ -66,13 +66,7 @@ impl TelemetryServer {
         let serving = Server::builder()
             .add_service(service)
             .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
-        Ok(TelemetryServer {
-            local_addr,
-            sent,
-            closing,
-            down,
-            task: tokio::spawn(serving),
-        })
+        Ok(TelemetryServer { local_addr, sent, closing, down, task: tokio::spawn(serving) })
     }
 
     /// Where it listens.

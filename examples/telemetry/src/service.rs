@@ -40,12 +40,8 @@ impl Service<http::Request<Body>> for Telemetry {
             if request.uri().path() != "/bench.v1.Telemetry/Subscribe" {
                 return Ok(Status::unimplemented("the only method is Subscribe").into_http());
             }
-            let codec = EventCodec {
-                fleet: shared.fleet.clone(),
-            };
-            Ok(Grpc::new(codec)
-                .server_streaming(Subscribe(shared), request)
-                .await)
+            let codec = EventCodec { fleet: shared.fleet.clone() };
+            Ok(Grpc::new(codec).server_streaming(Subscribe(shared), request).await)
         })
     }
 }

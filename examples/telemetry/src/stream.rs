@@ -78,19 +78,11 @@ impl EventStream {
         if request.payload_bytes > PAYLOAD_BYTES_MAX {
             return Err(too_large(request.payload_bytes));
         }
-        let rate = if request.rate == 0 {
-            shared.rate_default
-        } else {
-            request.rate
-        };
+        let rate = if request.rate == 0 { shared.rate_default } else { request.rate };
         Ok(EventStream {
             fleet: Arc::clone(&shared.fleet),
             next: request.from_sequence.max(1),
-            last: if request.count == 0 {
-                u64::MAX
-            } else {
-                request.count
-            },
+            last: if request.count == 0 { u64::MAX } else { request.count },
             choice,
             payload: event::payload(request.payload_bytes),
             timing: Timing::new(rate),
@@ -127,11 +119,7 @@ impl Stream for EventStream {
             Poll::Ready(Err(closed)) => return Poll::Ready(Some(Err(closed))),
             Poll::Pending => return Poll::Pending,
         };
-        let due = Due {
-            sequence: this.next,
-            emitted_ns,
-            payload: this.payload.clone(),
-        };
+        let due = Due { sequence: this.next, emitted_ns, payload: this.payload.clone() };
         this.next += 1;
         this.sent.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(Some(Ok(due)))
@@ -154,11 +142,7 @@ impl Timing {
         match self {
             Timing::Paced(pace) => match pace.poll_due(context) {
                 Poll::Ready(due_ns) => Poll::Ready(Ok(due_ns)),
-                Poll::Pending => closing
-                    .wake
-                    .as_mut()
-                    .poll(context)
-                    .map(|()| Err(shutting_down())),
+                Poll::Pending => closing.wake.as_mut().poll(context).map(|()| Err(shutting_down())),
             },
             Timing::Unpaced { now_ns, left } => {
                 if *left == 0 {
@@ -176,10 +160,7 @@ impl Timing {
 
 impl Closing {
     fn new(token: &CancellationToken) -> Closing {
-        Closing {
-            token: token.clone(),
-            wake: Box::pin(token.clone().cancelled_owned()),
-        }
+        Closing { token: token.clone(), wake: Box::pin(token.clone().cancelled_owned()) }
     }
 }
 
@@ -187,16 +168,12 @@ fn choice(filter: &str) -> Result<Choice, Status> {
     match filter {
         "" => Ok(Choice::All),
         IDLE => Ok(Choice::None),
-        site => SITES
-            .iter()
-            .position(|it| *it == site)
-            .map(Choice::Site)
-            .ok_or_else(|| {
-                let known = SITES.join(", ");
-                Status::invalid_argument(format!(
-                    "filter \"{site}\" is no site; expected one of {known}, or {IDLE}"
-                ))
-            }),
+        site => SITES.iter().position(|it| *it == site).map(Choice::Site).ok_or_else(|| {
+            let known = SITES.join(", ");
+            Status::invalid_argument(format!(
+                "filter \"{site}\" is no site; expected one of {known}, or {IDLE}"
+            ))
+        }),
     }
 }
 

@@ -1,1 +1,23 @@
-//! Placeholder while the workspace is laid out.
+//! What tests and benches share: a world around the program under test.
+//!
+//! - [`grpc`]: a real gRPC server that misbehaves by script, and keeps a ledger of what it did.
+//! - [`tls`]: a certificate authority for one test.
+//! - [`kafka`]: a broker, embedded or real, that can be killed, restarted and frozen.
+//! - [`topic`]: reads a topic from start to end, and checks what was read.
+//! - [`pipeline`]: writes pipeline files.
+//! - [`process`]: the `headwater` binary as a child: its logs, metrics, memory, CPU and end.
+//! - [`wait`]: waits for a condition, never for a time.
+//!
+//! Everything here blocks: a test is a plain `#[test]` that reads from top to bottom. What is
+//! asynchronous inside runs on one runtime of this crate; none of it may be called from within
+//! another runtime.
+
+pub mod grpc;
+pub mod kafka;
+pub mod pipeline;
+pub mod process;
+pub mod tls;
+pub mod topic;
+pub mod wait;
+
+mod runtime;

@@ -1,14 +1,9 @@
 //! A client as small as can be: opens one call, hands out events.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "the tests and the bench each use their part"
-)]
+#![allow(dead_code, unreachable_pub, reason = "the tests and the bench each use their part")]
 
 use bytes::{Buf, Bytes};
 use headwater_proto::telemetry::{Event, SubscribeRequest};
-use headwater_telemetry::TelemetryServer;
 use http::uri::PathAndQuery;
 use prost::Message;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder, Streaming};
@@ -23,30 +18,24 @@ struct RawCodec;
 
 const STREAM_WINDOW_BYTES: u32 = 8 << 20;
 
-pub async fn started() -> TelemetryServer {
-    TelemetryServer::start(([127, 0, 0, 1], 0).into())
-        .await
-        .expect("a free port on loopback")
-}
-
 impl Client {
-    pub async fn open(
-        server: &TelemetryServer,
-        request: SubscribeRequest,
-    ) -> Result<Client, Status> {
-        let endpoint = Endpoint::from_shared(server.endpoint()).expect("an address is an endpoint");
+    pub async fn open(endpoint: String, request: SubscribeRequest) -> Result<Client, Status> {
+        let endpoint = Endpoint::from_shared(endpoint).expect("an address is an endpoint");
+        Client::over(endpoint, request).await
+    }
+
+    /// As [`Client::open`], with settings of the caller's.
+    pub async fn over(endpoint: Endpoint, request: SubscribeRequest) -> Result<Client, Status> {
         let channel = endpoint
             .initial_stream_window_size(STREAM_WINDOW_BYTES)
             .initial_connection_window_size(2 * STREAM_WINDOW_BYTES)
             .connect()
             .await
-            .expect("the server listens");
+            .map_err(|it| Status::unavailable(it.to_string()))?;
         let mut grpc = tonic::client::Grpc::new(channel).max_decoding_message_size(128 << 20);
-        grpc.ready().await.expect("the channel is connected");
+        grpc.ready().await.map_err(|it| Status::unavailable(it.to_string()))?;
         let path = PathAndQuery::from_static("/bench.v1.Telemetry/Subscribe");
-        let answer = grpc
-            .server_streaming(Request::new(request), path, RawCodec)
-            .await?;
+        let answer = grpc.server_streaming(Request::new(request), path, RawCodec).await?;
         Ok(Client(answer.into_inner()))
     }
 
@@ -56,11 +45,8 @@ impl Client {
     }
 
     /// Everything up to the end of the stream.
-    pub async fn events(
-        server: &TelemetryServer,
-        request: SubscribeRequest,
-    ) -> Result<Vec<Event>, Status> {
-        let mut client = Client::open(server, request).await?;
+    pub async fn events(endpoint: String, request: SubscribeRequest) -> Result<Vec<Event>, Status> {
+        let mut client = Client::open(endpoint, request).await?;
         let mut events = Vec::new();
         while let Some(bytes) = client.next().await? {
             events.push(Event::decode(bytes).expect("the server sends events"));
@@ -89,8 +75,7 @@ impl Encoder for RawCodec {
     type Error = Status;
 
     fn encode(&mut self, item: SubscribeRequest, buf: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        item.encode(buf)
-            .map_err(|it| Status::internal(it.to_string()))
+        item.encode(buf).map_err(|it| Status::internal(it.to_string()))
     }
 }
 

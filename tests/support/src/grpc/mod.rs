@@ -1,0 +1,15 @@
+//! A real gRPC server (`bench.v1.Telemetry/Subscribe`) that behaves, and misbehaves, by script.
+//!
+//! [`Script`] says what each call gets; [`ScriptedServer`] plays it; [`Call`] is the ledger's entry
+//! for a call: what it asked for and what it was sent. The events themselves are those of
+//! `examples/telemetry`: a pure function of the sequence.
+
+mod codec;
+mod ledger;
+mod script;
+mod server;
+mod stream;
+
+pub use ledger::Call;
+pub use script::{Cursor, Script, Step};
+pub use server::{ScriptedServer, ServerOptions};

@@ -1,0 +1,194 @@
+//! A broker for a test: embedded, real, or one that is already there.
+//!
+//! The embedded broker is for speed. What claims exactly once is also tried on real Apache Kafka,
+//! which only here can be killed, restarted on its data, and frozen.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use headwater_broker::{Broker, BrokerConfig};
+use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use tempfile::TempDir;
+
+use crate::process::signal;
+use crate::runtime::RUNTIME;
+
+/// The variable that names a cluster to use instead of starting one.
+pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
+
+/// A cluster of one broker. Dropping it ends what it started.
+pub struct Cluster {
+    bootstrap: String,
+    kind: Kind,
+}
+
+enum Kind {
+    Embedded(Option<Broker>),
+    Apache(Apache),
+    Given,
+}
+
+/// The broker process of the project's script, and where it keeps its data.
+struct Apache {
+    folder: TempDir,
+    port: String,
+}
+
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Cluster {
+    /// The embedded broker, in this process, in memory.
+    pub fn embedded() -> Result<Cluster> {
+        let broker = RUNTIME.block_on(Broker::start(BrokerConfig::in_memory()))?;
+        Ok(Cluster { bootstrap: broker.bootstrap(), kind: Kind::Embedded(Some(broker)) })
+    }
+
+    /// Real Apache Kafka, on a free port, with an empty data folder.
+    pub fn apache() -> Result<Cluster> {
+        let folder = TempDir::with_prefix("headwater-kafka-")?;
+        let bootstrap = script(&["start"], folder.path())?;
+        let (_, port) = bootstrap.rsplit_once(':').context("scripts/kafka printed no address")?;
+        let port = port.to_owned();
+        Ok(Cluster { bootstrap, kind: Kind::Apache(Apache { folder, port }) })
+    }
+
+    /// A cluster that is already there, and stays.
+    pub fn given(bootstrap: impl Into<String>) -> Cluster {
+        Cluster { bootstrap: bootstrap.into(), kind: Kind::Given }
+    }
+
+    /// The cluster of `KAFKA_BOOTSTRAP`, if set.
+    pub fn from_environment() -> Option<Cluster> {
+        let bootstrap = std::env::var(BOOTSTRAP_VARIABLE).ok()?;
+        (!bootstrap.is_empty()).then(|| Cluster::given(bootstrap))
+    }
+
+    /// What a client gives as `bootstrap.servers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// What kind of broker this is, for reports.
+    pub fn name(&self) -> &'static str {
+        match self.kind {
+            Kind::Embedded(_) => "embedded broker",
+            Kind::Apache(_) => "Apache Kafka, one node",
+            Kind::Given => "given cluster",
+        }
+    }
+
+    /// Makes a topic without replicas.
+    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
+        self.create_topic_with(name, partitions, &[])
+    }
+
+    /// Makes a topic with settings.
+    pub fn create_topic_with(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let mut config = ClientConfig::new();
+        let config = config.set("bootstrap.servers", &self.bootstrap);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(1));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+        let results = RUNTIME.block_on(admin.create_topics([&topic], &options))?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
+    /// Kills the broker, as `kill -9` does. Apache Kafka only.
+    pub fn kill9(&self) -> Result<()> {
+        script(&["stop", "--kill"], self.apache_folder()?).map(|_| ())
+    }
+
+    /// Starts the broker again, on its data and at its port. Apache Kafka only.
+    pub fn restart(&self) -> Result<()> {
+        let Kind::Apache(apache) = &self.kind else {
+            bail!("only Apache Kafka can be restarted, not the {}", self.name());
+        };
+        let folder = apache.folder.path();
+        let bootstrap = script(&["start", "--keep", "--port", &apache.port], folder)?;
+        ensure!(bootstrap == self.bootstrap, "restarted elsewhere: {bootstrap}");
+        Ok(())
+    }
+
+    /// Freezes the broker, as a long pause of the machine does. Apache Kafka only.
+    pub fn pause(&self) -> Result<()> {
+        signal(self.apache_pid()?, "STOP")
+    }
+
+    /// Ends a [`Cluster::pause`].
+    pub fn resume(&self) -> Result<()> {
+        signal(self.apache_pid()?, "CONT")
+    }
+
+    fn apache_folder(&self) -> Result<&Path> {
+        match &self.kind {
+            Kind::Apache(apache) => Ok(apache.folder.path()),
+            _ => bail!("only Apache Kafka can be killed or frozen, not the {}", self.name()),
+        }
+    }
+
+    fn apache_pid(&self) -> Result<u32> {
+        let pid = std::fs::read_to_string(self.apache_folder()?.join("pid"))?;
+        pid.trim().parse().context("the pid file of scripts/kafka")
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        match &mut self.kind {
+            Kind::Embedded(broker) => {
+                if let Some(broker) = broker.take() {
+                    RUNTIME.block_on(broker.shutdown());
+                }
+            }
+            Kind::Apache(apache) => {
+                // A frozen process does not mind kill -9; one that is gone is no failure.
+                let _ = script(&["stop", "--kill"], apache.folder.path());
+            }
+            Kind::Given => {}
+        }
+    }
+}
+
+/// Runs `scripts/kafka` and returns the line it prints.
+fn script(arguments: &[&str], folder: &Path) -> Result<String> {
+    let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+    let (command, rest) = arguments.split_first().context("a command for scripts/kafka")?;
+    let mut child = Command::new(root.join("scripts/kafka"));
+    child.arg(command).arg("--dir").arg(folder).args(rest);
+    let output = child
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run scripts/kafka")?;
+    ensure!(output.status.success(), "scripts/kafka {command}: {}", output.status);
+    let printed = String::from_utf8(output.stdout)?;
+    Ok(printed.lines().last().unwrap_or_default().trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_a_process_can_do_is_refused_for_the_embedded_broker() {
+        let cluster = Cluster::embedded().unwrap();
+        for refused in [cluster.kill9(), cluster.restart(), cluster.pause()] {
+            assert!(refused.unwrap_err().to_string().contains("embedded broker"));
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! Topics, read from start to end by a fresh reader, and what must hold for what was read.
+
+pub mod check;
+pub mod event;
+
+mod read;
+
+pub use check::Sequences;
+pub use read::{Isolation, Read, consumer, end_offsets, for_each, read_all};

@@ -1,0 +1,162 @@
+//! Reads a topic from its start to its end, in a bounded time.
+//!
+//! Why a fresh reader each time: only what a reader sees that knows nothing of the writer counts.
+//! The end of a partition is where the broker says it is for this isolation: the high watermark,
+//! or, for `read_committed`, the last stable offset.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::{ClientConfig, Timestamp};
+
+/// Which records a reader sees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Only those of committed transactions.
+    Committed,
+    /// All, also those of aborted and open transactions.
+    Uncommitted,
+}
+
+/// A record, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Read {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// Its value; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// When it was made, in milliseconds since the Unix epoch.
+    pub timestamp_ms: Option<i64>,
+}
+
+/// A reader that gets nothing for so long has met a broker that hangs.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const POLL: Duration = Duration::from_millis(100);
+
+/// A reader of the whole topic, standing at its start.
+pub fn consumer(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
+    let mut config = ClientConfig::new();
+    let config = config
+        .set("bootstrap.servers", bootstrap)
+        .set("group.id", "headwater-test-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("fetch.wait.max.ms", "10")
+        .set("isolation.level", isolation.setting());
+    let consumer: BaseConsumer = config.create()?;
+    let mut assignment = TopicPartitionList::new();
+    for partition in partitions(&consumer, topic)? {
+        assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+    }
+    consumer.assign(&assignment)?;
+    Ok(consumer)
+}
+
+/// Reads the topic from its start to its present end; returns how many records there were.
+pub fn for_each(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    mut visit: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
+) -> Result<u64> {
+    let consumer = consumer(bootstrap, topic, isolation)?;
+    let mut open: BTreeSet<i32> = partitions(&consumer, topic)?.into_iter().collect();
+    let (mut count, mut heard) = (0, Instant::now());
+    while !open.is_empty() {
+        match consumer.poll(POLL) {
+            None if heard.elapsed() > SILENCE_MAX => {
+                bail!("{topic}: nothing for {SILENCE_MAX:?}; partitions {open:?} have no end");
+            }
+            None => continue,
+            Some(Ok(message)) => {
+                visit(&message)?;
+                count += 1;
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                open.remove(&partition);
+            }
+            Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
+        }
+        heard = Instant::now();
+    }
+    Ok(count)
+}
+
+/// Every record of the topic, partition by partition, in offset order.
+pub fn read_all(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Vec<Read>> {
+    let mut records = Vec::new();
+    for_each(bootstrap, topic, isolation, |message| {
+        records.push(Read::new(message));
+        Ok(())
+    })?;
+    records.sort_by_key(|it| (it.partition, it.offset));
+    Ok(records)
+}
+
+/// The sum of the partitions' end offsets: counts records, and also markers of transactions.
+pub fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<i64> {
+    let mut sum = 0;
+    for partition in partitions(consumer, topic)? {
+        sum += consumer.fetch_watermarks(topic, partition, SILENCE_MAX)?.1;
+    }
+    Ok(sum)
+}
+
+impl Isolation {
+    fn setting(self) -> &'static str {
+        match self {
+            Isolation::Committed => "read_committed",
+            Isolation::Uncommitted => "read_uncommitted",
+        }
+    }
+}
+
+impl Read {
+    fn new(message: &BorrowedMessage<'_>) -> Read {
+        let headers = message.headers().map(|it| {
+            let header = |it: rdkafka::message::Header<'_, &[u8]>| {
+                (it.key.to_owned(), it.value.unwrap_or_default().to_vec())
+            };
+            it.iter().map(header).collect()
+        });
+        Read {
+            partition: message.partition(),
+            offset: message.offset(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers.unwrap_or_default(),
+            timestamp_ms: match message.timestamp() {
+                Timestamp::NotAvailable => None,
+                Timestamp::CreateTime(ms) | Timestamp::LogAppendTime(ms) => Some(ms),
+            },
+        }
+    }
+
+    /// The header `name` as text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let (_, value) = self.headers.iter().find(|(key, _)| key == name)?;
+        std::str::from_utf8(value).ok()
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>> {
+    let metadata = consumer.fetch_metadata(Some(topic), SILENCE_MAX)?;
+    let found = metadata.topics().iter().find(|it| it.name() == topic);
+    let partitions: Vec<i32> =
+        found.into_iter().flat_map(|it| it.partitions()).map(|it| it.id()).collect();
+    if partitions.is_empty() {
+        bail!("topic {topic} does not exist");
+    }
+    Ok(partitions)
+}
