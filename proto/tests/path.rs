@@ -101,6 +101,23 @@ fn each_element_starts_afresh() {
 }
 
 #[test]
+fn elements_inside_an_element_are_counted_afresh() {
+    let node = |weights: &[u64]| {
+        bytes(|out| {
+            for &weight in weights {
+                field(2, &bytes(|out| int(4, weight, out)), out);
+            }
+        })
+    };
+    let wire = bytes(|out| {
+        field(12, &node(&[1, 2]), out);
+        field(12, &node(&[3, 4]), out);
+    });
+    let found = path("rich.Lists", "nodes[-1].children[1].weight").find(&wire);
+    assert_eq!(found, Ok(Some(Leaf::Int(4))));
+}
+
+#[test]
 fn another_member_of_a_oneof_unsets_the_path() {
     let node = bytes(|out| int(4, 7, out));
     let wire = bytes(|out| {

@@ -264,6 +264,22 @@ fn a_map_entry_is_read_by_its_length_whatever_its_tag_says() {
 }
 
 #[test]
+fn a_map_entry_inside_a_group_is_read_so_too() {
+    let wire = bytes(|out| {
+        tag(7, 3, out);
+        tag(4, 3, out);
+        tag(2, 1, out);
+        // An entry with its length; read as eight bytes, it would take the group's end with it.
+        varint(3, out);
+        out.extend_from_slice(&[0x0a, 0x01, b'$']);
+        tag(4, 4, out);
+        tag(7, 4, out);
+    });
+    let json = r#"{"pair":{"deep":{"counted":{"$":0}}}}"#;
+    assert_eq!(same("rich2.Old", &wire).as_deref(), Some(json));
+}
+
+#[test]
 fn unknown_fields_of_every_wire_type_are_skipped() {
     let wire = bytes(|out| {
         int(900, 1, out);
