@@ -6,8 +6,12 @@ use std::time::Duration;
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 
 /// Messages at one inclusive cursor value whose identifiers are remembered; more stop the shard, because
-/// forgetting one would repeat it.
-pub const CURSOR_WITHIN_IDS_MAX: usize = 65_536;
+/// forgetting one would repeat it. At 40 bytes each they still fit one progress record of Kafka's default
+/// size limit.
+pub const CURSOR_WITHIN_IDS_MAX: usize = 16_384;
+
+/// Gaps of one call that are logged one by one; all are counted.
+pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;
 
 /// Bytes of an unfinished group of messages (`boundary: change`) held back before the shard stops.
 pub const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;

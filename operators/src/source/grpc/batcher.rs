@@ -1,0 +1,313 @@
+//! Gathers received messages into batches, and says where each batch leaves its shard.
+//!
+//! A message is numbered here, at receipt, before the resume rules may drop it. What is kept goes into
+//! the batch, or, with `boundary: change`, into the held group until the group is complete.
+//!
+//! Invariants
+//! 1. A batch's position covers exactly the messages of this batch and those before it.
+//! 2. A held group enters a batch whole or not at all.
+//! 3. A batch holds messages of one call: what is left of a call is handed over or, if held,
+//!    discarded before the next one begins.
+//!
+//! Next: `engine/src/record.rs` is what comes out.
+
+use super::config::OnGap;
+use super::cursor::{CursorPaths, Observed};
+use super::request::store;
+use super::resume::{Fate, Gap, Resume, TooManyIds};
+use super::source::ResumePlan;
+use crate::limits::GROUP_BYTES_MAX;
+use bytes::Bytes;
+use headwater_engine::ids::{Sequence, Session, ShardIndex};
+use headwater_engine::limits::{
+    BATCH_BYTES_MAX, BATCH_OVERHEAD_BYTES, BATCH_RECORDS_MAX, RECORD_OVERHEAD_BYTES,
+};
+use headwater_engine::position::{Counters, Position};
+use headwater_engine::record::{Batch, ReceivedAt, Values};
+use std::sync::Arc;
+
+/// The batch of one shard that is being gathered.
+pub(super) struct Batcher<'a> {
+    shard: ShardIndex,
+    judge: Option<Judge<'a>>,
+    session: Session,
+    next: Sequence,
+    counters: Counters,
+    open: Open,
+    held: Vec<(Sequence, Bytes)>,
+    held_bytes: u64,
+    has_unknown_gap: bool,
+}
+
+/// The rules of a source that resumes, and what they work on.
+struct Judge<'a> {
+    paths: &'a CursorPaths,
+    on_gap: OnGap,
+    resume: Resume,
+    observed: Observed,
+}
+
+/// The batch so far.
+#[derive(Default)]
+struct Open {
+    first: Sequence,
+    received: Option<ReceivedAt>,
+    values: Vec<Bytes>,
+    value_bytes: usize,
+    /// The places of the values in `first..`, once one of them is not where a dense run has it.
+    kept: Option<Vec<u32>>,
+}
+
+/// What became of a message beside being kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// Nothing to tell.
+    New,
+    /// It was dropped: it had been taken before.
+    Duplicate,
+    /// It was kept, and messages before it are missing.
+    BehindGap(Gap),
+    /// It was kept, and its cursor could not be read.
+    Unreadable,
+}
+
+/// The shard cannot go past a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refused {
+    #[error(
+        "messages with cursor values {} to {} are missing, and `resume.on_gap` is `stop`; go on \
+         without them by `on_gap: report`", .0.from, .0.to
+    )]
+    Gap(Gap),
+    #[error(
+        "the messages that share one cursor value are longer than {GROUP_BYTES_MAX} bytes together, \
+         more than can be held back; use `boundary: message`"
+    )]
+    GroupTooLarge,
+    #[error(transparent)]
+    TooManyIds(#[from] TooManyIds),
+}
+
+impl<'a> Batcher<'a> {
+    /// A shard that goes on from `start`, its cursor already restored in `resume`.
+    pub(super) fn new(
+        shard: ShardIndex,
+        plan: Option<&'a ResumePlan>,
+        place: Option<super::resume::Mark>,
+        counters: Counters,
+    ) -> Self {
+        let judge = plan.map(|plan| Judge {
+            paths: &plan.cursor,
+            on_gap: plan.on_gap,
+            resume: Resume::new(plan.rules, place),
+            observed: Observed::default(),
+        });
+        Batcher {
+            shard,
+            judge,
+            session: Session::default(),
+            next: Sequence::default(),
+            counters,
+            open: Open::default(),
+            held: Vec::new(),
+            held_bytes: 0,
+            has_unknown_gap: false,
+        }
+    }
+
+    /// A new call begins. What came before it in this shard is unrelated, unless a cursor joins them.
+    pub(super) fn open_session(&mut self, session: Session, is_joined: bool) {
+        debug_assert!(self.open.values.is_empty(), "the last call's messages are handed over");
+        self.session = session;
+        self.next = Sequence::default();
+        self.open = Open::default();
+        self.held.clear();
+        self.held_bytes = 0;
+        self.has_unknown_gap |= !is_joined;
+        if let Some(judge) = &mut self.judge {
+            judge.resume.open();
+        }
+    }
+
+    /// Takes one message; `now` is read only for the first one of a batch.
+    ///
+    /// # Errors
+    /// [`Refused`]; the messages before it can still be handed over.
+    pub(super) fn push(
+        &mut self,
+        message: Bytes,
+        now: impl FnOnce() -> ReceivedAt,
+    ) -> Result<Taken, Refused> {
+        let sequence = self.next;
+        self.next = sequence.next();
+        self.counters.received += 1;
+        self.open.received.get_or_insert_with(now);
+        let Some(judge) = &mut self.judge else {
+            self.open.keep(sequence, message);
+            return Ok(Taken::New);
+        };
+        let is_readable = judge.paths.observe(&message, &mut judge.observed).is_ok();
+        let verdict = match judge.accept() {
+            Ok(verdict) => verdict,
+            // The value has moved on, so what was held is complete.
+            Err(Refused::Gap(gap)) => {
+                self.finish();
+                return Err(Refused::Gap(gap));
+            }
+            Err(refused) => return Err(refused),
+        };
+        let taken = match verdict.fate {
+            Fate::Duplicate => {
+                self.drop_duplicate();
+                return Ok(Taken::Duplicate);
+            }
+            Fate::KeepAfter(gap) => {
+                self.counters.gaps += 1;
+                self.counters.gap_messages = self.counters.gap_messages.saturating_add(gap.len());
+                Taken::BehindGap(gap)
+            }
+            Fate::Keep if is_readable => Taken::New,
+            Fate::Keep => Taken::Unreadable,
+        };
+        if verdict.closes_group {
+            self.release_group();
+        }
+        self.keep(sequence, message)?;
+        Ok(taken)
+    }
+
+    /// Whether the batch should be handed over before more is taken.
+    pub(super) fn is_full(&self) -> bool {
+        self.open.values.len() >= BATCH_RECORDS_MAX || self.open.value_bytes >= BATCH_BYTES_MAX
+    }
+
+    /// The stream is complete: the held group is, too.
+    pub(super) fn finish(&mut self) {
+        if let Some(judge) = &mut self.judge {
+            judge.resume.finish();
+        }
+        self.release_group();
+    }
+
+    /// The batch, if it holds a record. Without one, nothing is worth an epoch: what was counted
+    /// travels with the next batch.
+    pub(super) fn take(&mut self) -> Option<Batch> {
+        if self.open.values.is_empty() {
+            return None;
+        }
+        let end = self.held.first().map_or(self.next, |(sequence, _)| *sequence);
+        let position = self.position(end);
+        let following = Open { first: end, ..Open::default() };
+        let open = std::mem::replace(&mut self.open, following);
+        let records = open.values.len() as u64;
+        let credit_bytes =
+            open.value_bytes as u64 + records * RECORD_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
+        // The held messages of the next batch came with this one.
+        self.open.received = open.received.filter(|_| !self.held.is_empty());
+        Some(Batch {
+            shard: self.shard,
+            session: self.session,
+            first: open.first,
+            end,
+            received: open.received.expect("a batch with a record has seen a message"),
+            kept: open.kept.map(Arc::from),
+            values: Values::Received(Arc::new(open.values)),
+            columns: Vec::new(),
+            dead: Vec::new(),
+            position: Some(Arc::new(position)),
+            credit_bytes,
+        })
+    }
+
+    /// What happened on the shard so far.
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The call.
+    pub(super) fn session(&self) -> Session {
+        self.session
+    }
+
+    /// The rules' state, for a source that resumes.
+    pub(super) fn resume(&self) -> Option<&Resume> {
+        self.judge.as_ref().map(|judge| &judge.resume)
+    }
+
+    /// Whether messages may be missing before the first one of this call. Counts it, once.
+    pub(super) fn take_unknown_gap(&mut self) -> bool {
+        let is_due = std::mem::take(&mut self.has_unknown_gap);
+        self.counters.gaps += u64::from(is_due);
+        is_due
+    }
+
+    /// While nothing is kept the batch begins behind what was dropped, so that a long repetition
+    /// costs no list of places.
+    fn drop_duplicate(&mut self) {
+        self.counters.dropped_duplicates += 1;
+        if self.open.values.is_empty() && self.held.is_empty() {
+            self.open = Open { first: self.next, ..Open::default() };
+        }
+    }
+
+    fn keep(&mut self, sequence: Sequence, message: Bytes) -> Result<(), Refused> {
+        let is_holding = self.judge.as_ref().is_some_and(|judge| judge.resume.is_holding());
+        if !is_holding {
+            self.open.keep(sequence, message);
+            return Ok(());
+        }
+        self.held_bytes += message.len() as u64 + RECORD_OVERHEAD_BYTES;
+        self.held.push((sequence, message));
+        if self.held_bytes > GROUP_BYTES_MAX {
+            return Err(Refused::GroupTooLarge);
+        }
+        Ok(())
+    }
+
+    fn release_group(&mut self) {
+        self.held_bytes = 0;
+        for (sequence, message) in self.held.drain(..) {
+            self.open.keep(sequence, message);
+        }
+    }
+
+    fn position(&mut self, next_sequence: Sequence) -> Position {
+        let cursor = self.judge.as_mut().and_then(|judge| {
+            let place = judge.resume.detached_place()?;
+            Some(store(judge.paths, place))
+        });
+        Position { session: self.session, next_sequence, cursor, counters: self.counters }
+    }
+}
+
+impl Judge<'_> {
+    /// The verdict on the message observed; a gap that must stop the shard is refused.
+    fn accept(&mut self) -> Result<super::resume::Verdict, Refused> {
+        if self.on_gap == OnGap::Stop
+            && let Some(gap) = self.resume.gap_before(&self.observed)
+        {
+            return Err(Refused::Gap(gap));
+        }
+        Ok(self.resume.accept(&mut self.observed)?)
+    }
+}
+
+impl Open {
+    fn keep(&mut self, sequence: Sequence, message: Bytes) {
+        debug_assert!(sequence >= self.first, "a batch begins at its first message");
+        let offset = sequence.0 - self.first.0;
+        let place = self.values.len();
+        if self.kept.is_none() && offset != place as u64 {
+            self.kept = Some((0..).take(place).collect());
+        }
+        if let Some(kept) = &mut self.kept {
+            let offset = u32::try_from(offset);
+            kept.push(offset.expect("a batch is handed over long before 2^32 messages"));
+        }
+        self.value_bytes += message.len();
+        self.values.push(message);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,61 @@
+//! The connection: one per call, so that each call has flow-control windows of its own and a slow
+//! shard does not take room from another one.
+//!
+//! Next: `call.rs` opens the call on it.
+
+use super::config::Config;
+use super::tls::TlsMaterial;
+use http::Uri;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+
+/// The name this client goes by.
+const USER_AGENT: &str = concat!("headwater/", env!("CARGO_PKG_VERSION"));
+
+/// How to reach one server.
+pub(super) struct Dial {
+    endpoint: Endpoint,
+    tls: Option<TlsMaterial>,
+    shown: String,
+}
+
+impl Dial {
+    /// The settings of `config` for the server at `uri`.
+    pub(super) fn new(uri: Uri, config: &Config, tls: Option<TlsMaterial>) -> Self {
+        let shown = uri.to_string().trim_end_matches('/').to_owned();
+        let mut endpoint = Endpoint::from(uri)
+            .user_agent(USER_AGENT)
+            .expect("name and version are a valid header")
+            .connect_timeout(config.connect_timeout())
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_millis(config.keepalive.interval_ms))
+            .keep_alive_timeout(Duration::from_millis(config.keepalive.timeout_ms))
+            .keep_alive_while_idle(config.keepalive.while_idle);
+        if config.http2.adaptive_window {
+            endpoint = endpoint.http2_adaptive_window(true);
+        } else {
+            endpoint = endpoint
+                .initial_stream_window_size(config.http2.stream_window_bytes)
+                .initial_connection_window_size(config.http2.connection_window_bytes);
+        }
+        Dial { endpoint, tls, shown }
+    }
+
+    /// The server's URL, for people.
+    pub(super) fn shown(&self) -> &str {
+        &self.shown
+    }
+
+    /// Connects, TLS handshake included.
+    ///
+    /// # Errors
+    /// tonic's, with its causes.
+    pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
+        let Some(tls) = &self.tls else { return self.endpoint.connect().await };
+        let endpoint = self.endpoint.clone();
+        let client = tls.client(endpoint.get_connect_timeout());
+        // Reading the system's certificate authorities blocks.
+        let endpoint = tokio::task::spawn_blocking(move || endpoint.tls_config(client)).await;
+        endpoint.expect("reading certificates does not panic")?.connect().await
+    }
+}

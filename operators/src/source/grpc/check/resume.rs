@@ -1,0 +1,346 @@
+//! The cursor mapping: paths that exist, values that can do what is asked of them, and requests that
+//! take them.
+
+use super::super::config::{
+    Boundary, ComponentConfig, ComponentType, Config, OnGap, OverlayConfig, PositionKind,
+    ResumeConfig, SequenceKind,
+};
+use super::super::cursor::{Component, CursorPaths};
+use super::super::resume::Rules;
+use super::super::source::ResumePlan;
+use headwater_engine::spec::{NodeView, Report, Step};
+use headwater_proto::{
+    CursorComponent, FieldPath, LeafKind, MessageDescriptor, Method, Overlay, PathSegment,
+    RequestError,
+};
+use serde_json::Value as Json;
+
+/// A checked `resume` block: the plan, and how its restarts change a request.
+pub(super) struct CheckedResume {
+    pub(super) plan: ResumePlan,
+    pub(super) restart: Overlay,
+    pub(super) position: PositionKind,
+}
+
+/// What a check of the block needs.
+struct Check<'c, 'v> {
+    config: &'c ResumeConfig,
+    view: &'c NodeView<'v>,
+}
+
+/// Outside `None` after an error, inside `None` without a `resume` block.
+pub(super) fn check(
+    config: &Config,
+    method: &Method,
+    view: &NodeView<'_>,
+    report: &mut Report,
+) -> Option<Option<CheckedResume>> {
+    let Some(resume) = &config.resume else { return Some(None) };
+    Check { config: resume, view }.run(method, report).map(Some)
+}
+
+impl Check<'_, '_> {
+    fn run(&self, method: &Method, report: &mut Report) -> Option<CheckedResume> {
+        let components = self.components(&method.output(), report);
+        let id = self.id(&method.output(), report);
+        let start = self.overlay("start", &self.config.start, &method.input(), &[], report);
+        // Without the components nothing can be said of a request that uses them.
+        let components = components?;
+        let rules = self.rules(&components, report);
+        let known: Vec<CursorComponent> = components
+            .iter()
+            .map(|component| CursorComponent::of_path(&component.name, &component.paths[0]))
+            .collect();
+        let restart =
+            self.overlay("restart", &self.config.restart, &method.input(), &known, report);
+        let (rules, restart, id) = (rules?, restart?, id?);
+        start?;
+        self.warn_unused(&components, &restart, report);
+        let restart_words = words(&self.config.restart);
+        let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
+        let plan = ResumePlan { cursor, rules, on_gap: self.config.on_gap, restart_words };
+        Some(CheckedResume { plan, restart, position: self.config.position })
+    }
+
+    fn components(
+        &self,
+        message: &MessageDescriptor,
+        report: &mut Report,
+    ) -> Option<Vec<Component>> {
+        if self.config.cursor.is_empty() {
+            report
+                .error(&self.view.at(&["resume", "cursor"]), "the cursor has no component")
+                .hint("name one, for example `seq: { from: sequence }`");
+            return None;
+        }
+        let checked: Vec<Option<Component>> = self
+            .config
+            .cursor
+            .iter()
+            .map(|(name, component)| self.component(name, component, message, report))
+            .collect();
+        checked.into_iter().collect()
+    }
+
+    fn component(
+        &self,
+        name: &str,
+        config: &ComponentConfig,
+        message: &MessageDescriptor,
+        report: &mut Report,
+    ) -> Option<Component> {
+        let place = ["resume", "cursor", name];
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if name.is_empty() || !name.chars().all(is_word) {
+            report
+                .error(&self.view.at_key(&place), format!("{name:?} cannot name a cursor component"))
+                .detail("expected: letters, digits and `_`, for use as ${cursor.NAME}");
+        }
+        let from = config.from.as_slice();
+        let paths: Vec<Option<FieldPath>> = (from.iter().enumerate())
+            .map(|(index, text)| {
+                let at = path_steps(&place, from.len(), index);
+                self.path(text, message, &at, report)
+            })
+            .collect();
+        let paths: Vec<FieldPath> = paths.into_iter().collect::<Option<_>>()?;
+        let kind = self.kind(name, config, &paths, report)?;
+        Some(Component { name: name.to_owned(), paths, kind })
+    }
+
+    fn path(
+        &self,
+        text: &str,
+        message: &MessageDescriptor,
+        at: &[Step<'_>],
+        report: &mut Report,
+    ) -> Option<FieldPath> {
+        match FieldPath::compile(message, text) {
+            Ok(path) => Some(path),
+            Err(error) => {
+                let finding = report.error(&self.view.at(at), error.message);
+                finding.detail(format!("at character {} of the path", error.column + 1));
+                if let Some(hint) = error.hint {
+                    finding.hint(hint);
+                }
+                None
+            }
+        }
+    }
+
+    /// What the component's values mean: as declared, if the field can mean that.
+    fn kind(
+        &self,
+        name: &str,
+        config: &ComponentConfig,
+        paths: &[FieldPath],
+        report: &mut Report,
+    ) -> Option<ComponentType> {
+        let place = self.view.at(&["resume", "cursor", name, "from"]);
+        let Some(first) = paths.first() else {
+            report.error(&place, format!("cursor component {name:?} has no path"));
+            return None;
+        };
+        let same = |path: &&FieldPath| {
+            path.kind() == first.kind()
+                && path.message().map(|m| m.full_name().to_owned())
+                    == first.message().map(|m| m.full_name().to_owned())
+        };
+        if let Some(other) = paths.iter().find(|path| !same(path)) {
+            report
+                .error(&place, format!("the paths of cursor component {name:?} differ in type"))
+                .detail(format!("{first} is a {}, {other} is a {}", first.kind(), other.kind()));
+            return None;
+        }
+        let able = able_types(first);
+        let Some(default) = able.first() else {
+            report
+                .error(&place, format!("field {first} is a {}, which cannot resume", first.kind()))
+                .detail("expected: an integer, a timestamp, a text, bytes or a message");
+            return None;
+        };
+        match config.kind {
+            None => Some(*default),
+            Some(kind) if able.contains(&kind) => Some(kind),
+            Some(_) => {
+                let expected: Vec<&str> = able.iter().map(|kind| type_name(*kind)).collect();
+                report
+                    .error(
+                        &self.view.at(&["resume", "cursor", name, "type"]),
+                        format!("field {first} is a {} and has no such meaning", first.kind()),
+                    )
+                    .detail(format!("expected: {}", expected.join(" or ")));
+                None
+            }
+        }
+    }
+
+    /// Outside `None` after an error.
+    fn id(&self, message: &MessageDescriptor, report: &mut Report) -> Option<Option<FieldPath>> {
+        let Some(text) = &self.config.id else { return Some(None) };
+        let at = [Step::Key("resume"), Step::Key("id")];
+        let path = self.path(text, message, &at, report)?;
+        if self.config.position != PositionKind::At || self.config.boundary == Boundary::Change {
+            report
+                .warning(&self.view.at(&at), "`id` has no effect here")
+                .detail("it tells messages apart with `position: at` and `boundary: message` only");
+        }
+        Some(Some(path))
+    }
+
+    fn rules(&self, components: &[Component], report: &mut Report) -> Option<Rules> {
+        let ResumeConfig { position, boundary, sequence, id, on_gap, .. } = self.config;
+        let only = if let [only] = components { Some(only) } else { None };
+        let is_ordered = only.is_some_and(Component::is_ordered);
+        let mut fine = true;
+        let mut demand = |key: &str, met: bool, message: &str, report: &mut Report| {
+            if !met {
+                report.error(&self.view.at(&["resume", key]), message.to_owned());
+                fine = false;
+            }
+        };
+        let at = *position != PositionKind::At || only.is_some();
+        demand("position", at, "`position: at` needs a cursor of exactly one component", report);
+        let next = *position != PositionKind::Next || is_ordered;
+        demand(
+            "position",
+            next,
+            "`position: next` needs a cursor of exactly one component that is a number or a timestamp",
+            report,
+        );
+        let is_int = only.is_some_and(|only| only.kind == ComponentType::Int);
+        let sequence_fits = match sequence {
+            SequenceKind::Contiguous => is_int,
+            SequenceKind::Monotone => is_ordered,
+            SequenceKind::None => true,
+        };
+        let needs = match sequence {
+            SequenceKind::Contiguous => "a number",
+            _ => "a number or a timestamp",
+        };
+        let message =
+            format!("`sequence: {sequence}` needs a cursor of exactly one component that is {needs}");
+        demand("sequence", sequence_fits, &message, report);
+        if *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous {
+            report
+                .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
+                .detail("only `sequence: contiguous` can show that messages are missing");
+        }
+        let has_ids =
+            id.is_some() && *position == PositionKind::At && *boundary == Boundary::Message;
+        fine.then_some(Rules {
+            position: *position,
+            boundary: *boundary,
+            sequence: *sequence,
+            is_ordered,
+            has_ids,
+        })
+    }
+
+    fn overlay(
+        &self,
+        key: &'static str,
+        config: &OverlayConfig,
+        message: &MessageDescriptor,
+        cursors: &[CursorComponent],
+        report: &mut Report,
+    ) -> Option<Overlay> {
+        let set = Json::Object(config.set.clone());
+        match Overlay::compile_with(message, &set, &config.clear, cursors) {
+            Ok(overlay) => Some(overlay),
+            Err(errors) => {
+                for error in errors {
+                    let list = match error.path.first() {
+                        Some(PathSegment::Index(_)) => "clear",
+                        _ => "set",
+                    };
+                    let at = [Step::Key("resume"), Step::Key(key), Step::Key(list)];
+                    report_request(&error, &at, self.view, report);
+                }
+                None
+            }
+        }
+    }
+
+    fn warn_unused(&self, components: &[Component], restart: &Overlay, report: &mut Report) {
+        let used = restart.cursors();
+        let unused: Vec<&str> = components
+            .iter()
+            .map(|component| component.name.as_str())
+            .filter(|name| !used.contains(name))
+            .collect();
+        if unused.is_empty() {
+            return;
+        }
+        let first = unused[0];
+        report
+            .warning(
+                &self.view.at_key(&["resume", "restart"]),
+                format!("a new call is not given the cursor: {} unused", unused.join(", ")),
+            )
+            .detail("the server then begins where the request says, as if nothing had been received")
+            .hint(format!("set the field it resumes from, `set: {{ FIELD: \"${{cursor.{first}}}\" }}`"));
+    }
+}
+
+/// Reports a mistake in a request's value that stands at `at`.
+pub(super) fn report_request(
+    error: &RequestError,
+    at: &[Step<'_>],
+    view: &NodeView<'_>,
+    report: &mut Report,
+) {
+    let inner = error.path.iter().map(|segment| match segment {
+        PathSegment::Key(key) => Step::Key(key),
+        PathSegment::Index(index) => Step::Index(*index),
+    });
+    let path: Vec<Step<'_>> = at.iter().copied().chain(inner).collect();
+    let finding = report.error(&view.at_key(&path), error.message.clone());
+    if let Some(hint) = &error.hint {
+        finding.hint(hint.clone());
+    }
+}
+
+fn path_steps<'p>(place: &[&'p str; 3], count: usize, index: usize) -> Vec<Step<'p>> {
+    let mut at: Vec<Step<'p>> = place.iter().map(|key| Step::Key(key)).collect();
+    at.push(Step::Key("from"));
+    if count > 1 {
+        at.push(Step::Index(index));
+    }
+    at
+}
+
+/// What a field's values can mean, the usual meaning first.
+fn able_types(path: &FieldPath) -> &'static [ComponentType] {
+    use ComponentType::{Int, Message, Opaque, Timestamp};
+    match path.kind() {
+        LeafKind::Int | LeafKind::Uint | LeafKind::Enum => &[Int, Opaque],
+        LeafKind::Text | LeafKind::Bytes => &[Opaque],
+        LeafKind::Message if path.is_timestamp() => &[Timestamp, Opaque],
+        LeafKind::Message => &[Message, Opaque],
+        LeafKind::Bool | LeafKind::Float => &[],
+    }
+}
+
+fn type_name(kind: ComponentType) -> &'static str {
+    match kind {
+        ComponentType::Int => "int",
+        ComponentType::Timestamp => "timestamp",
+        ComponentType::Opaque => "opaque",
+        ComponentType::Message => "message",
+    }
+}
+
+/// What a restart changes; only names and placeholders, as values may be secret.
+fn words(restart: &OverlayConfig) -> String {
+    let set = restart.set.iter().map(|(field, value)| match value {
+        Json::String(text) if text.starts_with("${cursor.") => format!("sets {field} to {text}"),
+        _ => format!("sets {field}"),
+    });
+    let cleared = restart.clear.iter().map(|field| format!("clears {field}"));
+    let all: Vec<String> = cleared.chain(set).collect();
+    if all.is_empty() {
+        return "a new call's request is the same".to_owned();
+    }
+    format!("a new call's request {}", all.join(", "))
+}

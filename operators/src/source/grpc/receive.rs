@@ -1,0 +1,230 @@
+//! Reads an open call: whatever is ready becomes one batch, and no batch waits for more.
+//!
+//! A quiet stream gives batches of one message without delay, a busy one gives full batches. While a
+//! batch waits for credit or room nothing is read, so HTTP/2 flow control slows the server.
+//!
+//! Invariants
+//! 1. What was read is handed over before the next read, and before the call's end is acted upon.
+//! 2. Counters and clocks are touched per read, never per message.
+//!
+//! Next: `batcher.rs` gathers, `engine/src/dataflow/inlet.rs` takes the batch across.
+
+use super::batcher::{Batcher, Refused, Taken};
+use super::call::Call;
+use super::config::OnEnd;
+use super::resume::Gap;
+use super::status::CallError;
+use crate::limits::GAPS_LOGGED_PER_CALL_MAX;
+use crate::source::ShardContext;
+use bytes::Bytes;
+use headwater_engine::ids::ShardKey;
+use headwater_engine::limits::BATCH_RECORDS_MAX;
+use headwater_engine::record::ReceivedAt;
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::{Context, Poll};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How reading a call came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum CallEnd {
+    /// The server ended the stream with status OK.
+    Complete,
+    /// The call or its connection failed.
+    Failed(CallError),
+    /// The shard cannot go past a message.
+    Refused(Refused),
+    /// The pipeline asked to stop.
+    Stopped,
+    /// The dataflow is gone.
+    DataflowEnded,
+}
+
+/// Names a shard in logs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names<'a> {
+    /// The source node.
+    pub(super) source: &'a str,
+    /// The shard.
+    pub(super) shard: &'a ShardKey,
+}
+
+/// What one call came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    /// Messages received.
+    pub(super) messages: u64,
+    /// Of these, dropped because they had been taken before.
+    pub(super) duplicates: u64,
+    /// Of these, dropped while the call repeated what was taken before it.
+    overlap: u64,
+    gaps_logged: u64,
+    is_unreadable_logged: bool,
+}
+
+/// Reads one call into batches.
+pub(super) struct Reader<'r, 'a> {
+    /// What gathers them.
+    pub(super) batcher: &'r mut Batcher<'a>,
+    /// Where they go.
+    pub(super) context: &'r ShardContext,
+    /// What logs call the shard.
+    pub(super) names: Names<'r>,
+    /// What the end of the stream means.
+    pub(super) on_end: OnEnd,
+    /// What was read so far.
+    pub(super) tally: Tally,
+}
+
+/// What one read took.
+#[derive(Clone, Copy, Default)]
+struct Pass {
+    messages: u64,
+    bytes: u64,
+}
+
+impl Reader<'_, '_> {
+    /// Reads until the call ends or the pipeline asks to stop.
+    pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
+        let context = self.context;
+        let mut stopped = pin!(context.stop.cancelled());
+        loop {
+            let before = self.batcher.counters();
+            let mut pass = Pass::default();
+            let end = tokio::select! {
+                biased;
+                () = &mut stopped => Some(CallEnd::Stopped),
+                end = poll_fn(|waker| self.poll_ready(call, &mut pass, waker)) => end,
+            };
+            if end == Some(CallEnd::Complete) && self.on_end == OnEnd::Finish {
+                self.batcher.finish();
+            }
+            self.count(pass, before);
+            if let Some(batch) = self.batcher.take() {
+                if context.inlet.send(batch).await.is_err() {
+                    return CallEnd::DataflowEnded;
+                }
+                context.metrics.batches.inc();
+            }
+            if let Some(end) = end {
+                self.log_overlap();
+                return end;
+            }
+        }
+    }
+
+    /// Takes what is ready; waits only for the first message.
+    fn poll_ready(
+        &mut self,
+        call: &mut Call,
+        pass: &mut Pass,
+        waker: &mut Context<'_>,
+    ) -> Poll<Option<CallEnd>> {
+        while pass.messages < BATCH_RECORDS_MAX as u64 && !self.batcher.is_full() {
+            match call.poll_message(waker) {
+                Poll::Ready(Some(Ok(message))) => {
+                    pass.messages += 1;
+                    pass.bytes += message.len() as u64;
+                    if let Err(refused) = self.take(message) {
+                        return Poll::Ready(Some(CallEnd::Refused(refused)));
+                    }
+                }
+                Poll::Ready(Some(Err(status))) => {
+                    return Poll::Ready(Some(CallEnd::Failed(CallError::of_status(&status))));
+                }
+                Poll::Ready(None) => return Poll::Ready(Some(CallEnd::Complete)),
+                Poll::Pending if pass.messages == 0 => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    fn take(&mut self, message: Bytes) -> Result<(), Refused> {
+        if self.batcher.take_unknown_gap() {
+            self.log_unknown_gap();
+        }
+        let clock = &self.context.clock;
+        let taken = self.batcher.push(message, || ReceivedAt {
+            monotonic_ns: u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX),
+            unix_ms: unix_ms(),
+        });
+        self.tally.messages += 1;
+        match taken? {
+            Taken::New => {}
+            Taken::Duplicate => self.note_duplicate(),
+            Taken::BehindGap(gap) => self.log_gap(gap),
+            Taken::Unreadable => self.log_unreadable(),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, pass: Pass, before: headwater_engine::position::Counters) {
+        let metrics = &self.context.metrics;
+        let now = self.batcher.counters();
+        metrics.received_messages.inc_by(pass.messages);
+        metrics.received_bytes.inc_by(pass.bytes);
+        metrics.duplicates_dropped.inc_by(now.dropped_duplicates - before.dropped_duplicates);
+        metrics.gaps.inc_by(now.gaps - before.gaps);
+        metrics.gap_messages.inc_by(now.gap_messages - before.gap_messages);
+        if pass.messages > 0 {
+            metrics.last_message_unix_ms.set(unix_ms());
+        }
+        let is_overlapping = self.batcher.resume().is_some_and(|resume| resume.is_overlapping());
+        if !is_overlapping {
+            self.log_overlap();
+        }
+    }
+
+    fn note_duplicate(&mut self) {
+        self.tally.duplicates += 1;
+        if self.batcher.resume().is_some_and(|resume| resume.is_overlapping()) {
+            self.tally.overlap += 1;
+        }
+    }
+
+    /// Once per call, when the repetition is over.
+    fn log_overlap(&mut self) {
+        let Names { source, shard } = self.names;
+        let count = std::mem::take(&mut self.tally.overlap);
+        if count > 0 {
+            let session = self.batcher.session().0;
+            tracing::info!(event = "overlap_dropped", source, %shard, session, count);
+        }
+    }
+
+    fn log_gap(&mut self, gap: Gap) {
+        let Names { source, shard } = self.names;
+        self.tally.gaps_logged += 1;
+        if self.tally.gaps_logged <= GAPS_LOGGED_PER_CALL_MAX {
+            let session = self.batcher.session().0;
+            let (from, to, size) = (gap.from, gap.to, gap.len());
+            tracing::warn!(event = "gap", source, %shard, session, %from, %to, size);
+        }
+    }
+
+    fn log_unknown_gap(&self) {
+        let Names { source, shard } = self.names;
+        let session = self.batcher.session().0;
+        tracing::warn!(
+            event = "gap", source, %shard, session, size = "unknown",
+            "what the server sent between the two calls is not known"
+        );
+    }
+
+    fn log_unreadable(&mut self) {
+        let Names { source, shard } = self.names;
+        if !std::mem::replace(&mut self.tally.is_unreadable_logged, true) {
+            let session = self.batcher.session().0;
+            tracing::warn!(
+                event = "cursor_unreadable", source, %shard, session,
+                "a message is broken where its cursor stands; it is passed on without one"
+            );
+        }
+    }
+}
+
+fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,232 @@
+//! One shard's task: call, read, wait, call again, until there is a reason to end.
+//!
+//! ```text
+//!        ┌──────────────── wait (back-off) ◄───────────────┐
+//!        ▼                                                 │ may heal
+//!   request ──► open ──► read ──► end ──┬──────────────────┘
+//!                                       ├─ OK, on_end: finish ─► Finished
+//!                                       ├─ asked to stop ──────► Stopped
+//!                                       └─ cannot heal ────────► Broken
+//! ```
+//!
+//! Within a process a new call goes on from the newest *received* cursor, because what was handed over
+//! stays in the pipeline; after a restart from the committed one, which the context brings.
+//!
+//! Invariants
+//! 1. Sessions of a shard only grow, also over restarts.
+//! 2. Only a message that is new starts the back-off anew.
+//!
+//! Next: `request.rs`, `call.rs`, `receive.rs`, in this order.
+
+use super::backoff::Backoff;
+use super::batcher::Batcher;
+use super::call::Call;
+use super::config::OnEnd;
+use super::receive::{CallEnd, Names, Reader, Tally};
+use super::request::restore;
+use super::resume::Resume;
+use super::source::{GrpcSource, Target};
+use super::status::{CallError, Healing, name};
+use crate::source::{ShardContext, ShardEnd};
+use headwater_engine::ids::Session;
+
+/// A shard's task between two calls.
+struct Shard<'a> {
+    source: &'a GrpcSource,
+    target: &'a Target,
+    context: &'a ShardContext,
+    names: Names<'a>,
+    batcher: Batcher<'a>,
+    backoff: Backoff,
+    session: Session,
+    has_connected: bool,
+}
+
+/// What follows a call.
+enum Next {
+    /// Another one, after a wait; why the last one ended.
+    Again(String),
+    /// Nothing.
+    End(ShardEnd),
+}
+
+/// Runs shard `index` of `source` until it ends.
+pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext) -> ShardEnd {
+    let names = Names { source: &source.name, shard: &source.shards[index].key };
+    let end = match Shard::new(source, index, &context, names) {
+        Ok(shard) => shard.run().await,
+        Err(reason) => ShardEnd::Broken(reason),
+    };
+    context.metrics.connected.set(0);
+    let Names { source, shard } = names;
+    match &end {
+        ShardEnd::Broken(reason) => tracing::error!(event = "shard_broken", source, %shard, %reason),
+        ShardEnd::Finished => tracing::info!(event = "shard_finished", source, %shard),
+        ShardEnd::Stopped => tracing::info!(event = "shard_stopped", source, %shard),
+    }
+    end
+}
+
+impl<'a> Shard<'a> {
+    fn new(
+        source: &'a GrpcSource,
+        index: usize,
+        context: &'a ShardContext,
+        names: Names<'a>,
+    ) -> Result<Self, String> {
+        let start = context.start.clone().unwrap_or_default();
+        let place = match (&source.resume, &start.cursor) {
+            (Some(plan), Some(cursor)) => {
+                let restored = restore(&plan.cursor, cursor).map_err(|error| {
+                    format!("{error}; reset the shard with `headwater offsets reset`")
+                })?;
+                Some(restored)
+            }
+            _ => None,
+        };
+        Ok(Shard {
+            source,
+            target: &source.targets[index],
+            context,
+            names,
+            batcher: Batcher::new(context.index, source.resume.as_ref(), place, start.counters),
+            backoff: Backoff::new(&source.reconnect),
+            session: start.session,
+            has_connected: false,
+        })
+    }
+
+    async fn run(mut self) -> ShardEnd {
+        loop {
+            match self.call().await {
+                Next::End(end) => return end,
+                Next::Again(reason) => {
+                    if let Some(end) = self.wait(&reason).await {
+                        return end;
+                    }
+                }
+            }
+        }
+    }
+
+    /// One call from its request to its end.
+    async fn call(&mut self) -> Next {
+        let is_joined = self.is_joined();
+        self.session = self.session.next();
+        self.batcher.open_session(self.session, is_joined);
+        let paths = self.source.resume.as_ref().map(|plan| &plan.cursor);
+        let place = self.batcher.resume().and_then(Resume::place);
+        let request = match self.target.requests.encode(paths, place) {
+            Ok(request) => request,
+            Err(error) => return Next::End(ShardEnd::Broken(error.to_string())),
+        };
+        self.context.metrics.calls.inc();
+        let opened = tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => return Next::End(ShardEnd::Stopped),
+            opened = Call::open(self.source, self.target, request) => opened,
+        };
+        let (end, tally) = match opened {
+            Err(error) => (CallEnd::Failed(error), Tally::default()),
+            Ok(mut call) => self.read(&mut call).await,
+        };
+        self.log_ended(&end, &tally);
+        if tally.messages > tally.duplicates {
+            self.backoff.reset();
+        }
+        self.after(end)
+    }
+
+    async fn read(&mut self, call: &mut Call) -> (CallEnd, Tally) {
+        self.has_connected = true;
+        self.context.metrics.connected.set(1);
+        self.log_opened();
+        let mut reader = Reader {
+            batcher: &mut self.batcher,
+            context: self.context,
+            names: self.names,
+            on_end: self.source.on_end,
+            tally: Tally::default(),
+        };
+        let end = reader.run(call).await;
+        let tally = reader.tally;
+        self.context.metrics.connected.set(0);
+        (end, tally)
+    }
+
+    /// Whether the next call goes on where the last one ended. Without a cursor only a shard that has
+    /// never called, or a resumable one that has never received, misses nothing.
+    fn is_joined(&self) -> bool {
+        match self.batcher.resume() {
+            None => self.session == Session::default(),
+            Some(resume) => resume.place().is_some() || self.batcher.counters().received == 0,
+        }
+    }
+
+    fn after(&self, end: CallEnd) -> Next {
+        match end {
+            CallEnd::Complete if self.source.on_end == OnEnd::Finish => {
+                Next::End(ShardEnd::Finished)
+            }
+            CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
+            CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
+            CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
+            CallEnd::Failed(error) => self.after_failure(error),
+        }
+    }
+
+    fn after_failure(&self, error: CallError) -> Next {
+        let server = self.target.dial.shown();
+        match error.healing {
+            Healing::Never(advice) => {
+                Next::End(ShardEnd::Broken(format!("{server}: {}; {advice}", error.text)))
+            }
+            Healing::RetryIfAcceptedBefore if !self.has_connected => {
+                Next::End(ShardEnd::Broken(format!("{server}: {}", error.text)))
+            }
+            Healing::Retry | Healing::RetryIfAcceptedBefore => {
+                Next::Again(format!("{server}: {}", error.text))
+            }
+        }
+    }
+
+    /// Waits before the next call; an end if there may be none.
+    async fn wait(&mut self, reason: &str) -> Option<ShardEnd> {
+        let wait = match self.backoff.next(rand::random::<f64>()) {
+            Ok(wait) => wait,
+            Err(gave_up) => return Some(ShardEnd::Broken(format!("{reason}; {gave_up}"))),
+        };
+        let Names { source, shard } = self.names;
+        let delay_ms = u64::try_from(wait.delay.as_millis()).unwrap_or(u64::MAX);
+        let attempt = wait.attempt;
+        tracing::info!(event = "reconnect_scheduled", source, %shard, attempt, delay_ms, reason);
+        tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => Some(ShardEnd::Stopped),
+            () = tokio::time::sleep(wait.delay) => None,
+        }
+    }
+
+    fn log_opened(&self) {
+        let Names { source, shard } = self.names;
+        let server = self.target.dial.shown();
+        let session = self.session.0;
+        tracing::info!(event = "call_opened", source, %shard, session, server);
+    }
+
+    fn log_ended(&self, end: &CallEnd, tally: &Tally) {
+        let Names { source, shard } = self.names;
+        let session = self.session.0;
+        let (code, text) = match end {
+            CallEnd::Complete => ("OK", ""),
+            CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
+            CallEnd::Stopped => ("CANCELLED", "asked to stop"),
+            CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),
+            CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
+        };
+        let Tally { messages, duplicates, .. } = *tally;
+        tracing::info!(
+            event = "call_ended", source, %shard, session, code, messages, duplicates, text
+        );
+    }
+}
