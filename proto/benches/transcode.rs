@@ -4,7 +4,8 @@
 //! the ratios: absolute rates move with the machine, and the two subjects take turns so that a
 //! noisy minute hits both. The best of the rounds counts.
 //!
-//! `cargo bench -p headwater-proto` measures; `-- --test` or `HEADWATER_BENCH_TOY=1` only tries.
+//! `cargo bench -p headwater-proto --bench transcode` measures. Without cargo's `--bench`, as
+//! under `cargo test --benches`, or with `HEADWATER_BENCH_TOY` set, it only tries every shape.
 
 use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -30,7 +31,7 @@ struct Effort {
 }
 
 fn main() {
-    let toy = std::env::args().any(|argument| argument == "--test")
+    let toy = std::env::args().all(|argument| argument != "--bench")
         || std::env::var_os("HEADWATER_BENCH_TOY").is_some();
     let effort = match toy {
         true => Effort { rounds: 1, round: Duration::from_millis(1) },

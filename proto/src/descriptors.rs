@@ -67,7 +67,7 @@ pub enum DescriptorError {
         source: std::io::Error,
     },
     /// The text is not base64.
-    #[error("the descriptor text is not base64: {source}")]
+    #[error("the descriptor text is not base64")]
     Base64 {
         /// Where the text went wrong.
         source: base64::DecodeError,

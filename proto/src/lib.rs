@@ -27,8 +27,8 @@ pub use request::{
     CursorComponent, CursorScalar, Overlay, OverlayError, PathSegment, RequestError,
     RequestTemplate,
 };
-pub use transcode::{DecodeError, JsonTranscoder};
-pub use wire::WireError;
+pub use transcode::{DecodeError, DecodeReason, JsonTranscoder};
+pub use wire::{WireError, WireFault};
 
 /// The demo service's `.proto` source.
 pub const TELEMETRY_PROTO: &str = include_str!("../protos/telemetry.proto");

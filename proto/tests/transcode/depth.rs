@@ -4,7 +4,7 @@ use headwater_proto::JsonTranscoder;
 
 use crate::support::{field, message, tag};
 use crate::well_known::any_of;
-use crate::{bytes, compare, int, same};
+use crate::{bytes, int, same};
 
 /// The worst that may nest: a hundred messages, an `Any` in the last, and so on.
 #[test]
