@@ -7,7 +7,7 @@
 //!
 //! | step | file | in → out |
 //! |---|---|---|
-//! | parse | `yaml` | text → [`tree`] |
+//! | parse | `yaml` | text → `tree` |
 //! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |

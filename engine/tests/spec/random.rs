@@ -74,7 +74,7 @@ fn check(text: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None,
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None,
         ..ProptestConfig::default() })]
 
     #[test]
