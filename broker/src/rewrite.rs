@@ -15,9 +15,14 @@ pub(crate) fn run(state: &mut State) {
         return;
     };
     let live = state.topics.values().flat_map(|it| &it.partitions).map(|it| it.bytes()).sum();
-    if !is_due(journal.size(), live) {
-        return;
+    if is_due(journal.size(), live) {
+        now(state);
     }
+}
+
+/// Rewrites the journal, whose frame is closed.
+pub(crate) fn now(state: &mut State) {
+    let Store::File(journal) = &state.store else { return };
     let size_before = journal.size();
     match rewritten(state) {
         Ok((journal, places)) => {

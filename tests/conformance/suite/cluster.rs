@@ -146,7 +146,6 @@ pub(crate) mod embedded {
 /// Apache Kafka by `scripts/kafka`.
 pub(crate) mod real {
     use std::io::{BufRead, BufReader};
-    use std::path::Path;
     use std::process::ChildStdin;
     use std::sync::LazyLock;
 
@@ -159,7 +158,7 @@ pub(crate) mod real {
     /// One Kafka serves all checks that do not kill it. It ends with this process, because its
     /// script waits for the end of its standard input.
     static SHARED: LazyLock<std::result::Result<Kafka, String>> =
-        LazyLock::new(|| Kafka::start().map_err(|error| format!("{error:#}")));
+        LazyLock::new(|| Kafka::start(None).map_err(|error| format!("{error:#}")));
 
     /// Runs a check on the shared Kafka.
     pub(crate) fn steady(name: &str, check: impl FnOnce(&Cluster) -> Result<()>) -> Result<()> {
@@ -175,7 +174,7 @@ pub(crate) mod real {
         if !is_wanted(name) {
             return Ok(());
         }
-        let kafka = Kafka::start()?;
+        let kafka = Kafka::start(Some(tempfile::tempdir()?))?;
         check(&Cluster::new(kafka.bootstrap.clone(), name, 3).killable(kafka))
     }
 
@@ -191,34 +190,39 @@ pub(crate) mod real {
 
     struct Kafka {
         bootstrap: String,
-        folder: TempDir,
+        /// Where its data is, if it is to be killed and restarted; else the script has a folder
+        /// of its own and removes it.
+        folder: Option<TempDir>,
         /// What is left of the script: its end stops Kafka.
         script: Child,
-        _stdin: ChildStdin,
+        stdin: Option<ChildStdin>,
     }
 
     impl Kafka {
-        fn start() -> Result<Kafka> {
-            let folder = tempfile::tempdir()?;
-            let mut script = Command::new(SCRIPT)
-                .args(["run", "--dir"])
-                .arg(folder.path())
+        fn start(folder: Option<TempDir>) -> Result<Kafka> {
+            let mut command = Command::new(SCRIPT);
+            command.arg("run");
+            if let Some(folder) = &folder {
+                command.arg("--dir").arg(folder.path());
+            }
+            let mut script = command
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()
                 .with_context(|| format!("{SCRIPT} does not run"))?;
-            let stdin = script.stdin.take().context("standard input was piped")?;
+            let stdin = script.stdin.take();
             let stdout = script.stdout.take().context("standard output was piped")?;
             let mut bootstrap = String::new();
             BufReader::new(stdout).read_line(&mut bootstrap)?;
             let bootstrap = bootstrap.trim().to_owned();
             ensure!(!bootstrap.is_empty(), "{SCRIPT} run did not print an address");
-            Ok(Kafka { bootstrap, folder, script, _stdin: stdin })
+            Ok(Kafka { bootstrap, folder, script, stdin })
         }
 
         fn call(&self, arguments: &[&str]) -> Result<()> {
+            let folder = self.folder.as_ref().context("the shared Kafka is not to be killed")?;
             let mut command = Command::new(SCRIPT);
-            command.args(arguments).arg("--dir").arg(self.folder.path()).stdout(Stdio::null());
+            command.args(arguments).arg("--dir").arg(folder.path()).stdout(Stdio::null());
             let status = command.status()?;
             ensure!(status.success(), "{SCRIPT} {arguments:?}: {status}");
             Ok(())
@@ -238,9 +242,9 @@ pub(crate) mod real {
 
     impl Drop for Kafka {
         fn drop(&mut self) {
-            debug_assert!(Path::new(SCRIPT).exists());
+            // The script would stop it gently, which nobody waits for here.
             self.call(&["stop", "--kill"]).ok();
-            self.script.kill().ok();
+            drop(self.stdin.take());
             self.script.wait().ok();
         }
     }
