@@ -1,1 +1,90 @@
-//! Placeholder.
+//! The program: command line, console, logs and HTTP around the engine and the operators.
+//!
+//! It decides nothing about records. A command reads pipeline files, hands plans to
+//! `headwater_operators::pipeline` and shows people and machines how it goes:
+//!
+//! | file | what |
+//! |---|---|
+//! | `args` | the command line, as types |
+//! | `exit` | every exit code, and which end of a pipeline means which |
+//! | `load` | files → plans, or all mistakes of all files |
+//! | `run` | `headwater run`: from plans to an exit code |
+//! | `pipelines` | all pipelines of one process, on one set of workers |
+//! | `signals` | the first asks, the second leaves |
+//! | `logs`, `screen`, `console` | log lines, and the live line below them |
+//! | `http` | `/metrics`, `/healthz`, `/readyz` |
+//! | `check` | `headwater validate`: a summary of sound files |
+//! | `explain`, `graph` | the plan in words, and as a picture |
+//! | `offsets` | what Kafka remembers of a pipeline |
+//! | `demo` | server, broker, pipeline and reader in one process |
+//! | `words` | numbers, bytes and durations for people |
+//!
+//! Invariants
+//! 1. Nothing is contacted and no port is opened before all files are sound.
+//! 2. Standard output belongs to results and to the `stdout` sink; all else goes to standard error.
+//! 3. No value of metadata, of a property or of a static header is ever printed.
+//!
+//! Next: `src/run.rs`.
+
+mod args;
+mod check;
+mod console;
+mod demo;
+mod exit;
+mod explain;
+mod graph;
+mod http;
+mod load;
+mod logs;
+mod offsets;
+mod pipelines;
+mod run;
+mod schema;
+mod screen;
+mod signals;
+mod words;
+
+use args::{Arguments, Command};
+use clap::{CommandFactory as _, Parser as _};
+use exit::{Exit, Outcome};
+use std::process::ExitCode;
+
+/// Runs the program with the arguments of this process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error).into(),
+    };
+    let exit = dispatch(arguments.command).unwrap_or_else(|failed| {
+        eprintln!("error: {:#}", failed.error);
+        failed.exit
+    });
+    exit.into()
+}
+
+fn dispatch(command: Command) -> Outcome {
+    match command {
+        Command::Run(options) => run::run(&options),
+        Command::Validate(options) => check::validate(&options.files),
+        Command::Explain(options) => explain::explain(&options.file),
+        Command::Graph(options) => graph::graph(&options.file, options.format),
+        Command::Schema => schema::print(),
+        Command::Reference => schema::print_reference(),
+        Command::Offsets(args::Offsets::Show(options)) => offsets::show(&options),
+        Command::Offsets(args::Offsets::Reset(options)) => offsets::reset(&options),
+        Command::Demo(options) => demo::demo(&options),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "headwater", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+    }
+}
+
+/// Help and version are results; anything else is a mistake on the command line.
+fn usage(error: &clap::Error) -> Exit {
+    // A closed pipe is the reader's choice.
+    let _ = error.print();
+    if error.use_stderr() { Exit::Mistake } else { Exit::Done }
+}

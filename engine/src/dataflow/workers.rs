@@ -39,7 +39,8 @@ pub struct StartWorkersError {
 pub struct Workers {
     ports: Mutex<Vec<Port>>,
     peers: usize,
-    guards: Option<timely::communication::WorkerGuards<()>>,
+    // In a mutex only so that the handle may be shared between threads; its owner alone takes them.
+    guards: Mutex<Option<timely::communication::WorkerGuards<()>>>,
 }
 
 struct Port {
@@ -78,7 +79,7 @@ impl Workers {
             return Err(failed(format!("{} of them ended at once", peers - ports.len())));
         }
         ports.sort_by_key(|port| port.index);
-        Ok(Workers { ports: Mutex::new(ports), peers, guards: Some(guards) })
+        Ok(Workers { ports: Mutex::new(ports), peers, guards: Mutex::new(Some(guards)) })
     }
 
     /// How many workers there are.
@@ -101,9 +102,13 @@ impl Workers {
     /// Lets the workers end once their dataflows are complete, and waits for them.
     pub fn join(mut self) {
         let _ = self.submit(&Command::Exit);
-        if let Some(guards) = self.guards.take() {
+        if let Some(guards) = self.take_guards() {
             drop(guards.join());
         }
+    }
+
+    fn take_guards(&mut self) -> Option<timely::communication::WorkerGuards<()>> {
+        self.guards.get_mut().expect("nobody else locks it").take()
     }
 
     fn submit(&self, command: &Command) -> Result<(), WorkersGone> {
@@ -119,8 +124,9 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         // Guards that are dropped join their threads, which end only after this.
-        if self.guards.is_some() {
+        if let Some(guards) = self.take_guards() {
             let _ = self.submit(&Command::Exit);
+            drop(guards);
         }
     }
 }

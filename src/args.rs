@@ -1,0 +1,271 @@
+//! The command line, as types; clap makes parser, help and completions of them.
+
+use crate::exit;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// Streams gRPC server streams into Kafka, exactly once.
+///
+/// A pipeline file names sources, decoders and sinks. `headwater demo` shows one at work without
+/// any set-up; `headwater validate FILE` checks one of yours; `headwater run FILE` runs it.
+#[derive(Debug, Parser)]
+#[command(name = "headwater", version, max_term_width = 100, after_help = exit::table())]
+#[command(arg_required_else_help = true, subcommand_required = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run pipelines until they end or are asked to stop.
+    ///
+    /// All files are checked before anything is contacted. Ctrl-C or SIGTERM stops: the pipelines
+    /// commit what they have received and leave. A second signal leaves at once; the next start
+    /// then goes on behind the last commit.
+    #[command(after_help = "Examples:\n  \
+        headwater run orders.yaml\n  \
+        headwater run orders.yaml devices.yaml --log-format json --metrics 0.0.0.0:9464")]
+    Run(Run),
+
+    /// Check pipeline files and name all their mistakes.
+    ///
+    /// Nothing is contacted. Every mistake comes with its line, what was expected and what to do.
+    #[command(after_help = "Example:\n  headwater validate pipelines/*.yaml")]
+    Validate(Files),
+
+    /// Show what a pipeline file comes to: nodes, shards, topics, and what each stream is promised.
+    ///
+    /// Where a stream does not reach exactly_once, the field that weakens it is named.
+    #[command(after_help = "Example:\n  headwater explain orders.yaml")]
+    Explain(File),
+
+    /// Draw a pipeline file's graph.
+    #[command(after_help = "Examples:\n  \
+        headwater graph orders.yaml\n  \
+        headwater graph orders.yaml --format dot | dot -Tsvg > orders.svg")]
+    Graph(Graph),
+
+    /// Print the JSON Schema of pipeline files, for editors.
+    #[command(after_help = "Example:\n  \
+        headwater schema > pipeline.schema.json\n\n\
+        Then begin a pipeline file with\n  \
+        # yaml-language-server: $schema=pipeline.schema.json")]
+    Schema,
+
+    /// Print the reference of pipeline files: every key, its values, its default, its meaning.
+    #[command(after_help = "Example:\n  headwater reference | less")]
+    Reference,
+
+    /// Show or forget where a pipeline stands.
+    #[command(subcommand)]
+    Offsets(Offsets),
+
+    /// Show a gRPC stream arriving in Kafka exactly once, with nothing to set up.
+    ///
+    /// Starts a sample gRPC server, a development broker and a pipeline between them, reads the
+    /// topic back, and compares at the end what was sent with what was read.
+    #[command(after_help = "Examples:\n  \
+        headwater demo\n  \
+        headwater demo --rate 20000 --duration 30\n  \
+        headwater demo --kafka localhost:9092\n\n\
+        While it runs, any Kafka client can read the topic; the address is shown at the start.")]
+    Demo(Demo),
+
+    /// Print a completion script for a shell.
+    #[command(after_help = "Example:\n  \
+        headwater completions bash > /etc/bash_completion.d/headwater")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// Pipeline files; `-` reads one from standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Where to serve /metrics, /healthz and /readyz; `off` serves nothing.
+    ///
+    /// Left out: 127.0.0.1:9464, and without it if that port is taken.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<Metrics>,
+
+    #[command(flatten)]
+    pub(crate) logs: Logs,
+
+    /// Show no live line on the terminal.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+/// How log lines look, and which are written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Logs {
+    /// How log lines look; they go to standard error.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+
+    /// Which log lines are written: a level, or `target=level` pairs.
+    #[arg(long, value_name = "LEVEL", default_value = "info", env = "HEADWATER_LOG")]
+    pub(crate) log_level: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// key=value pairs.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where metrics are served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Metrics {
+    Off,
+    At(SocketAddr),
+}
+
+impl FromStr for Metrics {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "off" {
+            return Ok(Metrics::Off);
+        }
+        let address = text.replace("localhost:", "127.0.0.1:").parse();
+        address.map(Metrics::At).map_err(|_| "expected `IP:PORT` or `off`".to_owned())
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Pipeline files; `-` reads one from standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// The pipeline file; `-` reads it from standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Graph {
+    /// The pipeline file; `-` reads it from standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The language of the drawing.
+    #[arg(long, value_name = "FORMAT", default_value = "mermaid")]
+    pub(crate) format: GraphFormat,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum GraphFormat {
+    /// Mermaid, as Markdown viewers draw it.
+    Mermaid,
+    /// Graphviz.
+    Dot,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Offsets {
+    /// Show where each shard of a pipeline stands.
+    #[command(after_help = "Example:\n  headwater offsets show orders.yaml")]
+    Show(Show),
+
+    /// Forget where shards stand, so that the next start begins anew.
+    ///
+    /// Records that the server then sends again are written to the topic again. Stop the pipeline
+    /// first.
+    #[command(after_help = "Examples:\n  \
+        headwater offsets reset orders.yaml                       # says what it would forget\n  \
+        headwater offsets reset orders.yaml --shard feed/eu --yes")]
+    Reset(Reset),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reset {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// A shard to forget, as `offsets show` names it; may be given several times. Left out: all.
+    #[arg(long = "shard", value_name = "KEY")]
+    pub(crate) shards: Vec<String>,
+
+    /// Really forget.
+    #[arg(long)]
+    pub(crate) yes: bool,
+
+    /// Forget although an instance seems to run.
+    #[arg(long, requires = "yes")]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Use this Kafka cluster instead of the built-in development broker.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) kafka: Option<String>,
+
+    /// Events per second.
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub(crate) rate: u64,
+
+    /// Stop after so many seconds. Left out: run until Ctrl-C.
+    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) duration: Option<u64>,
+
+    /// Port of the built-in broker; 0 takes a free one. Left out: 9092, or a free one if that is
+    /// taken.
+    #[arg(long, value_name = "PORT", conflicts_with = "kafka")]
+    pub(crate) port: Option<u16>,
+
+    /// Print plain lines, also on a terminal.
+    #[arg(long)]
+    pub(crate) plain: bool,
+
+    /// Which log lines are written: a level, or `target=level` pairs.
+    #[arg(long, value_name = "LEVEL", default_value = "error", env = "HEADWATER_LOG")]
+    pub(crate) log_level: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn metrics_are_an_address_or_off() {
+        assert_eq!("off".parse(), Ok(Metrics::Off));
+        assert_eq!("localhost:1".parse(), "127.0.0.1:1".parse::<Metrics>());
+        assert!("9464".parse::<Metrics>().is_err());
+    }
+}

@@ -1,0 +1,201 @@
+//! `headwater explain`: what a pipeline file comes to, and what each stream is promised.
+//!
+//! Invariant: of metadata, properties and static headers only names are shown, never values.
+
+use crate::exit::{Exit, Outcome};
+use crate::load;
+use crate::pipelines::worker_count;
+use crate::words::{bytes, plural};
+use headwater_engine::spec::{Plan, PlanNode, Role};
+use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
+use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
+use headwater_operators::sink::kafka::{CreateTopic, KafkaSink, PartitionBy, TimestampUnit};
+use headwater_operators::source::grpc::GrpcSource;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// The width of the column of keys.
+const KEY_CHARS: usize = 14;
+
+/// Explains one file.
+pub(crate) fn explain(file: &Path) -> Outcome {
+    let plan = load::file(file)?;
+    print!("{}", text(&plan));
+    Ok(Exit::Done)
+}
+
+/// The whole explanation.
+fn text(plan: &Plan) -> String {
+    let mut page = Page::default();
+    page.heading(&format!("pipeline {}", plan.name()));
+    describe_settings(plan, &mut page);
+    for node in plan.nodes() {
+        page.heading(&heading(plan, node));
+        describe(plan, node, &mut page);
+    }
+    page.heading("streams");
+    for stream in streams(plan) {
+        describe_stream(&stream, &mut page);
+    }
+    page.0
+}
+
+/// Headings and lines of `key text`.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn heading(&mut self, text: &str) {
+        let gap = if self.0.is_empty() { "" } else { "\n" };
+        let _ = writeln!(self.0, "{gap}{text}");
+    }
+
+    fn line(&mut self, key: &str, text: impl AsRef<str>) {
+        let _ = writeln!(self.0, "  {key:<KEY_CHARS$} {}", text.as_ref());
+    }
+}
+
+fn heading(plan: &Plan, node: &PlanNode) -> String {
+    let inputs: Vec<&str> = plan.inputs(node).map(|input| input.name.as_str()).collect();
+    let from = match inputs.as_slice() {
+        [] => String::new(),
+        inputs => format!(", from {}", inputs.join(", ")),
+    };
+    format!("{} {} ({}){from}", node.role, node.name, node.kind)
+}
+
+fn describe_settings(plan: &Plan, page: &mut Page) {
+    let settings = plan.settings();
+    let why = if settings.workers.is_some() { "" } else { ", one per core" };
+    page.line("workers", format!("{}{why}", worker_count(plan)));
+    let commit = &settings.commit;
+    page.line(
+        "commit",
+        format!("every {} ms, or after {}", commit.interval_ms, bytes(commit.epoch_bytes_max)),
+    );
+    page.line(
+        "memory",
+        format!("{} received and not yet committed", bytes(settings.memory.credit_bytes)),
+    );
+    if settings.require.is_some() {
+        page.line("require", Guarantee::ExactlyOnce.to_string());
+    }
+}
+
+fn describe(plan: &Plan, node: &PlanNode, page: &mut Page) {
+    match (node.role, node.kind) {
+        (Role::Source, _) => describe_source(node, page),
+        (Role::Decoder, _) => describe_decoder(node, page),
+        (Role::Sink, "kafka") => describe_kafka(plan, node.config::<KafkaSink>(), page),
+        (Role::Sink, "stdout") => page.line("to", "standard output, one line a record"),
+        (Role::Sink, "discard") => page.line("to", "nowhere: records are counted"),
+        _ => {}
+    }
+}
+
+fn describe_source(node: &PlanNode, page: &mut Page) {
+    let source = node.config::<GrpcSource>();
+    page.line("shards", plural(source.shards().len(), "shard"));
+    for (key, text) in source.describe() {
+        page.line(&key, text);
+    }
+}
+
+fn describe_decoder(node: &PlanNode, page: &mut Page) {
+    let decoder = node.config::<ProtobufDecoder>();
+    page.line("message", decoder.message.full_name());
+    if let Some(output) = &node.output {
+        page.line("to", output.encoding.to_string());
+    }
+    let on_error = match decoder.on_error {
+        OnError::Stop => "stop the pipeline and name the message",
+        OnError::DeadLetter => "set the message aside, to the sink's dead_letter.topic",
+    };
+    page.line("on error", on_error);
+}
+
+fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
+    page.line("brokers", &sink.target.brokers);
+    page.line("topic", topic(&sink.topic, sink.create.as_ref()));
+    let delivery = match sink.is_transactional() {
+        true => "exactly_once: records and progress in one transaction",
+        false => "at_least_once: progress follows its records",
+    };
+    page.line("delivery", delivery);
+    page.line("key", sink.key.as_deref().unwrap_or("none"));
+    page.line("partition", partition(sink.partition));
+    if let Some((path, unit)) = &sink.timestamp {
+        page.line("timestamp", format!("{path}{}", timestamp_unit(*unit)));
+    }
+    if sink.headers.provenance {
+        page.line("headers", "headwater-shard, headwater-session, headwater-sequence");
+    }
+    if !sink.headers.fixed.is_empty() {
+        page.line("static headers", names(sink.headers.fixed.keys()));
+    }
+    if let Some(dead_letter) = &sink.dead_letter {
+        page.line("dead letters", topic(&dead_letter.topic, dead_letter.create.as_ref()));
+    }
+    page.line("progress", format!("topic {}", sink.progress_topic(plan.name())));
+    if !sink.target.properties.is_empty() {
+        page.line("properties", names(sink.target.properties.keys()));
+    }
+}
+
+fn topic(name: &str, create: Option<&CreateTopic>) -> String {
+    match create {
+        None => format!("{name} (must exist)"),
+        Some(create) => format!(
+            "{name} (created if missing: {}, replication {})",
+            plural(usize::try_from(create.partitions).unwrap_or(0), "partition"),
+            create.replication
+        ),
+    }
+}
+
+fn partition(by: PartitionBy) -> &'static str {
+    match by {
+        PartitionBy::Key => "by key (murmur2)",
+        PartitionBy::Shard => "by shard: each shard's records in one partition, in order",
+        PartitionBy::Spread => "spread: order holds within each partition",
+    }
+}
+
+/// Timestamps of messages have no unit; numbers without one are milliseconds.
+fn timestamp_unit(unit: TimestampUnit) -> &'static str {
+    match unit {
+        TimestampUnit::S => " in seconds",
+        TimestampUnit::Ms => "",
+        TimestampUnit::Us => " in microseconds",
+        TimestampUnit::Ns => " in nanoseconds",
+    }
+}
+
+fn names<'a>(keys: impl Iterator<Item = &'a String>) -> String {
+    let keys: Vec<&str> = keys.map(String::as_str).collect();
+    format!("{} (values not shown)", keys.join(", "))
+}
+
+fn describe_stream(stream: &StreamGuarantee, page: &mut Page) {
+    let StreamGuarantee { source, sink, guarantee, weakened_by } = stream;
+    let _ = writeln!(page.0, "  {source} → {sink}: {guarantee}, {}", meaning(*guarantee));
+    for weakness in weakened_by {
+        let _ = writeln!(page.0, "    weakened by {weakness}");
+    }
+}
+
+/// What a reader of the sink may rely on.
+fn meaning(guarantee: Guarantee) -> &'static str {
+    match guarantee {
+        Guarantee::ExactlyOnce => {
+            "every message once and in order, for readers with isolation.level=read_committed"
+        }
+        Guarantee::AtLeastOnce => {
+            "no loss; a crash repeats what was not yet followed by its progress"
+        }
+        Guarantee::NoDuplicatesWithReportedGaps => {
+            "no duplicates; what is sent while nobody listens is lost and reported"
+        }
+        Guarantee::None => "nothing outlives the process",
+    }
+}

@@ -1,0 +1,90 @@
+//! `headwater graph`: the pipeline's nodes and edges, for Mermaid or Graphviz.
+//!
+//! Nodes are numbered, so that no name can break the language it is drawn in.
+
+use crate::args::GraphFormat;
+use crate::exit::{Exit, Outcome};
+use crate::load;
+use headwater_engine::spec::{Plan, PlanNode, Role};
+use headwater_operators::sink::kafka::KafkaSink;
+use headwater_operators::source::grpc::GrpcSource;
+use std::fmt::Write as _;
+use std::path::Path;
+
+/// Draws one file.
+pub(crate) fn graph(file: &Path, format: GraphFormat) -> Outcome {
+    let plan = load::file(file)?;
+    let drawing = match format {
+        GraphFormat::Mermaid => mermaid(&plan),
+        GraphFormat::Dot => dot(&plan),
+    };
+    print!("{drawing}");
+    Ok(Exit::Done)
+}
+
+fn mermaid(plan: &Plan) -> String {
+    let mut out = format!("---\ntitle: {}\n---\nflowchart LR\n", plan.name());
+    for node in plan.nodes() {
+        let label = label(node).join("<br>").replace('"', "#quot;");
+        let (open, close) = match node.role {
+            Role::Source => ("([", "])"),
+            Role::Decoder | Role::Transform => ("[", "]"),
+            Role::Sink => ("[(", ")]"),
+        };
+        let _ = writeln!(out, "  n{}{open}\"{label}\"{close}", node.index);
+    }
+    for (from, to) in edges(plan) {
+        let _ = writeln!(out, "  n{} -->|{}| n{}", from.index, carried(from), to.index);
+    }
+    out
+}
+
+fn dot(plan: &Plan) -> String {
+    let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
+    let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n", quoted(plan.name()));
+    for node in plan.nodes() {
+        let lines: Vec<String> = label(node).iter().map(|line| quoted(line)).collect();
+        let shape = match node.role {
+            Role::Source => "ellipse",
+            Role::Decoder | Role::Transform => "box",
+            Role::Sink => "cylinder",
+        };
+        let label = lines.join("\\n");
+        let _ = writeln!(out, "  n{} [shape={shape}, label=\"{label}\"];", node.index);
+    }
+    for (from, to) in edges(plan) {
+        let carried = carried(from);
+        let _ = writeln!(out, "  n{} -> n{} [label=\"{carried}\"];", from.index, to.index);
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// Name and kind, and the one thing a reader looks for: how many shards, or which topic.
+fn label(node: &PlanNode) -> Vec<String> {
+    let mut lines = vec![node.name.clone(), format!("{} {}", node.kind, node.role)];
+    match (node.role, node.kind) {
+        (Role::Source, _) => {
+            let shards = node.config::<GrpcSource>().shards().len();
+            lines.push(crate::words::plural(shards, "shard"));
+        }
+        (Role::Sink, "kafka") => {
+            lines.push(format!("topic {}", node.config::<KafkaSink>().topic));
+        }
+        _ => {}
+    }
+    lines
+}
+
+fn edges(plan: &Plan) -> impl Iterator<Item = (&PlanNode, &PlanNode)> {
+    plan.nodes().iter().flat_map(|from| plan.outputs(from).map(move |to| (from, to)))
+}
+
+/// What flows on a node's edges.
+fn carried(from: &PlanNode) -> String {
+    let name = |output: &headwater_engine::spec::StreamType| match from.role {
+        Role::Source => output.name.clone(),
+        _ => output.encoding.to_string(),
+    };
+    from.output.as_ref().map(name).unwrap_or_default()
+}

@@ -1,0 +1,254 @@
+//! `headwater offsets`: what Kafka remembers of a pipeline, shown or forgotten.
+//!
+//! Progress lives in the pipeline's progress topic and nowhere else. Forgetting appends tombstones; an
+//! instance that runs would go on from its own memory, so a reset is refused while one seems to live.
+
+use crate::args::{Reset, Show};
+use crate::exit::{Exit, Failed, Outcome};
+use crate::load;
+use crate::words::{age, count, plural, unix_ms};
+use headwater_engine::commit::progress::{Owner, ShardProgress, StoredProgress};
+use headwater_engine::ids::ShardKey;
+use headwater_engine::spec::{Plan, Role};
+use headwater_operators::sink::kafka::{KafkaSink, KafkaStartError, read_progress, reset_progress};
+use serde_json::{Value as Json, json};
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+/// A pipeline that commits as often as by default is not silent for so long while records flow.
+const RECENT_MS: i64 = 60_000;
+
+/// The pipeline whose progress is meant.
+struct Subject {
+    plan: Arc<Plan>,
+    topic: String,
+}
+
+/// Shows where each shard stands.
+pub(crate) fn show(options: &Show) -> Outcome {
+    let subject = Subject::load(&options.file)?;
+    let stored = subject.read()?;
+    if options.json {
+        println!("{:#}", as_json(&subject, &stored));
+    } else {
+        print!("{}", as_text(&subject, &stored));
+    }
+    Ok(Exit::Done)
+}
+
+/// Forgets where shards stand, or says what it would forget.
+pub(crate) fn reset(options: &Reset) -> Outcome {
+    let subject = Subject::load(&options.file)?;
+    let stored = subject.read()?;
+    let wanted: Vec<ShardKey> = options.shards.iter().cloned().map(ShardKey).collect();
+    refuse_unknown(&wanted, &stored)?;
+    let forgotten: Vec<&ShardKey> =
+        stored.shards.keys().filter(|key| wanted.is_empty() || wanted.contains(key)).collect();
+    if forgotten.is_empty() {
+        println!("nothing is stored for pipeline {}", subject.plan.name());
+        return Ok(Exit::Done);
+    }
+    print!("{}", would_forget(&forgotten, &stored));
+    let shards = plural(forgotten.len(), "shard");
+    if !options.yes {
+        return Err(Exit::Mistake.saying(format!(
+            "nothing was forgotten; to forget {shards}, stop the pipeline and repeat the command with --yes"
+        )));
+    }
+    refuse_alive(&stored, options.force)?;
+    let gone = subject.forget(&wanted)?;
+    println!("forgot {}", plural(gone.len(), "shard"));
+    Ok(Exit::Done)
+}
+
+impl Subject {
+    fn load(file: &Path) -> Result<Self, Failed> {
+        let plan = load::file(file)?;
+        let Some(topic) = sink(&plan).map(|sink| sink.progress_topic(plan.name())) else {
+            return Err(Exit::Mistake.saying(format!(
+                "pipeline {} has no Kafka sink, so nothing of it is kept",
+                plan.name()
+            )));
+        };
+        Ok(Subject { plan, topic })
+    }
+
+    fn sink(&self) -> &KafkaSink {
+        sink(&self.plan).expect("a subject has a Kafka sink")
+    }
+
+    fn read(&self) -> Result<StoredProgress, Failed> {
+        let stored = read_progress(&self.sink().target, self.plan.name(), &self.topic);
+        stored.map_err(|error| failed(&error))
+    }
+
+    fn forget(&self, shards: &[ShardKey]) -> Result<Vec<ShardKey>, Failed> {
+        let target = &self.sink().target;
+        let gone = reset_progress(target, self.plan.name(), &self.topic, shards);
+        gone.map_err(|error| failed(&error))
+    }
+}
+
+/// All Kafka sinks of a plan name one cluster and one progress topic.
+fn sink(plan: &Plan) -> Option<&KafkaSink> {
+    let first = plan.of_role(Role::Sink).find(|node| node.kind == "kafka")?;
+    Some(first.config::<KafkaSink>())
+}
+
+fn failed(error: &KafkaStartError) -> Failed {
+    let exit = if error.may_heal() { Exit::Unavailable } else { Exit::Failed };
+    exit.saying(error.to_string())
+}
+
+fn refuse_unknown(wanted: &[ShardKey], stored: &StoredProgress) -> Result<(), Failed> {
+    let Some(unknown) = wanted.iter().find(|key| !stored.shards.contains_key(key)) else {
+        return Ok(());
+    };
+    let known: Vec<String> = stored.shards.keys().map(ToString::to_string).collect();
+    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    Err(Exit::Mistake.saying(format!("no shard `{unknown}` is stored; stored are: {known}")))
+}
+
+/// A process of this machine can be seen; one elsewhere only by how lately it committed.
+fn refuse_alive(stored: &StoredProgress, force: bool) -> Result<(), Failed> {
+    let Some(owner) = owner(stored) else { return Ok(()) };
+    let last = stored.shards.values().map(|shard| shard.at_unix_ms).max().unwrap_or(0);
+    let sign = if runs_here(&owner.instance) {
+        format!("instance `{}` runs on this machine", owner.instance)
+    } else if !is_of_this_machine(&owner.instance) && unix_ms() - last < RECENT_MS {
+        format!("instance `{}` committed {}", owner.instance, age(last))
+    } else {
+        return Ok(());
+    };
+    if force {
+        eprintln!("warning: {sign}; it goes on from its own memory until it is restarted");
+        return Ok(());
+    }
+    let hint = "stop it first, or add --force if you know that it is gone";
+    Err(Exit::Mistake.saying(format!("{sign}, so nothing was forgotten: {hint}")))
+}
+
+/// Who claimed or wrote last.
+fn owner(stored: &StoredProgress) -> Option<&Owner> {
+    stored.owner_of(stored.generation()).or(stored.manifest.as_ref())
+}
+
+/// Host and process id out of `host-pid-random`.
+fn host_and_process(instance: &str) -> Option<(&str, u32)> {
+    let (rest, _) = instance.rsplit_once('-')?;
+    let (host, process) = rest.rsplit_once('-')?;
+    Some((host, process.parse().ok()?))
+}
+
+fn is_of_this_machine(instance: &str) -> bool {
+    let ours = headwater_operators::sink::kafka::instance_name();
+    let host = |name| host_and_process(name).map(|(host, _)| host.to_owned());
+    host(instance) == host(&ours)
+}
+
+/// Whether the process still runs under the name of this program; a process id may be used again.
+fn runs_here(instance: &str) -> bool {
+    let Some((_, process)) = host_and_process(instance) else { return false };
+    let name = |process: &str| std::fs::read_to_string(format!("/proc/{process}/comm")).ok();
+    let theirs = name(&process.to_string());
+    is_of_this_machine(instance) && theirs.is_some() && theirs == name("self")
+}
+
+fn would_forget(forgotten: &[&ShardKey], stored: &StoredProgress) -> String {
+    let mut out = String::new();
+    for key in forgotten {
+        let shard = &stored.shards[*key];
+        let _ = writeln!(
+            out,
+            "{key}: {} committed, cursor {}, last {}",
+            count(shard.committed),
+            cursor(shard),
+            age(shard.at_unix_ms)
+        );
+    }
+    out
+}
+
+fn cursor(shard: &ShardProgress) -> String {
+    shard.position.cursor.as_ref().map_or_else(|| "none".to_owned(), ToString::to_string)
+}
+
+fn as_text(subject: &Subject, stored: &StoredProgress) -> String {
+    let mut out = String::new();
+    let mut line = |key: &str, text: String| {
+        let _ = writeln!(out, "{key:<12} {text}");
+    };
+    line("pipeline", subject.plan.name().to_owned());
+    line("progress", format!("topic {}", subject.topic));
+    line("generation", stored.generation().to_string());
+    let owner = owner(stored).map_or("none", |owner| owner.instance.as_str());
+    line("owner", owner.to_owned());
+    line("epoch", stored.epoch().map_or_else(|| "none".to_owned(), |epoch| epoch.to_string()));
+    for (key, shard) in &stored.shards {
+        out.push_str(&shard_text(key, shard));
+    }
+    if stored.shards.is_empty() {
+        out.push_str("\nno shard has committed yet\n");
+    }
+    out
+}
+
+fn shard_text(key: &ShardKey, shard: &ShardProgress) -> String {
+    let position = &shard.position;
+    let counters = &position.counters;
+    let mut out = format!("\nshard {key}\n");
+    let mut line = |key: &str, text: String| {
+        let _ = writeln!(out, "  {key:<12} {text}");
+    };
+    line("cursor", cursor(shard));
+    line("committed", format!("{}, last {}", count(shard.committed), age(shard.at_unix_ms)));
+    line("epoch", format!("{} of generation {}", shard.epoch, shard.generation));
+    line("session", format!("{}, next sequence {}", position.session, position.next_sequence));
+    line("received", count(counters.received));
+    line("duplicates", format!("{} dropped", count(counters.dropped_duplicates)));
+    line(
+        "gaps",
+        format!("{}, {} messages missing", count(counters.gaps), count(counters.gap_messages)),
+    );
+    line("dead letters", count(shard.dead_letters));
+    out
+}
+
+fn as_json(subject: &Subject, stored: &StoredProgress) -> Json {
+    let shard = |(key, shard): (&ShardKey, &ShardProgress)| {
+        let mut json = serde_json::to_value(shard).expect("progress is plain data");
+        json["shard"] = json!(key);
+        json["age_ms"] = json!((unix_ms() - shard.at_unix_ms).max(0));
+        json
+    };
+    json!({
+        "pipeline": subject.plan.name(),
+        "progress_topic": subject.topic,
+        "generation": stored.generation(),
+        "epoch": stored.epoch(),
+        "owner": owner(stored).map(|owner| &owner.instance),
+        "shards": stored.shards.iter().map(shard).collect::<Vec<Json>>(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_names_host_and_process() {
+        assert_eq!(host_and_process("my-host-42-0a1b2c3d"), Some(("my-host", 42)));
+        assert_eq!(host_and_process("unknown"), None);
+        assert!(is_of_this_machine(&headwater_operators::sink::kafka::instance_name()));
+        assert!(!is_of_this_machine("another.example-1-00000000"));
+    }
+
+    #[test]
+    fn a_process_that_is_gone_does_not_run() {
+        let ours = headwater_operators::sink::kafka::instance_name();
+        assert!(runs_here(&ours));
+        let (host, _) = host_and_process(&ours).expect("we name our instances ourselves");
+        assert!(!runs_here(&format!("{host}-4294967294-00000000")));
+    }
+}

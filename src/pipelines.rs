@@ -1,0 +1,169 @@
+//! All pipelines of one process, on one set of workers.
+//!
+//! Invariant: every pipeline's end is logged and counts for the exit code, also that of a task that
+//! panicked.
+//!
+//! Next: `operators/src/pipeline/run.rs` is one pipeline's life.
+
+use crate::exit::{Exit, Failed};
+use crate::words::plural;
+use headwater_engine::clock::{Clock, SystemClock};
+use headwater_engine::dataflow::workers::Workers;
+use headwater_engine::spec::{Plan, Role};
+use headwater_operators::pipeline::guarantee::{Weakness, streams};
+use headwater_operators::pipeline::status::Status;
+use headwater_operators::pipeline::{RunContext, RunEnd, run};
+use headwater_operators::sink::kafka::instance_name;
+use headwater_operators::source::grpc::GrpcSource;
+use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// How long workers may take to end once their pipelines have.
+const JOIN_MAX: Duration = Duration::from_secs(2);
+
+/// One pipeline, for those who watch.
+#[derive(Clone)]
+pub(crate) struct Watched {
+    pub(crate) name: String,
+    pub(crate) status: Status,
+    pub(crate) metrics: PipelineMetrics,
+    pub(crate) shards: Vec<ShardMetrics>,
+}
+
+/// The running pipelines.
+pub(crate) struct Pipelines {
+    pub(crate) watched: Vec<Watched>,
+    pub(crate) telemetry: Telemetry,
+    workers: Arc<Workers>,
+    tasks: JoinSet<(String, RunEnd)>,
+}
+
+impl Pipelines {
+    /// Starts all of `plans`; cancelling `stop` asks them to end.
+    pub(crate) fn start(plans: &[Arc<Plan>], stop: &CancellationToken) -> Result<Self, Failed> {
+        let peers = plans.iter().map(|plan| worker_count(plan)).max().unwrap_or(1);
+        let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
+        let workers = Arc::new(workers);
+        let telemetry = Telemetry::default();
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
+        let instance = instance_name();
+        log_start(plans, peers, &instance);
+        let mut tasks = JoinSet::new();
+        let mut watched = Vec::new();
+        for plan in plans {
+            let watch = Watched::new(plan, &telemetry);
+            let context = RunContext {
+                workers: workers.clone(),
+                telemetry: telemetry.clone(),
+                status: watch.status.clone(),
+                stop: stop.clone(),
+                clock: clock.clone(),
+                instance: instance.clone(),
+            };
+            watched.push(watch);
+            let plan = plan.clone();
+            tasks.spawn(async move { (plan.name().to_owned(), run(plan, context).await) });
+        }
+        Ok(Pipelines { watched, telemetry, workers, tasks })
+    }
+
+    /// Waits until all have ended; the gravest end counts.
+    pub(crate) async fn ended(mut self) -> Exit {
+        let mut exit = Exit::Done;
+        while let Some(ended) = self.tasks.join_next().await {
+            exit = exit.graver(match ended {
+                Ok((pipeline, end)) => {
+                    log_end(&pipeline, &end);
+                    Exit::of(&end)
+                }
+                Err(error) => {
+                    tracing::error!(event = "pipeline_panicked", "{error}");
+                    Exit::Internal
+                }
+            });
+        }
+        join(self.workers).await;
+        exit
+    }
+}
+
+impl Watched {
+    fn new(plan: &Plan, telemetry: &Telemetry) -> Self {
+        let of_source = |node: &headwater_engine::spec::PlanNode| {
+            let shards = node.config::<GrpcSource>().shards().to_vec();
+            let source = node.name.clone();
+            shards.into_iter().map(move |shard| telemetry.shard(plan.name(), &source, &shard.key.0))
+        };
+        Watched {
+            name: plan.name().to_owned(),
+            status: Status::default(),
+            metrics: telemetry.pipeline(plan.name()),
+            shards: plan.of_role(Role::Source).flat_map(of_source).collect(),
+        }
+    }
+
+    /// Messages received by this process, duplicates included.
+    pub(crate) fn received(&self) -> u64 {
+        self.shards.iter().map(|shard| shard.received_messages.get()).sum()
+    }
+}
+
+/// How many workers a plan asks for: its own number, or one per core.
+pub(crate) fn worker_count(plan: &Plan) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
+    plan.settings().workers.map_or_else(cores, usize::from)
+}
+
+/// Workers whose dataflow cannot end (the pipeline gave up draining) are left to the process's end.
+async fn join(workers: Arc<Workers>) {
+    let Some(workers) = Arc::into_inner(workers) else { return };
+    let joined = tokio::task::spawn_blocking(move || workers.join());
+    if tokio::time::timeout(JOIN_MAX, joined).await.is_err() {
+        tracing::debug!(event = "workers_left", "they did not end in time");
+    }
+}
+
+fn log_start(plans: &[Arc<Plan>], workers: usize, instance: &str) {
+    let version = env!("CARGO_PKG_VERSION");
+    let pipelines = plans.len();
+    tracing::info!(event = "start", version, pipelines, workers, instance);
+    for plan in plans {
+        for stream in streams(plan) {
+            let weakened_by: Vec<String> =
+                stream.weakened_by.iter().map(|Weakness { field, .. }| field.clone()).collect();
+            tracing::info!(
+                event = "stream",
+                pipeline = plan.name(),
+                source = stream.source,
+                sink = stream.sink,
+                guarantee = %stream.guarantee,
+                weakened_by = weakened_by.join(","),
+            );
+        }
+    }
+}
+
+fn log_end(pipeline: &str, end: &RunEnd) {
+    match end {
+        RunEnd::Finished => tracing::info!(event = "pipeline_finished", pipeline),
+        RunEnd::Stopped => tracing::info!(event = "pipeline_stopped", pipeline),
+        RunEnd::NotDrained => tracing::warn!(
+            event = "pipeline_not_drained",
+            pipeline,
+            "not everything could be committed in time; the next start goes on"
+        ),
+        RunEnd::Broken(shards) => {
+            let shards = plural(shards.len(), "shard");
+            tracing::error!(event = "pipeline_broken", pipeline, "{shards} could not go on");
+        }
+        RunEnd::Failed(reason) => {
+            tracing::error!(event = "pipeline_failed", pipeline, "{reason}");
+        }
+        RunEnd::Superseded(reason) => {
+            tracing::warn!(event = "pipeline_superseded", pipeline, "{reason}");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Ctrl-C and SIGTERM: the first asks to stop, the second leaves at once.
+
+use crate::exit::{Exit, Failed};
+use crate::screen::Screen;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// The signals a stop is asked for with.
+pub(crate) struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Takes the signals over; from here on they no longer end the process by themselves.
+    pub(crate) fn listen() -> Result<Self, Failed> {
+        let listen = |kind| signal(kind).map_err(|error| Exit::Internal.because(error));
+        let interrupt = listen(SignalKind::interrupt())?;
+        Ok(Signals { interrupt, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one; its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+
+    /// Cancels `stop` at the first signal and ends the process at the second.
+    pub(crate) async fn obey(mut self, stop: CancellationToken, screen: Screen) {
+        let signal = self.next().await;
+        tracing::info!(event = "stop_requested", signal, "a second signal leaves at once");
+        stop.cancel();
+        let signal = self.next().await;
+        screen.settle();
+        tracing::warn!(
+            event = "interrupted",
+            signal,
+            "the next start goes on behind the last commit"
+        );
+        std::process::exit(Exit::Interrupted.code().into());
+    }
+}
