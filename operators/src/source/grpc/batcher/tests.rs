@@ -1,0 +1,375 @@
+//! Goal: every message is taken once and in order, wherever a call is cut and wherever the process dies.
+//! Method: a model server holds a log and repeats from a cursor as its kind does; calls are cut after
+//! any number of messages, batches are taken at any moment, and a crash throws away what was not
+//! committed. What is committed in the end must be the log. proptest prints the case it shrinks to.
+
+use super::super::config::{Boundary, ComponentType, OnGap, PositionKind, SequenceKind};
+use super::super::cursor::{Component, CursorPaths, Value};
+use super::super::request::{restore, store};
+use super::super::resume::{Mark, Rules};
+use super::super::source::ResumePlan;
+use super::{Batcher, Refused, Taken};
+use crate::limits::GROUP_BYTES_MAX;
+use bytes::Bytes;
+use headwater_engine::ids::{Session, ShardIndex};
+use headwater_engine::position::{Counters, Position};
+use headwater_engine::record::{Batch, ReceivedAt};
+use headwater_proto::telemetry::Event;
+use headwater_proto::{DescriptorInput, Descriptors, FieldPath};
+use proptest::prelude::*;
+use prost::Message;
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+static EVENT: LazyLock<headwater_proto::MessageDescriptor> = LazyLock::new(|| {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/protos/telemetry.proto");
+    let input = DescriptorInput::Protos { files: vec![file], includes: Vec::new() };
+    let descriptors = Descriptors::load(&input).expect("the demo's types compile");
+    descriptors.pool().get_message_by_name("bench.v1.Event").expect("it is there")
+});
+
+fn path(text: &str) -> FieldPath {
+    FieldPath::compile(&EVENT, text).expect("the demo's fields")
+}
+
+/// Where the cursor stands in the model's messages.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Kind {
+    Number,
+    Opaque,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Setup {
+    kind: Kind,
+    rules: Rules,
+}
+
+impl Setup {
+    fn plan(self) -> ResumePlan {
+        let (field, kind) = match self.kind {
+            Kind::Number => ("sequence", ComponentType::Int),
+            Kind::Opaque => ("site", ComponentType::Opaque),
+        };
+        let component = Component { name: "seq".to_owned(), paths: vec![path(field)], kind };
+        let id = self.rules.has_ids.then(|| path("device_id"));
+        ResumePlan {
+            cursor: CursorPaths { components: vec![component], id },
+            rules: self.rules,
+            on_gap: OnGap::Report,
+            restart_words: String::new(),
+        }
+    }
+}
+
+fn event(value: u64, number: usize) -> Event {
+    Event {
+        sequence: value,
+        site: format!("c{value}"),
+        device_id: format!("id-{number}"),
+        emitted_ns: number as i64,
+        ..Event::default()
+    }
+}
+
+/// What the server repeats from `place`; `back` values earlier where the client can tell them.
+fn serve(log: &[Event], setup: Setup, place: Option<&Mark>, back: u64, turn: usize) -> Vec<Event> {
+    let Some(place) = place else { return log.to_vec() };
+    let last = match place.values[0].as_ref().expect("one component") {
+        Value::Uint(value) => *value,
+        Value::Text(text) => {
+            let text = std::str::from_utf8(text).expect("a text");
+            text[1..].parse().expect("c and a number")
+        }
+        other => panic!("unexpected {other:?}"),
+    };
+    let back = if setup.kind == Kind::Number { back } else { 0 };
+    let first = match setup.rules.position {
+        PositionKind::At => last,
+        PositionKind::After | PositionKind::Next => last + 1,
+    };
+    let mut sent: Vec<Event> =
+        log.iter().filter(|event| event.sequence >= first.saturating_sub(back)).cloned().collect();
+    if setup.rules.has_ids {
+        // Identifiers need no order among messages that share a value.
+        let run = sent.iter().take_while(|event| event.sequence == sent[0].sequence).count();
+        sent[..run].rotate_left(turn % run.max(1));
+    }
+    sent
+}
+
+/// What one call brings before it is cut, and what happens then.
+#[derive(Clone, Debug)]
+struct Cut {
+    messages: usize,
+    pass: usize,
+    commits: bool,
+    crashes: bool,
+    back: u64,
+}
+
+fn cut() -> impl Strategy<Value = Cut> {
+    (0..12usize, 1..4usize, any::<bool>(), any::<bool>(), 0..3u64).prop_map(
+        |(messages, pass, commits, crashes, back)| Cut { messages, pass, commits, crashes, back },
+    )
+}
+
+struct World<'a> {
+    plan: &'a ResumePlan,
+    batcher: Batcher<'a>,
+    session: Session,
+    staged: Vec<Batch>,
+    committed: usize,
+}
+
+impl<'a> World<'a> {
+    fn new(plan: &'a ResumePlan) -> Self {
+        let batcher = Batcher::new(ShardIndex(0), Some(plan), None, Counters::default());
+        World { plan, batcher, session: Session(0), staged: Vec::new(), committed: 0 }
+    }
+
+    fn call(&mut self, messages: &[Event], pass: usize) {
+        for messages in messages.chunks(pass) {
+            for message in messages {
+                let message = Bytes::from(message.encode_to_vec());
+                self.batcher.push(message, ReceivedAt::default).expect("nothing to refuse");
+            }
+            self.stage();
+        }
+    }
+
+    fn stage(&mut self) {
+        self.staged.extend(self.batcher.take());
+    }
+
+    fn open(&mut self) {
+        self.session = self.session.next();
+        self.batcher.open_session(self.session, true);
+    }
+
+    fn place(&self) -> Option<Mark> {
+        self.batcher.resume().and_then(|resume| resume.place()).cloned()
+    }
+
+    /// Only what was committed is left, and what its position says.
+    fn crash(&mut self) {
+        self.staged.truncate(self.committed);
+        let position = self.staged.last().and_then(|batch| batch.position.as_deref().cloned());
+        let position: Position = position.unwrap_or_default();
+        let stored = position.cursor.as_ref();
+        let place = stored.map(|stored| restore(&self.plan.cursor, stored).expect("ours"));
+        self.batcher = Batcher::new(ShardIndex(0), Some(self.plan), place, position.counters);
+        self.session = position.session;
+    }
+
+    fn values(&self) -> Vec<Event> {
+        let decode = |value: &[u8]| Event::decode(value).expect("what was sent");
+        self.staged.iter().flat_map(|batch| batch.values.iter().map(decode)).collect()
+    }
+}
+
+/// Plays all cuts, then one call to the end; gives what the pipeline holds.
+fn play(setup: Setup, log: &[Event], cuts: &[Cut]) -> Vec<Event> {
+    let plan = setup.plan();
+    let mut world = World::new(&plan);
+    for (turn, cut) in cuts.iter().enumerate() {
+        world.open();
+        let sent = serve(log, setup, world.place().as_ref(), cut.back, turn);
+        world.call(&sent[..cut.messages.min(sent.len())], cut.pass);
+        if cut.commits {
+            world.committed = world.staged.len();
+        }
+        if cut.crashes {
+            world.crash();
+        }
+    }
+    world.open();
+    let sent = serve(log, setup, world.place().as_ref(), 0, 0);
+    world.call(&sent, 5);
+    world.batcher.finish();
+    world.stage();
+    check_batches(&world.staged);
+    world.values()
+}
+
+/// Sequences ascend within a session, and a position is the end of its batch.
+fn check_batches(batches: &[Batch]) {
+    for batch in batches {
+        let position = batch.position.as_ref().expect("each batch has one");
+        assert_eq!((position.session, position.next_sequence), (batch.session, batch.end));
+        let sequences: Vec<u64> = (0..batch.len()).map(|index| batch.sequence(index).0).collect();
+        assert!(sequences.is_sorted_by(|left, right| left < right), "{sequences:?}");
+        assert!(sequences[0] >= batch.first.0 && sequences[sequences.len() - 1] < batch.end.0);
+    }
+    for pair in batches.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        assert!(before.session < after.session || before.end <= after.first);
+    }
+}
+
+fn log(sizes: &[usize]) -> Vec<Event> {
+    let values = sizes.iter().zip(1u64..).flat_map(|(size, value)| vec![value; *size]);
+    values.enumerate().map(|(number, value)| event(value, number)).collect()
+}
+
+fn setup() -> impl Strategy<Value = Setup> {
+    use PositionKind::{After, At, Next};
+    let position = prop_oneof![Just(After), Just(At), Just(Next)];
+    let boundary = prop_oneof![Just(Boundary::Message), Just(Boundary::Change)];
+    let sequence = prop_oneof![
+        Just(SequenceKind::None),
+        Just(SequenceKind::Monotone),
+        Just(SequenceKind::Contiguous)
+    ];
+    (position, boundary, sequence, any::<bool>(), any::<bool>()).prop_map(
+        |(position, boundary, sequence, is_opaque, has_ids)| {
+            let is_ordered = !is_opaque || position == Next;
+            let kind = if is_ordered { Kind::Number } else { Kind::Opaque };
+            let sequence = if is_ordered { sequence } else { SequenceKind::None };
+            let has_ids = has_ids && position == At && boundary == Boundary::Message;
+            Setup { kind, rules: Rules { position, boundary, sequence, is_ordered, has_ids } }
+        },
+    )
+}
+
+/// Whether several messages may share a value without the declaration being false.
+fn may_share(rules: Rules) -> bool {
+    let is_repeated = rules.position == PositionKind::At
+        && rules.sequence != SequenceKind::Contiguous;
+    rules.boundary == Boundary::Change || is_repeated
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_message_is_taken_once_and_in_order(
+        setup in setup(),
+        sizes in prop::collection::vec(1..4usize, 1..12),
+        cuts in prop::collection::vec(cut(), 0..8),
+    ) {
+        let sizes: Vec<usize> =
+            sizes.iter().map(|size| if may_share(setup.rules) { *size } else { 1 }).collect();
+        let log = log(&sizes);
+        let mut taken = play(setup, &log, &cuts);
+        if setup.rules.has_ids {
+            // The server itself gave no order to messages that share a value.
+            taken.sort_by_key(|event| (event.sequence, event.emitted_ns));
+        }
+        prop_assert_eq!(taken, log);
+    }
+}
+
+/// The proof that the property can fail: a client that forgets what it has taken at a value.
+#[test]
+fn a_cursor_without_its_count_would_repeat_messages() {
+    let rules = Rules {
+        position: PositionKind::At,
+        boundary: Boundary::Message,
+        sequence: SequenceKind::None,
+        is_ordered: true,
+        has_ids: false,
+    };
+    let setup = Setup { kind: Kind::Number, rules };
+    let plan = setup.plan();
+    let log = log(&[3]);
+    let mut world = World::new(&plan);
+    world.open();
+    world.call(&log[..2], 1);
+    let mut forgetful = world.place().expect("two messages are taken");
+    forgetful.within = headwater_engine::position::Within::Count(0);
+    world.batcher = Batcher::new(ShardIndex(0), Some(&plan), Some(forgetful), Counters::default());
+    world.open();
+    world.call(&log, 1);
+    assert_eq!(world.values().len(), 5);
+}
+
+fn contiguous(on_gap: OnGap, boundary: Boundary) -> ResumePlan {
+    let rules = Rules {
+        position: PositionKind::After,
+        boundary,
+        sequence: SequenceKind::Contiguous,
+        is_ordered: true,
+        has_ids: false,
+    };
+    ResumePlan { on_gap, ..Setup { kind: Kind::Number, rules }.plan() }
+}
+
+fn push(batcher: &mut Batcher<'_>, value: u64) -> Result<Taken, Refused> {
+    batcher.push(event(value, 0).encode_to_vec().into(), ReceivedAt::default)
+}
+
+#[test]
+fn a_gap_is_counted_and_the_position_carries_the_count() {
+    let plan = contiguous(OnGap::Report, Boundary::Message);
+    let mut batcher = Batcher::new(ShardIndex(3), Some(&plan), None, Counters::default());
+    batcher.open_session(Session(1), true);
+    for value in [1, 2, 6, 6, 7] {
+        push(&mut batcher, value).expect("gaps are reported");
+    }
+    let batch = batcher.take().expect("four are new");
+    let counters = batch.position.expect("set").counters;
+    let expected = Counters { received: 5, dropped_duplicates: 1, gaps: 1, gap_messages: 3 };
+    assert_eq!(counters, expected);
+    assert_eq!(batch.kept, Some(Arc::from([0, 1, 2, 4])));
+    assert_eq!((batch.first.0, batch.end.0, batch.shard), (0, 5, ShardIndex(3)));
+}
+
+#[test]
+fn a_gap_that_must_stop_is_refused_and_what_came_before_it_can_be_handed_over() {
+    for boundary in [Boundary::Message, Boundary::Change] {
+        let plan = contiguous(OnGap::Stop, boundary);
+        let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), None, Counters::default());
+        batcher.open_session(Session(1), true);
+        push(&mut batcher, 1).expect("the first");
+        push(&mut batcher, 2).expect("the second");
+        let refused = push(&mut batcher, 4).expect_err("3 is missing");
+        assert!(refused.to_string().contains("3 to 3"), "{refused}");
+        let batch = batcher.take().expect("two are handed over");
+        assert_eq!(batch.len(), 2, "{boundary:?}");
+        let cursor = batch.position.as_ref().and_then(|position| position.cursor.clone());
+        assert_eq!(cursor.expect("set").to_string(), "seq=2");
+    }
+}
+
+#[test]
+fn a_group_that_cannot_be_held_is_refused() {
+    let plan = contiguous(OnGap::Report, Boundary::Change);
+    let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), None, Counters::default());
+    batcher.open_session(Session(1), true);
+    let large = Event { sequence: 1, payload: vec![0; 16 * 1024 * 1024], ..Event::default() };
+    let large = Bytes::from(large.encode_to_vec());
+    let pushes = GROUP_BYTES_MAX / large.len() as u64 + 1;
+    let refused = (0..=pushes).find_map(|_| {
+        batcher.push(large.clone(), ReceivedAt::default).err()
+    });
+    assert_eq!(refused, Some(Refused::GroupTooLarge));
+    assert!(batcher.take().is_none(), "no part of the group is handed over");
+}
+
+#[test]
+fn a_repetition_alone_makes_no_batch_and_costs_no_list() {
+    let plan = contiguous(OnGap::Report, Boundary::Message);
+    let place = Mark { values: vec![Some(Value::Uint(9))], ..Mark::default() };
+    let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), Some(place), Counters::default());
+    batcher.open_session(Session(2), true);
+    for value in 1..=9 {
+        assert_eq!(push(&mut batcher, value), Ok(Taken::Duplicate));
+    }
+    assert!(batcher.take().is_none());
+    push(&mut batcher, 10).expect("new");
+    let batch = batcher.take().expect("one is new");
+    assert_eq!((batch.first.0, batch.end.0, batch.kept), (9, 10, None));
+}
+
+#[test]
+fn a_stored_cursor_of_another_type_is_refused_by_name() {
+    let rules = contiguous(OnGap::Report, Boundary::Message).rules;
+    let number = Setup { kind: Kind::Number, rules }.plan().cursor;
+    let opaque = Setup { kind: Kind::Opaque, rules }.plan().cursor;
+    let place = Mark { values: vec![Some(Value::Text("a".into()))], ..Mark::default() };
+    let stored = store(&opaque, &place);
+    assert_eq!(restore(&opaque, &stored).expect("its own"), place);
+    let foreign = restore(&number, &stored).expect_err("a text is no number");
+    assert!(foreign.to_string().contains("seq"));
+}

@@ -1,0 +1,198 @@
+//! Goal: each rule of the state machine by itself, as tables of values and verdicts.
+//! The rules together, against a server that is cut at any point: `batcher/tests.rs`.
+
+use super::super::cursor::{Observed, Value};
+use super::{Fate, Gap, Mark, Resume, Rules, TooManyIds};
+use crate::limits::CURSOR_WITHIN_IDS_MAX;
+use crate::source::grpc::config::{Boundary, PositionKind, SequenceKind};
+use headwater_engine::position::Within;
+
+const RULES: Rules = Rules {
+    position: PositionKind::After,
+    boundary: Boundary::Message,
+    sequence: SequenceKind::None,
+    is_ordered: true,
+    has_ids: false,
+};
+
+fn number(value: u64) -> Observed {
+    Observed { values: vec![Some(Value::Uint(value))], id: 0 }
+}
+
+fn text(value: &'static str) -> Observed {
+    Observed { values: vec![Some(Value::Opaque(value.as_bytes().into()))], id: 0 }
+}
+
+fn place_at(value: u64, within: Within) -> Option<Mark> {
+    Some(Mark { values: vec![Some(Value::Uint(value))], within })
+}
+
+/// `k` kept, `d` duplicate, `g` kept behind a gap, in the order of the messages.
+fn verdicts(resume: &mut Resume, messages: impl IntoIterator<Item = Observed>) -> String {
+    let one = |mut message: Observed| match resume.accept(&mut message).expect("few ids").fate {
+        Fate::Keep => 'k',
+        Fate::KeepAfter(_) => 'g',
+        Fate::Duplicate => 'd',
+    };
+    messages.into_iter().map(one).collect()
+}
+
+fn numbers(values: &[u64]) -> Vec<Observed> {
+    values.iter().copied().map(number).collect()
+}
+
+#[test]
+fn what_a_resumed_call_repeats_is_dropped_by_position_and_sequence() {
+    use PositionKind::{After, At, Next};
+    use SequenceKind::{Contiguous, Monotone, None};
+    // The place is value 5, of which two messages are taken.
+    let cases: [(PositionKind, SequenceKind, &[u64], &str); 12] = [
+        (After, None, &[3, 4, 5, 5, 6, 4, 6], "ddddkkk"),
+        (After, Monotone, &[4, 5, 6, 6, 7], "ddkdk"),
+        (After, Contiguous, &[4, 5, 6, 6, 7, 9], "ddkdkg"),
+        (Next, None, &[6, 6, 7], "kkk"),
+        (Next, Monotone, &[6, 5, 7], "kdk"),
+        (Next, Contiguous, &[8, 9], "gk"),
+        (At, None, &[4, 5, 5, 5, 6, 5], "dddkkk"),
+        (At, None, &[5, 6, 6, 5], "dkkk"),
+        (At, Monotone, &[5, 5, 5, 6, 6, 5], "ddkkkd"),
+        (At, Contiguous, &[5, 5, 5, 6, 7], "dddkk"),
+        (At, None, &[7], "k"),
+        (After, None, &[], ""),
+    ];
+    for (position, sequence, values, expected) in cases {
+        let rules = Rules { position, sequence, ..RULES };
+        let mut resume = Resume::new(rules, place_at(5, Within::Count(2)));
+        resume.open();
+        let found = verdicts(&mut resume, numbers(values));
+        assert_eq!(found, expected, "{position} {sequence} {values:?}");
+    }
+}
+
+#[test]
+fn a_live_stream_keeps_what_only_the_pipeline_file_could_call_a_repetition() {
+    let cases = [
+        (SequenceKind::None, "kkkk"),
+        (SequenceKind::Monotone, "kdkd"),
+        (SequenceKind::Contiguous, "kdkd"),
+    ];
+    for (sequence, expected) in cases {
+        let mut resume = Resume::new(Rules { sequence, ..RULES }, None);
+        resume.open();
+        assert_eq!(verdicts(&mut resume, numbers(&[1, 1, 2, 1])), expected, "{sequence}");
+    }
+}
+
+#[test]
+fn a_gap_is_named_by_its_first_and_last_value() {
+    let rules = Rules { sequence: SequenceKind::Contiguous, ..RULES };
+    let mut resume = Resume::new(rules, place_at(5, Within::Count(1)));
+    resume.open();
+    let gap = Gap { from: 6, to: 8 };
+    assert_eq!(resume.gap_before(&number(9)), Some(gap));
+    assert_eq!(resume.gap_before(&number(6)), None);
+    let verdict = resume.accept(&mut number(9)).expect("no ids");
+    assert_eq!(verdict.fate, Fate::KeepAfter(gap));
+    assert_eq!(gap.len(), 3);
+}
+
+#[test]
+fn the_last_number_has_no_gap_behind_it() {
+    let rules = Rules { sequence: SequenceKind::Contiguous, ..RULES };
+    let mut resume = Resume::new(rules, place_at(u64::MAX - 1, Within::Count(1)));
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[u64::MAX, u64::MAX, 0])), "kdd");
+}
+
+#[test]
+fn an_opaque_overlap_is_the_leading_run_of_the_stored_value() {
+    for (position, expected) in [(PositionKind::After, "ddkk"), (PositionKind::At, "dkkk")] {
+        let rules = Rules { position, is_ordered: false, ..RULES };
+        let stored = Mark { values: text("a").values, within: Within::Count(1) };
+        let mut resume = Resume::new(rules, Some(stored));
+        resume.open();
+        let found = verdicts(&mut resume, [text("a"), text("a"), text("b"), text("a")]);
+        assert_eq!(found, expected, "{position}");
+        assert!(!resume.is_overlapping());
+    }
+}
+
+#[test]
+fn identifiers_tell_repetitions_apart_in_any_order() {
+    let rules = Rules { position: PositionKind::At, has_ids: true, ..RULES };
+    let mut resume = Resume::new(rules, place_at(5, Within::Ids(vec![1, 2])));
+    resume.open();
+    let with_id = |value, id| Observed { id, ..number(value) };
+    let found = verdicts(&mut resume, [with_id(5, 2), with_id(5, 3), with_id(5, 1), with_id(6, 1)]);
+    assert_eq!(found, "dkdk");
+    assert_eq!(resume.place().expect("set").within, Within::Ids(vec![1]));
+}
+
+#[test]
+fn identifiers_are_bounded() {
+    let rules = Rules { position: PositionKind::At, has_ids: true, ..RULES };
+    let ids: Vec<u128> = (0..CURSOR_WITHIN_IDS_MAX as u128).collect();
+    let mut resume = Resume::new(rules, place_at(5, Within::Ids(ids)));
+    resume.open();
+    let mut one_more = Observed { id: u128::MAX, ..number(5) };
+    assert_eq!(resume.accept(&mut one_more), Err(TooManyIds));
+    assert!(resume.accept(&mut number(6)).is_ok());
+}
+
+#[test]
+fn a_second_call_in_an_overlap_repeats_no_more_than_the_first() {
+    let rules = Rules { position: PositionKind::At, ..RULES };
+    let mut resume = Resume::new(rules, place_at(5, Within::Count(2)));
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[5])), "d");
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[5, 5, 5])), "ddk");
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[5, 5, 5, 6])), "dddk");
+}
+
+#[test]
+fn a_message_without_a_cursor_is_kept_and_moves_nothing() {
+    let mut resume = Resume::new(RULES, place_at(5, Within::Count(1)));
+    resume.open();
+    let without = || Observed { values: vec![None], id: 0 };
+    assert_eq!(verdicts(&mut resume, [without(), number(5), without(), number(6)]), "kdkk");
+    assert_eq!(resume.place(), place_at(6, Within::Count(1)).as_ref());
+}
+
+#[test]
+fn a_group_is_complete_when_the_value_moves_and_only_then_the_place_does() {
+    let rules = Rules { boundary: Boundary::Change, ..RULES };
+    let mut resume = Resume::new(rules, None);
+    resume.open();
+    let closed = [1, 1, 2, 3, 3].map(|value| {
+        let closes = resume.accept(&mut number(value)).expect("no ids").closes_group;
+        (closes, resume.place().and_then(|place| place.values[0].clone()))
+    });
+    let value = |value| Some(Value::Uint(value));
+    let expected =
+        [(false, None), (false, None), (true, value(1)), (true, value(2)), (false, value(2))];
+    assert_eq!(closed, expected);
+    resume.open();
+    assert!(!resume.is_holding(), "a new call forgets the held group");
+    assert_eq!(verdicts(&mut resume, numbers(&[2, 3, 3, 3])), "dkkk");
+    resume.finish();
+    assert_eq!(resume.place().expect("set").values[0], value(3));
+}
+
+#[test]
+fn components_advance_each_on_its_own() {
+    let rules = Rules { is_ordered: false, ..RULES };
+    let mut resume = Resume::new(rules, None);
+    resume.open();
+    let pair = |add: Option<u64>, settle: Option<u64>| Observed {
+        values: vec![add.map(Value::Uint), settle.map(Value::Uint)],
+        id: 0,
+    };
+    let messages = [pair(Some(1), None), pair(None, Some(7)), pair(Some(2), None)];
+    assert_eq!(verdicts(&mut resume, messages), "kkk");
+    let place = resume.place().expect("set").values.clone();
+    assert_eq!(place, [Some(Value::Uint(2)), Some(Value::Uint(7))]);
+    resume.open();
+    assert_eq!(verdicts(&mut resume, [pair(None, Some(7)), pair(None, Some(8))]), "dk");
+}
