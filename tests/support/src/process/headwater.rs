@@ -123,6 +123,11 @@ impl Headwater {
         usage(self.pid())
     }
 
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_some())
+    }
+
     /// Waits until `/readyz` says yes.
     pub fn wait_ready(&mut self, timeout: Duration) -> Result<()> {
         self.wait_for("readiness", timeout, |it| it.get("/readyz").is_ok_and(|it| it.status == 200))
