@@ -18,11 +18,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::BTreeMap;
 
 /// Settings of a progress topic that we create: small segments, so that compaction keeps it short.
-const PROGRESS_CONFIG: [(&str, &str); 4] = [
+const PROGRESS_CONFIG: [(&str, &str); 3] = [
     ("cleanup.policy", "compact"),
     ("segment.bytes", "16777216"),
     ("min.cleanable.dirty.ratio", "0.1"),
-    ("compression.type", "uncompressed"),
 ];
 
 /// Copies of a topic when nobody says how many: the cluster's own default (KIP-464).
