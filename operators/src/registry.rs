@@ -1,9 +1,9 @@
 //! The only list of operator kinds.
 
-use crate::{decode, sink, source};
+use crate::{decode, pipeline, sink, source};
 use headwater_engine::spec::Registry;
 
-/// All kinds a pipeline file may name.
+/// All kinds a pipeline file may name, and what a whole plan must satisfy.
 #[must_use]
 pub fn registry() -> Registry {
     Registry::new([
@@ -13,4 +13,5 @@ pub fn registry() -> Registry {
         sink::stdout::entry(),
         sink::discard::entry(),
     ])
+    .with_plan_check(pipeline::check::check)
 }

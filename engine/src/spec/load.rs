@@ -14,11 +14,12 @@ use std::path::Path;
 
 use super::diagnostic::{Diagnostic, Place, Report, Span};
 use super::document::{self, Document};
+use super::draft::Draft;
 use super::graph::{self, Graph};
 use super::interpolate::Resolver;
 use super::limits::FILE_BYTES_MAX;
 use super::plan::{Plan, PlanNode};
-use super::registry::Registry;
+use super::registry::{PlanProblem, Registry};
 use super::render::Diagnostics;
 use super::secrets::Secrets;
 use super::tree::Node;
@@ -108,5 +109,24 @@ fn plan(source: &Source<'_>, registry: &Registry, read: Read, report: &mut Repor
         }
     });
     let nodes = nodes.collect();
-    Some(Plan::new(name?, settings?, nodes))
+    let plan = Plan::new(name?, settings?, nodes);
+    check_plan(&plan, registry, &drafts, &secrets, report);
+    Some(plan)
+}
+
+/// Reports what no node could know of the others, each problem at the node it names.
+fn check_plan(
+    plan: &Plan,
+    registry: &Registry,
+    drafts: &[Draft<'_>],
+    secrets: &Secrets,
+    report: &mut Report,
+) {
+    let mut found = Report::new();
+    for PlanProblem { node, message, hint } in registry.plan_problems(plan) {
+        let draft = drafts.iter().find(|draft| draft.name() == node);
+        let place = draft.expect("a problem names a node of its plan").place();
+        found.error(&place, message).hint(hint);
+    }
+    report.absorb(found, secrets);
 }

@@ -20,6 +20,7 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::diagnostic::Report;
 use super::nearest::nearest;
+use super::plan::Plan;
 use super::schema::{Catalogue, KindSchema};
 use super::view::NodeView;
 
@@ -87,7 +88,22 @@ pub struct Checked {
 pub struct Registry {
     entries: Vec<KindEntry>,
     catalogue: Catalogue,
+    plan_check: PlanCheck,
 }
+
+/// Something that is wrong with a plan as a whole, although each of its nodes is sound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PlanProblem {
+    /// The node it is reported at.
+    pub node: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub hint: String,
+}
+
+/// Finds all problems of a plan as a whole.
+pub type PlanCheck = fn(&Plan) -> Vec<PlanProblem>;
 
 // === impl Role ===
 
@@ -169,7 +185,13 @@ impl Registry {
                 entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
             assert!(!twice, "{entry:?} is registered once");
         }
-        Self { catalogue: Catalogue::new(&entries), entries }
+        Self { catalogue: Catalogue::new(&entries), entries, plan_check: |_| Vec::new() }
+    }
+
+    /// The same kinds, and a check of whole plans: what no node can know of the others.
+    #[must_use]
+    pub fn with_plan_check(self, plan_check: PlanCheck) -> Self {
+        Self { plan_check, ..self }
     }
 
     /// All entries in the order of registration.
@@ -190,6 +212,10 @@ impl Registry {
     /// The kinds of one role.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &KindEntry> {
         self.entries.iter().filter(move |entry| entry.role == role)
+    }
+
+    pub(crate) fn plan_problems(&self, plan: &Plan) -> Vec<PlanProblem> {
+        (self.plan_check)(plan)
     }
 
     pub(crate) fn catalogue(&self) -> &Catalogue {

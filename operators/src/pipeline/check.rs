@@ -1,24 +1,16 @@
 //! What a whole plan must satisfy beyond its nodes.
 //!
+//! [`registry()`](crate::registry()) hands this to the loader, so that such problems stand in the
+//! same list as all others, each with its place in the file.
+//!
 //! - All Kafka sinks of a pipeline are one transaction, so they must name one cluster, in one way.
 //! - A decoder that sets messages aside needs a place for them behind it.
 //! - `require: exactly_once` must be reachable by every stream.
 
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
-use crate::pipeline::guarantee::{Guarantee, streams};
+use crate::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
 use crate::sink::kafka::KafkaSink;
-use headwater_engine::spec::{Plan, PlanNode, Requirement, Role};
-
-/// Something that is wrong with the plan as a whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PlanProblem {
-    /// The node it is reported at.
-    pub node: String,
-    /// What is wrong.
-    pub message: String,
-    /// What to do.
-    pub hint: String,
-}
+use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 
 /// All problems of `plan`.
 #[must_use]
@@ -72,7 +64,7 @@ fn required_guarantee(plan: &Plan) -> Vec<PlanProblem> {
         return Vec::new();
     }
     let weak = streams(plan).into_iter().filter(|stream| stream.guarantee < Guarantee::ExactlyOnce);
-    let problem = |stream: crate::pipeline::guarantee::StreamGuarantee| PlanProblem {
+    let problem = |stream: StreamGuarantee| PlanProblem {
         node: stream.source.clone(),
         message: format!(
             "`require: exactly_once`, but the stream to sink `{}` reaches {}",
