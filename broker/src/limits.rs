@@ -47,6 +47,8 @@ pub(crate) const REWRITE_FRAME_BYTES: usize = 4 << 20;
 /// The most all logs together hold in memory mode. Beyond it the oldest batches of the largest
 /// topic that is not compacted go, with a warning; compacted topics alone may exceed it.
 pub(crate) const MEMORY_LOG_BYTES_MAX: u64 = 1 << 30;
+/// A frame's buffer beyond this is given back once the frame is written.
+pub(crate) const FRAME_CAPACITY_KEPT: usize = 8 << 20;
 /// The largest journal frame that replay believes in; a longer length is a torn one.
 pub(crate) const JOURNAL_FRAME_BYTES_MAX: usize = 1 << 30;
 

@@ -45,6 +45,8 @@ pub(crate) struct Batch {
     pub(crate) base: i64,
     pub(crate) last: i64,
     pub(crate) max_timestamp: i64,
+    /// A marker has a time, but no record of a client.
+    pub(crate) is_control: bool,
     pub(crate) location: Location,
 }
 
@@ -135,6 +137,7 @@ impl Partition {
             base: header.base_offset,
             last: header.last_offset(),
             max_timestamp: header.max_timestamp,
+            is_control: header.is_control(),
             location,
         };
         self.bytes += batch.location.size();

@@ -2,7 +2,7 @@
 //!
 //! Prints its address on standard output and nothing else there.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,7 +27,8 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let is_terminal = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).with_ansi(is_terminal).init();
     let config = BrokerConfig {
         listen: SocketAddr::from((Ipv4Addr::LOCALHOST, arguments.port)),
         journal: arguments.journal.map_or(Journal::Memory, Journal::File),

@@ -19,6 +19,8 @@ use crate::state::{Group, Joining, Reply, State};
 
 /// What a dead group is called (`GroupState`).
 const DEAD: &str = "Dead";
+/// The only type of group here (KIP-848).
+const CLASSIC: &str = "classic";
 
 pub(super) async fn join(call: Call, body: bytes::Bytes, core: &Core) -> Answer {
     let request: JoinGroupRequest = call.decode(body)?;
@@ -134,16 +136,18 @@ pub(super) fn list(
     _call: &Call,
     request: ListGroupsRequest,
 ) -> ListGroupsResponse {
-    let states = &request.states_filter;
-    let is_wanted = |it: &Group| {
-        states.is_empty() || states.iter().any(|name| name.as_str() == it.phase_name())
+    let (states, types) = (&request.states_filter, &request.types_filter);
+    let allows = |filter: &[StrBytes], value: &str| {
+        filter.is_empty() || filter.iter().any(|it| it.eq_ignore_ascii_case(value))
     };
+    let is_wanted = |it: &Group| allows(states, it.phase_name()) && allows(types, CLASSIC);
     let wanted = state.groups.iter().filter(|(_, it)| is_wanted(it));
     let groups = wanted.map(|(id, it)| {
         ListedGroup::default()
             .with_group_id(GroupId(text(id)))
             .with_protocol_type(it.protocol_type.clone())
             .with_group_state(StrBytes::from_static_str(it.phase_name()))
+            .with_group_type(StrBytes::from_static_str(CLASSIC))
     });
     ListGroupsResponse::default().with_groups(groups.collect())
 }

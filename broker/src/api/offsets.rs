@@ -69,8 +69,8 @@ fn list_partition(
 }
 
 fn newest(state: &State, log: &Partition, limit: i64) -> Result<Found, ResponseError> {
-    let times = log.batches_in(&(0..limit)).map(|batch| batch.max_timestamp);
-    let newest = times.max();
+    let data = log.batches_in(&(0..limit)).filter(|batch| !batch.is_control);
+    let newest = data.map(|batch| batch.max_timestamp).max();
     newest.map_or(Ok((NONE, NONE)), |time| first_at(state, log, limit, time))
 }
 
@@ -78,7 +78,8 @@ fn newest(state: &State, log: &Partition, limit: i64) -> Result<Found, ResponseE
 fn first_at(state: &State, log: &Partition, limit: i64, time: i64) -> Result<Found, ResponseError> {
     let range = log.log_start()..limit;
     for batch in log.batches_from(range.start).take_while(|it| it.base < range.end) {
-        if batch.max_timestamp >= time
+        if !batch.is_control
+            && batch.max_timestamp >= time
             && let Some(found) = first_in(state, batch, time)?
             && range.contains(&found.0)
         {
@@ -94,9 +95,6 @@ fn first_in(state: &State, batch: &Batch, time: i64) -> Result<Option<Found>, Re
         ResponseError::KafkaStorageError
     })?;
     let header = Header::parse(&bytes).ok_or(ResponseError::CorruptMessage)?;
-    if header.is_control() {
-        return Ok(None);
-    }
     let mut found = None;
     Records::open(&header, &bytes)
         .and_then(|records| {

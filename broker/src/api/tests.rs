@@ -1,17 +1,25 @@
 //! The protocol's edges: what is offered, refused and malformed.
 
 use kafka_protocol::ResponseError;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::{ListOffsetsRequest, TopicName};
 
 use super::*;
 use crate::Journal;
+use crate::batch::{Header, Outcome};
 use crate::core::Clock;
+use crate::journal::Entry;
+use crate::records::tests::{build, plain};
 use crate::state::Node;
 
-fn core() -> Core {
+fn state(now_ms: i64) -> State {
     let node = Node { host: "127.0.0.1".to_owned(), port: 1 };
+    State::open(node, &Journal::Memory, false, now_ms).unwrap()
+}
+
+fn core() -> Core {
     let clock = Clock::start();
-    let state = State::open(node, &Journal::Memory, false, clock.now_ms()).unwrap();
-    Core::start(state, clock).unwrap().0
+    Core::start(state(clock.now_ms()), clock).unwrap().0
 }
 
 fn frame(api: ApiKey, version: i16, body: &[u8]) -> Bytes {
@@ -57,9 +65,48 @@ async fn what_is_offered_is_answered() {
     }
 }
 
+/// A marker is later than all records, but it is no record of a client.
+#[test]
+fn the_newest_time_is_a_records_and_not_a_markers() {
+    let mut state = state(1_000_000);
+    state.change(Entry::Topic { name: "t".to_owned(), partitions: 1, settings: [].into() });
+    let producer = state.init_producer(Some("id"), 1_000, None).unwrap();
+    state.add_partitions("id", producer, &[("t", &[0])]).unwrap();
+    let header = Header {
+        attributes: 0x10,
+        producer_id: producer.id,
+        producer_epoch: producer.epoch,
+        base_sequence: 0,
+        ..plain()
+    };
+    let batch = build(header, &[(Some("k"), Some("v"))]);
+    state.produce(Some("id"), "t", 0, &batch).unwrap();
+    for (ended, wanted) in [(false, (-1, -1)), (true, (0, header.max_timestamp))] {
+        if ended {
+            state.end_transaction("id", producer, Outcome::Commit).unwrap();
+        }
+        let asked = ListOffsetsPartition::default().with_timestamp(-3);
+        let topic = ListOffsetsTopic::default()
+            .with_name(TopicName(text("t")))
+            .with_partitions(vec![asked]);
+        let request = ListOffsetsRequest::default()
+            .with_isolation_level(fetch::READ_COMMITTED)
+            .with_topics(vec![topic]);
+        let call = Call {
+            api: ApiKey::ListOffsets,
+            version: 7,
+            correlation_id: 7,
+            client_id: StrBytes::default(),
+        };
+        let response = offsets::list_offsets(&mut state, &call, request);
+        let found = &response.topics[0].partitions[0];
+        assert_eq!((found.offset, found.timestamp), wanted);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_is_ahead_is_told_the_versions() {
-    let response = answer(frame(ApiKey::ApiVersions, 4, &[1, 1, 0]), &core()).await.unwrap();
+    let response = answer(frame(ApiKey::ApiVersions, 99, &[]), &core()).await.unwrap();
     let mut body = body(ApiKey::ApiVersions, 0, response.unwrap());
     assert_eq!(body.get_i16(), ResponseError::UnsupportedVersion.code());
     assert_eq!(body.get_i32() as usize, SUPPORTED.len());

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Entry, Location};
-use crate::limits::JOURNAL_FRAME_BYTES_MAX;
+use crate::limits::{FRAME_CAPACITY_KEPT, JOURNAL_FRAME_BYTES_MAX};
 
 const MAGIC: &[u8; 8] = b"HWBROKR1";
 const FRAME_HEADER_BYTES: usize = 8;
@@ -117,8 +117,7 @@ impl JournalFile {
             }
             Err(TryLockError::Error(source)) => return Err(io_error(source)),
         }
-        let mut frame = BytesMut::new();
-        frame.put_bytes(0, FRAME_HEADER_BYTES);
+        let frame = BytesMut::zeroed(FRAME_HEADER_BYTES);
         let end = MAGIC.len() as u64;
         Ok(JournalFile { file, path: path.to_owned(), end, frame, fsync })
     }
@@ -209,6 +208,10 @@ impl JournalFile {
             self.io(self.file.sync_data())?;
         }
         self.end += self.frame.len() as u64;
+        // One large request shall not hold its memory for ever.
+        if self.frame.capacity() > FRAME_CAPACITY_KEPT {
+            self.frame = BytesMut::zeroed(FRAME_HEADER_BYTES);
+        }
         self.frame.truncate(FRAME_HEADER_BYTES);
         Ok(())
     }

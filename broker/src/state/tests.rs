@@ -410,7 +410,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig::with_cases(256))]
 
     /// Goal: whatever happens in whatever order, a restart changes nothing, and compaction and
     /// rewriting change nothing that a committed reader relies on.
@@ -459,7 +459,8 @@ fn cut_last_byte(path: &Path) {
 #[test]
 fn a_journal_of_dead_bytes_is_rewritten_smaller() {
     let folder = tempfile::tempdir().unwrap();
-    let mut state = open(&journal(&folder), START_MS);
+    let node = Node { host: "127.0.0.1".to_owned(), port: 1 };
+    let mut state = State::open(node, &journal(&folder), true, START_MS).unwrap();
     make(&mut state, &[("max.message.bytes", "9000000")]);
     let value = "v".repeat(8 << 20);
     for _ in 0..4 {

@@ -89,11 +89,11 @@ pub(crate) fn a_compacted_topic_keeps_the_newest_of_each_key(cluster: &Cluster) 
 
 pub(crate) fn a_message_over_the_topics_limit_is_refused(cluster: &Cluster) -> Result<()> {
     let usual = cluster.topic("usual", 1)?;
-    let large = cluster.topic_with("large", 1, &[("max.message.bytes", "16000000")])?;
+    let large = cluster.topic_with("large", 1, &[("max.message.bytes", "80000000")])?;
     let mut config = cluster.config();
-    config.set("message.max.bytes", "16000000").set("linger.ms", "0");
+    config.set("message.max.bytes", "80000000").set("linger.ms", "0");
     let producer: BaseProducer<Outcomes> = config.create_with_context(Outcomes::default())?;
-    let value = "v".repeat(8 << 20);
+    let value = "v".repeat(64 << 20);
     for topic in [&usual, &large] {
         let record = BaseRecord::<str, str>::to(topic).payload(&value);
         producer.send(record).map_err(|(error, _)| error)?;
