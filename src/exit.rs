@@ -28,11 +28,12 @@ pub(crate) enum Exit {
     Interrupted,
 }
 
-/// An error, and the exit code it means.
+/// A command that could not do its work, and the exit code that means it.
 #[derive(Debug)]
 pub(crate) struct Failed {
     pub(crate) exit: Exit,
-    pub(crate) error: anyhow::Error,
+    /// Why, unless that has been printed already.
+    pub(crate) error: Option<anyhow::Error>,
 }
 
 /// What a command comes to.
@@ -110,12 +111,17 @@ impl Exit {
 
     /// This exit, because of `error`.
     pub(crate) fn because(self, error: impl Into<anyhow::Error>) -> Failed {
-        Failed { exit: self, error: error.into() }
+        Failed { exit: self, error: Some(error.into()) }
+    }
+
+    /// This exit, for a reason that has been printed.
+    pub(crate) fn silently(self) -> Failed {
+        Failed { exit: self, error: None }
     }
 
     /// This exit, for a reason in words.
     pub(crate) fn saying(self, words: impl Into<String>) -> Failed {
-        Failed { exit: self, error: anyhow::Error::msg(words.into()) }
+        Failed { exit: self, error: Some(anyhow::Error::msg(words.into())) }
     }
 }
 

@@ -57,7 +57,9 @@ pub fn main() -> ExitCode {
         Err(error) => return usage(&error).into(),
     };
     let exit = dispatch(arguments.command).unwrap_or_else(|failed| {
-        eprintln!("error: {:#}", failed.error);
+        if let Some(error) = failed.error {
+            eprintln!("error: {error:#}");
+        }
         failed.exit
     });
     exit.into()

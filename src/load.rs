@@ -27,9 +27,10 @@ pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<Arc<Plan>>, Failed> {
     }
     wrong += report_namesakes(&plans);
     if wrong > 0 {
-        let of = if paths.len() == 1 { String::new() } else { format!(" of {}", paths.len()) };
-        let noun = if wrong == 1 { "file" } else { "files" };
-        return Err(Exit::Mistake.saying(format!("{wrong}{of} pipeline {noun} cannot be run")));
+        if paths.len() > 1 {
+            eprintln!("{wrong} of {} pipeline files cannot be run", paths.len());
+        }
+        return Err(Exit::Mistake.silently());
     }
     Ok(plans.into_iter().map(|(_, plan)| plan).collect())
 }

@@ -202,7 +202,14 @@ fn shard_text(key: &ShardKey, shard: &ShardProgress) -> String {
         let _ = writeln!(out, "  {key:<12} {text}");
     };
     line("cursor", cursor(shard));
-    line("committed", format!("{}, last {}", count(shard.committed), age(shard.at_unix_ms)));
+    line(
+        "committed",
+        format!(
+            "{} records over all sinks, last {}",
+            count(shard.committed),
+            age(shard.at_unix_ms)
+        ),
+    );
     line("epoch", format!("{} of generation {}", shard.epoch, shard.generation));
     line("session", format!("{}, next sequence {}", position.session, position.next_sequence));
     line("received", count(counters.received));

@@ -10,7 +10,7 @@ use crate::words::plural;
 use headwater_engine::clock::{Clock, SystemClock};
 use headwater_engine::dataflow::workers::Workers;
 use headwater_engine::spec::{Plan, Role};
-use headwater_operators::pipeline::guarantee::{Weakness, streams};
+use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
 use headwater_operators::pipeline::{RunContext, RunEnd, run};
 use headwater_operators::sink::kafka::instance_name;
@@ -132,15 +132,16 @@ fn log_start(plans: &[Arc<Plan>], workers: usize, instance: &str) {
     tracing::info!(event = "start", version, pipelines, workers, instance);
     for plan in plans {
         for stream in streams(plan) {
-            let weakened_by: Vec<String> =
-                stream.weakened_by.iter().map(|Weakness { field, .. }| field.clone()).collect();
+            let fields: Vec<&str> =
+                stream.weakened_by.iter().map(|weakness| weakness.field.as_str()).collect();
+            let weakened_by = (!fields.is_empty()).then(|| fields.join(","));
             tracing::info!(
                 event = "stream",
                 pipeline = plan.name(),
                 source = stream.source,
                 sink = stream.sink,
                 guarantee = %stream.guarantee,
-                weakened_by = weakened_by.join(","),
+                weakened_by,
             );
         }
     }

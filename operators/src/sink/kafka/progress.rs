@@ -8,6 +8,7 @@
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::{Context, KafkaTarget};
 use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -25,7 +26,8 @@ pub(super) struct Mark<'a> {
     context: Context,
 }
 
-/// Reads the whole committed progress of `pipeline`, for showing it.
+/// Reads the whole committed progress of `pipeline`, for showing it. A pipeline that never started has
+/// no topic and no progress; looking does not create it.
 ///
 /// # Errors
 /// If the topic cannot be reached, or a record of it cannot be used.
@@ -34,6 +36,10 @@ pub fn read_progress(
     pipeline: &str,
     topic: &str,
 ) -> Result<StoredProgress, KafkaStartError> {
+    let client: BaseConsumer<Context> = target.consumer("read_committed")?;
+    if partitions_of(client.client(), target, topic)?.is_none() {
+        return Ok(StoredProgress::default());
+    }
     Mark::open(target, pipeline, topic)?.read("read_committed")
 }
 
