@@ -308,9 +308,10 @@ enum Step {
 
 fn step() -> impl Strategy<Value = Step> {
     let writer = 0..2usize;
+    let end = (writer.clone(), any::<bool>());
     prop_oneof![
         8 => (writer.clone(), 0..4u8).prop_map(|(writer, key)| Step::Write { writer, key }),
-        4 => (writer.clone(), any::<bool>()).prop_map(|(writer, keeps)| Step::End { writer, keeps }),
+        4 => end.prop_map(|(writer, keeps)| Step::End { writer, keeps }),
         1 => writer.prop_map(|writer| Step::TakeOver { writer }),
         1 => Just(Step::Clean),
         1 => Just(Step::Restart),
