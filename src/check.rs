@@ -1,4 +1,5 @@
-//! `headwater validate`: says of sound files what they come to; of others, everything that is wrong.
+//! `headwater validate`: says of sound files what they come to; of others, everything that is
+//! wrong.
 
 use crate::exit::{Exit, Outcome};
 use crate::load;

@@ -4,7 +4,6 @@
 
 use crate::exit::{Exit, Outcome};
 use crate::load;
-use crate::pipelines::worker_count;
 use crate::words::{bytes, plural};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
@@ -66,8 +65,8 @@ fn heading(plan: &Plan, node: &PlanNode) -> String {
 
 fn describe_settings(plan: &Plan, page: &mut Page) {
     let settings = plan.settings();
-    let why = if settings.workers.is_some() { "" } else { ", one per core" };
-    page.line("workers", format!("{}{why}", worker_count(plan)));
+    let workers = settings.workers.map(|workers| workers.to_string());
+    page.line("workers", workers.as_deref().unwrap_or("one per core"));
     let commit = &settings.commit;
     page.line(
         "commit",
@@ -188,7 +187,7 @@ fn describe_stream(stream: &StreamGuarantee, page: &mut Page) {
 fn meaning(guarantee: Guarantee) -> &'static str {
     match guarantee {
         Guarantee::ExactlyOnce => {
-            "every message once and in order, for readers with isolation.level=read_committed"
+            "every message once, in order within a partition, for read_committed readers"
         }
         Guarantee::AtLeastOnce => {
             "no loss; a crash repeats what was not yet followed by its progress"

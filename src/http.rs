@@ -20,7 +20,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
 
-/// Where metrics are served if nobody says: the port Prometheus reserves for OpenTelemetry's exporter.
+/// Where metrics are served if nobody says: the port Prometheus reserves for OpenTelemetry's
+/// exporter.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
 
 /// What requests are answered from.
@@ -47,8 +48,8 @@ struct PipelineReadiness {
     broken: BTreeMap<String, String>,
 }
 
-/// Opens the port, before any pipeline starts. The default port may be taken; one that was asked for
-/// may not.
+/// Opens the port, before any pipeline starts. The default port may be taken; one that was asked
+/// for may not.
 pub(crate) async fn bind(wanted: Option<Metrics>) -> Result<Option<TcpListener>, Failed> {
     let listen = match wanted {
         Some(Metrics::Off) => return Ok(None),

@@ -69,7 +69,8 @@ fn is_stdin(path: &Path) -> bool {
     path == Path::new("-")
 }
 
-/// Two pipelines of one name would share progress topic and transactional ids, and fence each other.
+/// Two pipelines of one name would share progress topic and transactional ids, and fence each
+/// other.
 fn report_namesakes(plans: &[(&Path, Arc<Plan>)]) -> usize {
     let mut found = 0;
     for (place, (path, plan)) in plans.iter().enumerate() {

@@ -1,7 +1,8 @@
 //! `headwater offsets`: what Kafka remembers of a pipeline, shown or forgotten.
 //!
-//! Progress lives in the pipeline's progress topic and nowhere else. Forgetting appends tombstones; an
-//! instance that runs would go on from its own memory, so a reset is refused while one seems to live.
+//! Progress lives in the pipeline's progress topic and nowhere else. Forgetting appends tombstones;
+//! an instance that runs would go on from its own memory, so a reset is refused while one seems to
+//! live.
 
 use crate::args::{Reset, Show};
 use crate::exit::{Exit, Failed, Outcome};

@@ -112,7 +112,7 @@ impl Watched {
 }
 
 /// How many workers a plan asks for: its own number, or one per core.
-pub(crate) fn worker_count(plan: &Plan) -> usize {
+fn worker_count(plan: &Plan) -> usize {
     let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     plan.settings().workers.map_or_else(cores, usize::from)
 }

@@ -1,7 +1,7 @@
 //! `headwater run`: from plans to an exit code.
 //!
-//! The order is: all files, then the log, then signals and the port, then the pipelines. Whatever can
-//! be wrong with what a person wrote is known before anything outside is touched.
+//! The order is: all files, then the log, then signals and the port, then the pipelines. Whatever
+//! can be wrong with what a person wrote is known before anything outside is touched.
 //!
 //! Next: `src/pipelines.rs`.
 

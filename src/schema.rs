@@ -1,4 +1,5 @@
-//! `headwater schema` and `headwater reference`: both are printed from the types that read the file.
+//! `headwater schema` and `headwater reference`: both are printed from the types that read the
+//! file.
 
 use crate::exit::{Exit, Outcome};
 use headwater_engine::spec::{document_schema, reference_markdown};

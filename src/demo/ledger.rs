@@ -1,4 +1,5 @@
-//! What a reader has seen of a numbered stream: how much, what is missing, what came twice, how late.
+//! What a reader has seen of a numbered stream: how much, what is missing, what came twice, how
+//! late.
 //!
 //! Why a set of ranges: numbers arrive interleaved over partitions, but nearly in order, so the set
 //! stays a handful of ranges however long the demo runs.

@@ -1,8 +1,9 @@
 //! `headwater demo`: a gRPC stream arriving in Kafka exactly once, with nothing to set up.
 //!
 //! One process holds a sample server, a development broker, the pipeline of
-//! `examples/pipelines/demo.yaml` and a `read_committed` reader. Nothing is simulated: the server is a
-//! real gRPC server, the broker speaks Kafka's protocol, the reader is an ordinary Kafka client.
+//! `examples/pipelines/demo.yaml` and a `read_committed` reader. Nothing is simulated: the server
+//! is a real gRPC server, the broker speaks Kafka's protocol, the reader is an ordinary Kafka
+//! client.
 //!
 //! | file | what |
 //! |---|---|

@@ -1,7 +1,8 @@
 //! The demo's reader: an ordinary Kafka client with `isolation.level=read_committed`.
 //!
-//! It is no part of the pipeline and is told nothing by it: what it has seen is what any reader of the
-//! topic would have seen. On a cluster where the topic holds older records, it begins behind them.
+//! It is no part of the pipeline and is told nothing by it: what it has seen is what any reader of
+//! the topic would have seen. On a cluster where the topic holds older records, it begins behind
+//! them.
 
 use crate::demo::ledger::{Arrival, Ledger};
 use anyhow::Context as _;

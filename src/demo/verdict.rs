@@ -33,7 +33,8 @@ impl Tally {
         expect(seen.out_of_order == 0, "events of a partition are out of order");
         expect(seen.unreadable == 0, "the topic holds records that are no events");
         expect(seen.distinct == committed, "the reader saw another number than was committed");
-        // A call that is opened again may ask for events that were on their way when the last broke.
+        // A call that is opened again may ask for events that were on their way when the last
+        // broke.
         let is_all = if calls > 1 { seen.distinct <= sent } else { seen.distinct == sent };
         expect(is_all, "the reader saw another number than was sent");
         found

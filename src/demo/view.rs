@@ -11,8 +11,8 @@ use headwater_operators::pipeline::status::Phase;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-/// On plain lines a record is shown so often.
-const SAMPLE_SECONDS: u64 = 5;
+/// On plain lines a record is shown after so many seconds.
+const SAMPLE_EVERY: u64 = 5;
 
 /// Columns of a record on a plain line.
 const SAMPLE_CHARS: usize = 160;
@@ -22,6 +22,8 @@ pub(super) struct View {
     screen: Screen,
     started: Instant,
     ticks: u64,
+    /// The tick at which a record is shown next.
+    sample_due: u64,
     last: (Instant, u64),
 }
 
@@ -54,7 +56,7 @@ pub(super) fn introduction(world: &World, rate: u64) -> String {
 impl View {
     pub(super) fn new(screen: Screen) -> Self {
         let now = Instant::now();
-        View { screen, started: now, ticks: 0, last: (now, 0) }
+        View { screen, started: now, ticks: 0, sample_due: 0, last: (now, 0) }
     }
 
     /// Shows one second.
@@ -69,8 +71,8 @@ impl View {
             self.screen.set(lines);
         } else {
             println!("{line}");
-            let is_due = self.ticks % SAMPLE_SECONDS == 2;
-            if let Some(sample) = samples.last().filter(|_| is_due) {
+            if let Some(sample) = samples.last().filter(|_| self.ticks >= self.sample_due) {
+                self.sample_due = self.ticks + SAMPLE_EVERY;
                 println!("  newest record: {}", cut(sample, SAMPLE_CHARS));
             }
         }

@@ -1,0 +1,41 @@
+# The first thing a person sees.
+$ headwater --help
+exit 0
+--- stdout
+Streams gRPC server streams into Kafka, exactly once.
+
+A pipeline file names sources, decoders and sinks. `headwater demo` shows one at work without any
+set-up; `headwater validate FILE` checks one of yours; `headwater run FILE` runs it.
+
+Usage: headwater <COMMAND>
+
+Commands:
+  run          Run pipelines until they end or are asked to stop
+  validate     Check pipeline files and name all their mistakes
+  explain      Show what a pipeline file comes to: nodes, shards, topics, and what each stream is
+               promised
+  graph        Draw a pipeline file's graph
+  schema       Print the JSON Schema of pipeline files, for editors
+  reference    Print the reference of pipeline files: every key, its values, its default, its
+               meaning
+  offsets      Show or forget where a pipeline stands
+  demo         Show a gRPC stream arriving in Kafka exactly once, with nothing to set up
+  completions  Print a completion script for a shell
+  help         Print this message or the help of the given subcommand(s)
+
+Options:
+  -h, --help
+          Print help (see a summary with '-h')
+
+  -V, --version
+          Print version
+
+Exit codes:
+    0  done, or stopped on request; everything received is committed
+   64  a mistake in a file or on the command line; nothing was contacted
+   65  a pipeline needs a person: a record or topic it cannot handle
+   69  no stream is left, or a server that is needed does not answer
+   70  a defect of the program; committed progress is safe
+   75  not everything was committed in time; the next start goes on
+   76  a newer instance has taken the pipeline over
+  130  a second signal: left at once; the next start goes on

@@ -1,0 +1,46 @@
+# Every command's help has an example.
+$ headwater run --help
+exit 0
+--- stdout
+Run pipelines until they end or are asked to stop.
+
+All files are checked before anything is contacted. Ctrl-C or SIGTERM stops: the pipelines commit
+what they have received and leave. A second signal leaves at once; the next start then goes on
+behind the last commit.
+
+Usage: headwater run [OPTIONS] <FILE>...
+
+Arguments:
+  <FILE>...
+          Pipeline files; `-` reads one from standard input
+
+Options:
+      --metrics <HOST:PORT>
+          Where to serve /metrics, /healthz and /readyz; `off` serves nothing.
+          
+          Left out: 127.0.0.1:9464, and without it if that port is taken.
+
+      --log-format <FORMAT>
+          How log lines look; they go to standard error
+
+          Possible values:
+          - text: key=value pairs
+          - json: One JSON object a line
+          
+          [default: text]
+
+      --log-level <LEVEL>
+          Which log lines are written: a level, or `target=level` pairs
+          
+          [env: HEADWATER_LOG=]
+          [default: info]
+
+  -q, --quiet
+          Show no live line on the terminal
+
+  -h, --help
+          Print help (see a summary with '-h')
+
+Examples:
+  headwater run orders.yaml
+  headwater run orders.yaml devices.yaml --log-format json --metrics 0.0.0.0:9464

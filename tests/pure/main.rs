@@ -1,0 +1,27 @@
+//! Tests of the program that need no broker and no network beyond this machine.
+//!
+//! They drive the real binary. What is expected stands in files where there are many cases;
+//! `UPDATE_EXPECT=1 cargo test --test pure` writes them anew: read the difference before
+//! committing.
+//!
+//! | file | goal |
+//! |---|---|
+//! | `check` | every mistake in a pipeline file is told as `tests/cases/check` says |
+//! | `cli` | every command prints and exits as `tests/cases/cli` says |
+//! | `examples` | every file under `examples/pipelines` is sound; those without Kafka run |
+//! | `generated` | the checked-in schema and reference are current |
+//! | `secrets` | what came from `${…}` is in no output |
+//! | `stopping` | signals, health and exit codes of `headwater run` |
+//! | `kept` | `headwater offsets` and `headwater demo`, on the built-in broker |
+//! | `tidy` | the tree itself: direction of crates, headers, line length |
+
+mod check;
+mod cli;
+mod examples;
+mod expect;
+mod generated;
+mod kept;
+mod program;
+mod secrets;
+mod stopping;
+mod tidy;
