@@ -267,6 +267,7 @@ fn read(
     while !is_over.load(Ordering::Relaxed) {
         let message = match consumer.poll(POLL) {
             None | Some(Err(KafkaError::PartitionEOF(_))) => continue,
+            Some(Err(error)) if topic::is_passing(&error) => continue,
             Some(message) => message?,
         };
         if is_measured.load(Ordering::Relaxed) {

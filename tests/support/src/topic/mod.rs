@@ -6,4 +6,4 @@ pub mod event;
 mod read;
 
 pub use check::Sequences;
-pub use read::{Isolation, Read, consumer, end_offsets, for_each, read_all};
+pub use read::{Isolation, Read, consumer, end_offsets, for_each, is_passing, read_all};

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::{ClientConfig, Timestamp};
@@ -75,10 +75,6 @@ pub fn for_each(
     let (mut count, mut heard) = (0, Instant::now());
     while !open.is_empty() {
         match consumer.poll(POLL) {
-            None if heard.elapsed() > SILENCE_MAX => {
-                bail!("{topic}: nothing for {SILENCE_MAX:?}; partitions {open:?} have no end");
-            }
-            None => continue,
             Some(Ok(message)) => {
                 visit(&message)?;
                 count += 1;
@@ -86,11 +82,24 @@ pub fn for_each(
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            Some(Err(error)) => return Err(error).with_context(|| format!("reading {topic}")),
+            Some(Err(error)) if !is_passing(&error) => {
+                return Err(error).with_context(|| format!("reading {topic}"));
+            }
+            None | Some(Err(_)) if heard.elapsed() > SILENCE_MAX => {
+                bail!("{topic}: nothing for {SILENCE_MAX:?}; partitions {open:?} have no end");
+            }
+            None | Some(Err(_)) => continue,
         }
         heard = Instant::now();
     }
     Ok(count)
+}
+
+/// Whether librdkafka only says that it has lost the broker, and goes on trying by itself.
+pub fn is_passing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+    let code = error.rdkafka_error_code();
+    matches!(code, Some(AllBrokersDown | BrokerTransportFailure | OperationTimedOut))
 }
 
 /// Every record of the topic, partition by partition, in offset order.
