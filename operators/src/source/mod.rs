@@ -1,8 +1,8 @@
 //! Sources: what brings messages in.
 //!
-//! A source node of the pipeline file stands for one or more shards; each shard is one I/O task that
-//! owns one call at a time and hands batches to one worker. A source says how far a restart can be
-//! exact ([`Resumability`]); nothing else in the program may claim more than that.
+//! A source node of the pipeline file stands for one or more shards; each shard is one I/O task
+//! that owns one call at a time and hands batches to one worker. A source says how far a restart
+//! can be exact ([`Resumability`]); nothing else in the program may claim more than that.
 //!
 //! Next: `grpc/mod.rs`.
 
@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 pub struct ShardSpec {
     /// Its lasting name.
     pub key: ShardKey,
-    /// A digest of everything that gives a stored cursor its meaning: server, method, request without
-    /// its cursor fields, cursor mapping. A stored position with another fingerprint is not resumed.
+    /// A digest of everything that gives a stored cursor its meaning: server, method, request
+    /// without its cursor fields, cursor mapping. A stored position with another fingerprint is
+    /// not resumed.
     pub fingerprint: String,
 }
 
@@ -53,8 +54,8 @@ pub struct ShardContext {
     pub inlet: Inlet,
     /// Asks the task to stop: it closes its call, hands over what it has received and ends.
     pub stop: CancellationToken,
-    /// The pipeline's failure; set it only for what no reconnect of this shard can heal and what must
-    /// stop the other shards too.
+    /// The pipeline's failure; set it only for what no reconnect of this shard can heal and what
+    /// must stop the other shards too.
     pub failure: Arc<Failure>,
     /// What to count. Updated per batch and per event, never per record.
     pub metrics: ShardMetrics,

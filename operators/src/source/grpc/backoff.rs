@@ -80,7 +80,11 @@ mod tests {
     const EVEN: f64 = 0.5;
 
     fn backoff(min_ms: u64, max_ms: u64, attempts_max: Option<u32>) -> Backoff {
-        Backoff::new(&ReconnectConfig { backoff_min_ms: min_ms, backoff_max_ms: max_ms, attempts_max })
+        Backoff::new(&ReconnectConfig {
+            backoff_min_ms: min_ms,
+            backoff_max_ms: max_ms,
+            attempts_max,
+        })
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Gathers received messages into batches, and says where each batch leaves its shard.
 //!
-//! A message is numbered here, at receipt, before the resume rules may drop it. What is kept goes into
-//! the batch, or, with `boundary: change`, into the held group until the group is complete.
+//! A message is numbered here, at receipt, before the resume rules may drop it. What is kept goes
+//! into the batch, or, with `boundary: change`, into the held group until the group is complete.
 //!
 //! Invariants
 //! 1. A batch's position covers exactly the messages of this batch and those before it.
@@ -80,8 +80,8 @@ pub(super) enum Refused {
     )]
     Gap(Gap),
     #[error(
-        "the messages that share one cursor value are longer than {GROUP_BYTES_MAX} bytes together, \
-         more than can be held back; use `boundary: message`"
+        "the messages that share one cursor value are longer than {GROUP_BYTES_MAX} bytes \
+         together, more than can be held back; use `boundary: message`"
     )]
     GroupTooLarge,
     #[error(transparent)]
@@ -115,7 +115,8 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    /// A new call begins. What came before it in this shard is unrelated, unless a cursor joins them.
+    /// A new call begins. What came before it in this shard is unrelated, unless a cursor joins
+    /// them.
     pub(super) fn open_session(&mut self, session: Session, is_joined: bool) {
         debug_assert!(self.open.values.is_empty(), "the last call's messages are handed over");
         self.session = session;

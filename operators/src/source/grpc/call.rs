@@ -1,7 +1,8 @@
 //! One call: a connection, a request, a stream of messages.
 //!
-//! There is no time limit on the server's first answer: many servers send their headers together with
-//! the first message, and a quiet stream is not a broken one. HTTP/2 pings find out a dead connection.
+//! There is no time limit on the server's first answer: many servers send their headers together
+//! with the first message, and a quiet stream is not a broken one. HTTP/2 pings find out a dead
+//! connection.
 //!
 //! Next: `receive.rs` reads the stream.
 

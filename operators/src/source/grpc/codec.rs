@@ -1,7 +1,8 @@
 //! The codec: a message is its bytes.
 //!
-//! Nothing is decoded where messages are received, and nothing is copied: tonic hands out the part of
-//! its receive buffer that holds one message, and the buffer is freed when the last message in it is.
+//! Nothing is decoded where messages are received, and nothing is copied: tonic hands out the part
+//! of its receive buffer that holds one message, and the buffer is freed when the last message in
+//! it is.
 
 use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;

@@ -65,8 +65,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) keepalive: KeepaliveConfig,
 
-    /// The largest message that is accepted, in bytes. A larger one stops the shard: it could not be
-    /// passed over without losing it.
+    /// The largest message that is accepted, in bytes. A larger one stops the shard: it could not
+    /// be passed over without losing it.
     #[serde(default = "defaults::message_bytes_max")]
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(super) message_bytes_max: u64,
@@ -151,7 +151,8 @@ pub(super) struct DescriptorsConfig {
     #[schemars(length(min = 1))]
     pub(super) protos: Option<Vec<PathBuf>>,
 
-    /// Folders in which the imports of `protos` are looked for. Left out: the folder of each source.
+    /// Folders in which the imports of `protos` are looked for. Left out: the folder of each
+    /// source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) includes: Vec<PathBuf>,
 }
@@ -187,7 +188,8 @@ pub(super) struct KeepaliveConfig {
     #[schemars(range(min = 1000, max = 86_400_000))]
     pub(super) interval_ms: u64,
 
-    /// How long the answer to a ping may take before the connection counts as dead, in milliseconds.
+    /// How long the answer to a ping may take before the connection counts as dead, in
+    /// milliseconds.
     #[schemars(range(min = 100, max = 600_000))]
     pub(super) timeout_ms: u64,
 
@@ -211,8 +213,8 @@ pub(super) struct Http2Config {
     pub(super) adaptive_window: bool,
 }
 
-/// Reconnecting: each wait is twice the last one, give or take a quarter of it by chance. A received
-/// message starts anew.
+/// Reconnecting: each wait is twice the last one, give or take a quarter of it by chance. A
+/// received message starts anew.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ReconnectConfig {

@@ -1,12 +1,12 @@
 //! The cursor: where its components stand in a message, and what their values are.
 //!
 //! Paths are compiled when the pipeline file is read; per message they are looked up on the wire. A
-//! value that is a text, bytes or a message is a slice of the message it came from, so that taking it
-//! costs a reference count and no allocation. It is copied out once per batch, when the batch's
+//! value that is a text, bytes or a message is a slice of the message it came from, so that taking
+//! it costs a reference count and no allocation. It is copied out once per batch, when the batch's
 //! position is made ([`Value::detach`]); a slice would keep the whole receive buffer alive.
 //!
-//! Invariant: an empty text, bytes or message value counts as absent. It is proto3's default, and no
-//! server can go on from it.
+//! Invariant: an empty text, bytes or message value counts as absent. It is proto3's default, and
+//! no server can go on from it.
 //!
 //! Next: `resume.rs` judges each message by these values.
 
@@ -86,9 +86,13 @@ impl CursorPaths {
     /// Reads `message` into `observed`.
     ///
     /// # Errors
-    /// [`WireError`] if the message is broken on the way to a component; it then counts as a message
-    /// without a cursor.
-    pub(super) fn observe(&self, message: &Bytes, observed: &mut Observed) -> Result<(), WireError> {
+    /// [`WireError`] if the message is broken on the way to a component; it then counts as a
+    /// message without a cursor.
+    pub(super) fn observe(
+        &self,
+        message: &Bytes,
+        observed: &mut Observed,
+    ) -> Result<(), WireError> {
         observed.values.clear();
         observed.values.resize(self.components.len(), None);
         observed.id = self.id.as_ref().map_or(0, |path| identity(path, message));
@@ -147,7 +151,9 @@ impl Component {
             (CursorValue::Uint(value), LeafKind::Uint) => Value::Uint(*value),
             (CursorValue::Text(text), LeafKind::Text) => Value::Text(text.clone().into()),
             (CursorValue::Opaque(bytes), LeafKind::Bytes) => Value::Opaque(bytes.clone()),
-            (CursorValue::Timestamp { seconds, nanos }, LeafKind::Message) if path.is_timestamp() => {
+            (CursorValue::Timestamp { seconds, nanos }, LeafKind::Message)
+                if path.is_timestamp() =>
+            {
                 Value::Timestamp(Timestamp { seconds: *seconds, nanos: *nanos })
             }
             (CursorValue::Message(bytes), LeafKind::Message) if !path.is_timestamp() => {
@@ -273,8 +279,8 @@ impl Value {
     }
 }
 
-/// 128 bits of SHA-256 over the identifying field; over the whole message where it is absent, which is
-/// still the same for a message that is repeated as it was.
+/// 128 bits of SHA-256 over the identifying field; over the whole message where it is absent,
+/// which is still the same for a message that is repeated as it was.
 fn identity(path: &FieldPath, message: &[u8]) -> u128 {
     let digest = match path.find(message) {
         Ok(Some(Leaf::Bool(value))) => Sha256::digest([value.into()]),

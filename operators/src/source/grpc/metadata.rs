@@ -1,7 +1,7 @@
 //! Request metadata from the pipeline file: checked, and marked as secret.
 //!
-//! Invariant: no error names a value; every value is marked sensitive, so that no library below prints
-//! it either.
+//! Invariant: no error names a value; every value is marked sensitive, so that no library below
+//! prints it either.
 //!
 //! Next: `call.rs` sends it.
 
@@ -15,8 +15,15 @@ use tonic::metadata::{BinaryMetadataValue, MetadataMap};
 
 /// Keys that the protocol itself sets.
 const RESERVED: [&str; 9] = [
-    "content-type", "te", "user-agent", "host", "content-length", "connection",
-    "transfer-encoding", "keep-alive", "upgrade",
+    "content-type",
+    "te",
+    "user-agent",
+    "host",
+    "content-length",
+    "connection",
+    "transfer-encoding",
+    "keep-alive",
+    "upgrade",
 ];
 
 /// Padding is optional, as in gRPC itself.
@@ -54,7 +61,9 @@ pub(super) enum MetadataProblem {
 ///
 /// # Errors
 /// Every entry that cannot be sent.
-pub(super) fn compile(entries: &BTreeMap<String, String>) -> Result<MetadataMap, Vec<MetadataError>> {
+pub(super) fn compile(
+    entries: &BTreeMap<String, String>,
+) -> Result<MetadataMap, Vec<MetadataError>> {
     let mut map = MetadataMap::new();
     let mut errors = Vec::new();
     let mut bytes = 0;
@@ -87,8 +96,7 @@ fn add(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), MetadataProb
     } else {
         let key = AsciiMetadataKey::from_bytes(name.as_bytes());
         let key = key.map_err(|_| MetadataProblem::Name)?;
-        let mut value: AsciiMetadataValue =
-            value.parse().map_err(|_| MetadataProblem::NotAscii)?;
+        let mut value: AsciiMetadataValue = value.parse().map_err(|_| MetadataProblem::NotAscii)?;
         value.set_sensitive(true);
         map.insert(key, value);
     }

@@ -1,7 +1,7 @@
 //! Reads an open call: whatever is ready becomes one batch, and no batch waits for more.
 //!
-//! A quiet stream gives batches of one message without delay, a busy one gives full batches. While a
-//! batch waits for credit or room nothing is read, so HTTP/2 flow control slows the server.
+//! A quiet stream gives batches of one message without delay, a busy one gives full batches. While
+//! a batch waits for credit or room nothing is read, so HTTP/2 flow control slows the server.
 //!
 //! Invariants
 //! 1. What was read is handed over before the next read, and before the call's end is acted upon.

@@ -66,7 +66,8 @@ impl Requests {
             };
             scalars.insert(&component.name, scalar);
         }
-        let request = restart.overlay.apply(&restart.template, &|name| scalars.get(name).cloned())?;
+        let request =
+            restart.overlay.apply(&restart.template, &|name| scalars.get(name).cloned())?;
         Ok(request)
     }
 }

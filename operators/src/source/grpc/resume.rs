@@ -8,16 +8,17 @@
 //!         └──────────────┴──────────── open() of the next call ──┘
 //! ```
 //!
-//! *Place*: the newest value a restart may begin behind, and what is taken of the messages that bear
-//! it. *Overlap*: a new call may repeat what the place already covers; it lasts until a message with a
-//! value beyond the place. *Held*: with `boundary: change`, the group of messages that share the newest
-//! value; it becomes the place when the value moves on.
+//! *Place*: the newest value a restart may begin behind, and what is taken of the messages that
+//! bear it. *Overlap*: a new call may repeat what the place already covers; it lasts until a
+//! message with a value beyond the place. *Held*: with `boundary: change`, the group of messages
+//! that share the newest value; it becomes the place when the value moves on.
 //!
-//! Why a repetition is dropped only in an overlap unless `sequence` says more: in a live stream an equal
-//! or smaller value may be a new message, and nothing but the pipeline file can know.
+//! Why a repetition is dropped only in an overlap unless `sequence` says more: in a live stream an
+//! equal or smaller value may be a new message, and nothing but the pipeline file can know.
 //!
 //! Invariants
-//! 1. The place never covers a message that was not kept, nor misses one that was (held ones apart).
+//! 1. The place never covers a message that was not kept, nor misses one that was (held ones
+//!    apart).
 //! 2. A message without a cursor value is kept, and moves nothing.
 //! 3. Within one call, judging allocates nothing but what `position: at` has to remember.
 //!
@@ -77,8 +78,8 @@ pub(super) struct Gap {
 /// More messages share one cursor value than can be remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "more than {CURSOR_WITHIN_IDS_MAX} messages share one cursor value, and each must be remembered \
-     for `position: at`; use `boundary: change`, which needs no memory of them"
+    "more than {CURSOR_WITHIN_IDS_MAX} messages share one cursor value, and each must be \
+     remembered for `position: at`; use `boundary: change`, which needs no memory of them"
 )]
 pub(super) struct TooManyIds;
 

@@ -9,8 +9,8 @@
 //!                                       └─ cannot heal ────────► Broken
 //! ```
 //!
-//! Within a process a new call goes on from the newest *received* cursor, because what was handed over
-//! stays in the pipeline; after a restart from the committed one, which the context brings.
+//! Within a process a new call goes on from the newest *received* cursor, because what was handed
+//! over stays in the pipeline; after a restart from the committed one, which the context brings.
 //!
 //! Invariants
 //! 1. Sessions of a shard only grow, also over restarts.
@@ -60,7 +60,9 @@ pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext
     context.metrics.connected.set(0);
     let Names { source, shard } = names;
     match &end {
-        ShardEnd::Broken(reason) => tracing::error!(event = "shard_broken", source, %shard, %reason),
+        ShardEnd::Broken(reason) => {
+            tracing::error!(event = "shard_broken", source, %shard, %reason)
+        }
         ShardEnd::Finished => tracing::info!(event = "shard_finished", source, %shard),
         ShardEnd::Stopped => tracing::info!(event = "shard_stopped", source, %shard),
     }
@@ -154,8 +156,8 @@ impl<'a> Shard<'a> {
         (end, tally)
     }
 
-    /// Whether the next call goes on where the last one ended. Without a cursor only a shard that has
-    /// never called, or a resumable one that has never received, misses nothing.
+    /// Whether the next call goes on where the last one ended. Without a cursor only a shard that
+    /// has never called, or a resumable one that has never received, misses nothing.
     fn is_joined(&self) -> bool {
         match self.batcher.resume() {
             None => self.session == Session::default(),

@@ -163,8 +163,12 @@ fn boundary_words(boundary: Boundary) -> &'static str {
 
 fn sequence_words(sequence: SequenceKind, on_gap: OnGap) -> &'static str {
     match (sequence, on_gap) {
-        (SequenceKind::Contiguous, OnGap::Report) => "each value follows the last; gaps are reported",
-        (SequenceKind::Contiguous, OnGap::Stop) => "each value follows the last; a gap stops the shard",
+        (SequenceKind::Contiguous, OnGap::Report) => {
+            "each value follows the last; gaps are reported"
+        }
+        (SequenceKind::Contiguous, OnGap::Stop) => {
+            "each value follows the last; a gap stops the shard"
+        }
         (SequenceKind::Monotone, _) => "values never fall; lower ones are repetitions",
         (SequenceKind::None, _) => "nothing is known; only what a new call repeats is recognised",
     }

@@ -1,14 +1,14 @@
 //! Why a call ended, and whether calling again can heal it.
 //!
-//! The rule. A status that speaks of the request (its fields, its credentials, its method) comes again
-//! however often the same request is sent, so the shard stops and says what to change. A status that
-//! speaks of the moment (overload, a restart, a lost connection) is waited out. gRPC's own
-//! [table](https://grpc.io/docs/guides/status-codes/) draws the line the same way, with one exception:
-//! `INTERNAL` and `UNKNOWN` are waited out, because proxies and libraries also report lost connections
-//! with them.
+//! The rule. A status that speaks of the request (its fields, its credentials, its method) comes
+//! again however often the same request is sent, so the shard stops and says what to change. A
+//! status that speaks of the moment (overload, a restart, a lost connection) is waited out. gRPC's
+//! own [table](https://grpc.io/docs/guides/status-codes/) draws the line the same way, with one
+//! exception: `INTERNAL` and `UNKNOWN` are waited out, because proxies and libraries also report
+//! lost connections with them.
 //!
-//! A refused certificate heals by itself only if it was accepted before (a renewal under way), so it
-//! stops a shard that has never had a connection and is waited out by one that had.
+//! A refused certificate heals by itself only if it was accepted before (a renewal under way), so
+//! it stops a shard that has never had a connection and is waited out by one that had.
 //!
 //! Next: `shard.rs` acts on it.
 
@@ -72,15 +72,16 @@ impl CallError {
     fn of_transport(code: Code, error: &(dyn Error + 'static)) -> Self {
         let causes = causes(error);
         let is_refused = causes.iter().any(|cause| is_certificate_refused(cause));
-        let healing =
-            if is_refused { Healing::RetryIfAcceptedBefore } else { Healing::Retry };
+        let healing = if is_refused { Healing::RetryIfAcceptedBefore } else { Healing::Retry };
         CallError { code, text: readable(&causes), healing }
     }
 
     fn too_large(size: &str) -> Self {
         CallError {
             code: Code::OutOfRange,
-            text: format!("the server sent a message larger than `message_bytes_max` allows: {size}"),
+            text: format!(
+                "the server sent a message larger than `message_bytes_max` allows: {size}"
+            ),
             healing: Healing::Never("raise `message_bytes_max` above the size named"),
         }
     }
@@ -102,8 +103,12 @@ pub(super) fn healing(code: Code) -> Healing {
             "check what `request` names; if the server no longer knows the cursor, reset it with \
              `headwater offsets reset`",
         ),
-        Code::AlreadyExists => Healing::Never("check `request`: the server holds such a call already"),
-        Code::PermissionDenied => Healing::Never("give the caller of `metadata` or `tls` the right"),
+        Code::AlreadyExists => {
+            Healing::Never("check `request`: the server holds such a call already")
+        }
+        Code::PermissionDenied => {
+            Healing::Never("give the caller of `metadata` or `tls` the right")
+        }
         Code::Unauthenticated => Healing::Never("renew the credentials in `metadata` or `tls`"),
         Code::FailedPrecondition => Healing::Never(
             "the server refuses the call in its state; if it speaks of the cursor, reset it with \
@@ -143,8 +148,8 @@ pub(super) fn name(code: Code) -> &'static str {
     }
 }
 
-/// The sizes, if the library refused a message for its size. A server may use the same code, never the
-/// same words.
+/// The sizes, if the library refused a message for its size. A server may use the same code, never
+/// the same words.
 fn oversize(status: &Status) -> Option<&str> {
     let is_local = status.code() == Code::OutOfRange && status.metadata().is_empty();
     let (_, sizes) = status.message().split_once(TOO_LARGE).filter(|_| is_local)?;
@@ -168,8 +173,8 @@ pub(super) fn escaped(text: &str) -> String {
     if shown.is_empty() { "(no text)".to_owned() } else { shown }
 }
 
-/// The texts of an error and its causes, the outermost first. An `io::Error` hides the error it wraps
-/// from `source`, so it is opened by hand.
+/// The texts of an error and its causes, the outermost first. An `io::Error` hides the error it
+/// wraps from `source`, so it is opened by hand.
 fn causes(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut texts: Vec<String> = Vec::new();
     let mut next = Some(error);
@@ -207,7 +212,7 @@ fn is_certificate_refused(cause: &str) -> bool {
 
 /// The alerts by which a server refuses this client's certificate.
 fn certificate_alert(text: &str) -> Option<&'static str> {
-    const ALERTS: [(&str, &str); 8] = [
+    const ALERTS: [(&str, &str); 9] = [
         ("CertificateRequired", "the server demands a client certificate"),
         ("BadCertificate", "the server refuses the client certificate"),
         ("UnsupportedCertificate", "the server refuses the kind of client certificate"),
@@ -215,12 +220,11 @@ fn certificate_alert(text: &str) -> Option<&'static str> {
         ("CertificateExpired", "the client certificate has expired"),
         ("CertificateUnknown", "the server does not accept the client certificate"),
         ("UnknownCA", "the server does not know the authority of the client certificate"),
+        ("DecryptError", "the server cannot verify the signature of the client certificate"),
         ("AccessDenied", "the server denies access to the client certificate"),
     ];
     let (_, alert) = text.split_once("received fatal alert: ")?;
-    let found = ALERTS.iter().find(|(name, _)| {
-        alert.replace("the peer", "").trim_start().starts_with(name)
-    });
+    let found = ALERTS.iter().find(|(name, _)| alert.starts_with(name));
     found.map(|(_, words)| *words)
 }
 
@@ -273,7 +277,11 @@ mod tests {
         let status = Status::from_error(Box::new(outer));
         let error = CallError::of_status(&status);
         assert_eq!(error.healing, Healing::RetryIfAcceptedBefore);
-        assert!(error.text.starts_with("the server demands a client certificate"), "{}", error.text);
+        assert!(
+            error.text.starts_with("the server demands a client certificate"),
+            "{}",
+            error.text
+        );
     }
 
     #[test]

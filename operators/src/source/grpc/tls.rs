@@ -1,5 +1,5 @@
-//! TLS material: read and tried when the pipeline file is checked, so that a wrong file is a diagnostic
-//! with a reason and not a handshake that fails at night.
+//! TLS material: read and tried when the pipeline file is checked, so that a wrong file is a
+//! diagnostic with a reason and not a handshake that fails at night.
 //!
 //! Invariants
 //! 1. No `Debug` form and no error holds key material.
@@ -164,11 +164,7 @@ fn read_identity(
             return None;
         }
     };
-    let chain = keep(
-        read_certificates(&certificate).map(Some),
-        TlsKey::CertificateFile,
-        errors,
-    );
+    let chain = keep(read_certificates(&certificate).map(Some), TlsKey::CertificateFile, errors);
     let secret = keep(read_key(&key).map(Some), TlsKey::KeyFile, errors);
     let (chain_pem, chain) = chain?;
     let (key_pem, secret) = secret?;
@@ -215,14 +211,12 @@ fn try_identity(
         .with_root_certificates(RootCertStore::empty());
     match builder.with_client_auth_cert(chain, secret) {
         Ok(_) => Ok(()),
-        Err(rustls::Error::InconsistentKeys(_)) => Err(TlsProblem::Mismatch {
-            key: key.to_owned(),
-            certificate: certificate.to_owned(),
-        }),
-        Err(error) => Err(TlsProblem::BadIdentity {
-            path: certificate.to_owned(),
-            reason: error.to_string(),
-        }),
+        Err(rustls::Error::InconsistentKeys(_)) => {
+            Err(TlsProblem::Mismatch { key: key.to_owned(), certificate: certificate.to_owned() })
+        }
+        Err(error) => {
+            Err(TlsProblem::BadIdentity { path: certificate.to_owned(), reason: error.to_string() })
+        }
     }
 }
 
@@ -247,12 +241,13 @@ fn pem_words(error: &PemError) -> String {
 fn key_words(pem: &[u8], error: &PemError) -> String {
     let text = String::from_utf8_lossy(pem);
     if text.contains("BEGIN ENCRYPTED PRIVATE KEY") || text.contains("Proc-Type: 4,ENCRYPTED") {
-        return "the key is encrypted; decrypt it with `openssl pkey -in KEY -out PLAIN`".to_owned();
+        return "the key is encrypted; decrypt it with `openssl pkey -in KEY -out PLAIN`"
+            .to_owned();
     }
     match error {
         PemError::NoItemsFound => {
-            "expected a PEM block `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or `BEGIN EC PRIVATE \
-             KEY`"
+            "expected a PEM block `BEGIN PRIVATE KEY`, `BEGIN RSA PRIVATE KEY` or \
+             `BEGIN EC PRIVATE KEY`"
                 .to_owned()
         }
         other => pem_words(other),

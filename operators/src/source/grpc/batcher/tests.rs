@@ -1,7 +1,8 @@
-//! Goal: every message is taken once and in order, wherever a call is cut and wherever the process dies.
-//! Method: a model server holds a log and repeats from a cursor as its kind does; calls are cut after
-//! any number of messages, batches are taken at any moment, and a crash throws away what was not
-//! committed. What is committed in the end must be the log. proptest prints the case it shrinks to.
+//! Goal: every message is taken once and in order, wherever a call is cut and wherever the process
+//! dies. Method: a model server holds a log and repeats from a cursor as its kind does; calls are
+//! cut after any number of messages, batches are taken at any moment, and a crash throws away what
+//! was not committed. What is committed in the end must be the log. proptest prints the case it
+//! shrinks to.
 
 use super::super::config::{Boundary, ComponentType, OnGap, PositionKind, SequenceKind};
 use super::super::cursor::{Component, CursorPaths, Value};
@@ -234,8 +235,8 @@ fn setup() -> impl Strategy<Value = Setup> {
 
 /// Whether several messages may share a value without the declaration being false.
 fn may_share(rules: Rules) -> bool {
-    let is_repeated = rules.position == PositionKind::At
-        && rules.sequence != SequenceKind::Contiguous;
+    let is_repeated =
+        rules.position == PositionKind::At && rules.sequence != SequenceKind::Contiguous;
     rules.boundary == Boundary::Change || is_repeated
 }
 
@@ -340,9 +341,7 @@ fn a_group_that_cannot_be_held_is_refused() {
     let large = Event { sequence: 1, payload: vec![0; 16 * 1024 * 1024], ..Event::default() };
     let large = Bytes::from(large.encode_to_vec());
     let pushes = GROUP_BYTES_MAX / large.len() as u64 + 1;
-    let refused = (0..=pushes).find_map(|_| {
-        batcher.push(large.clone(), ReceivedAt::default).err()
-    });
+    let refused = (0..=pushes).find_map(|_| batcher.push(large.clone(), ReceivedAt::default).err());
     assert_eq!(refused, Some(Refused::GroupTooLarge));
     assert!(batcher.take().is_none(), "no part of the group is handed over");
 }

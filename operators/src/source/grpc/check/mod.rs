@@ -1,12 +1,14 @@
-//! From keys to a [`GrpcSource`](super::GrpcSource): everything that can be known offline is found out
-//! here, and every mistake of the node is reported in one run, at its place in the file.
+//! From keys to a [`GrpcSource`](super::GrpcSource): everything that can be known offline is found
+//! out here, and every mistake of the node is reported in one run, at its place in the file.
 //!
-//! `node` walks the keys in order, `types` loads the descriptors, `resume` checks the cursor mapping,
-//! `shards` crosses endpoints with requests.
+//! `node` walks the keys in order, `types` loads the descriptors, `resume` checks the cursor
+//! mapping, `shards` crosses endpoints with requests.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
 //! 2. A check that fails lets the others go on, unless they need its result.
+//!
+//! Tested through pipeline files in `operators/tests/grpc_source/check.rs`.
 //!
 //! Next: `node.rs`.
 
@@ -14,8 +16,5 @@ mod node;
 mod resume;
 mod shards;
 mod types;
-
-#[cfg(test)]
-mod tests;
 
 pub use node::entry;

@@ -40,11 +40,8 @@ pub(super) fn read(view: &NodeView<'_>, report: &mut Report) -> Option<GrpcSourc
     let method = types::method(&config, view, report);
     let plan = method.as_ref().map(|method| resume::check(&config, method, view, report));
     let shards = shards::Shards { config: &config, view, tls, method: method.as_ref() };
-    let targets = match &plan {
-        // The cursor mapping decides what the requests must fit.
-        Some(Some(plan)) => shards.check(plan.as_ref(), report),
-        _ => shards.check_urls(report).and(None),
-    };
+    // Requests are checked even where the cursor mapping is wrong; the result is then not used.
+    let targets = shards.check(plan.as_ref().and_then(|plan| plan.as_ref()?.as_ref()), report);
     let (specs, targets) = targets?.into_iter().unzip();
     let (method, plan) = (method?, plan??);
     sizes?;
@@ -65,7 +62,10 @@ fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) -> Opt
     let mut fine = Some(());
     if config.reconnect.backoff_max_ms < config.reconnect.backoff_min_ms {
         report
-            .error(&view.at(&["reconnect", "backoff_max_ms"]), "the longest wait is below the first")
+            .error(
+                &view.at(&["reconnect", "backoff_max_ms"]),
+                "the longest wait is below the first",
+            )
             .hint("make backoff_max_ms at least backoff_min_ms");
         fine = None;
     }
@@ -74,7 +74,7 @@ fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) -> Opt
         report
             .warning(
                 &view.at(&["http2", "connection_window_bytes"]),
-                "the connection's window is smaller than the stream's, which can then never be full",
+                "the connection's window is smaller than the stream's, which can never fill",
             )
             .hint("make connection_window_bytes at least stream_window_bytes");
     }

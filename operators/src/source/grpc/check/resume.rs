@@ -1,5 +1,5 @@
-//! The cursor mapping: paths that exist, values that can do what is asked of them, and requests that
-//! take them.
+//! The cursor mapping: paths that exist, values that can do what is asked of them, and requests
+//! that take them.
 
 use super::super::config::{
     Boundary, ComponentConfig, ComponentType, Config, OnGap, OverlayConfig, PositionKind,
@@ -93,7 +93,10 @@ impl Check<'_, '_> {
         let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
         if name.is_empty() || !name.chars().all(is_word) {
             report
-                .error(&self.view.at_key(&place), format!("{name:?} cannot name a cursor component"))
+                .error(
+                    &self.view.at_key(&place),
+                    format!("{name:?} cannot name a cursor component"),
+                )
                 .detail("expected: letters, digits and `_`, for use as ${cursor.NAME}");
         }
         let from = config.from.as_slice();
@@ -205,7 +208,7 @@ impl Check<'_, '_> {
         demand(
             "position",
             next,
-            "`position: next` needs a cursor of exactly one component that is a number or a timestamp",
+            "`position: next` needs a cursor of exactly one component, a number or a timestamp",
             report,
         );
         let is_int = only.is_some_and(|only| only.kind == ComponentType::Int);
@@ -218,8 +221,9 @@ impl Check<'_, '_> {
             SequenceKind::Contiguous => "a number",
             _ => "a number or a timestamp",
         };
-        let message =
-            format!("`sequence: {sequence}` needs a cursor of exactly one component that is {needs}");
+        let message = format!(
+            "`sequence: {sequence}` needs a cursor of exactly one component that is {needs}"
+        );
         demand("sequence", sequence_fits, &message, report);
         if *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous {
             report
@@ -278,8 +282,12 @@ impl Check<'_, '_> {
                 &self.view.at_key(&["resume", "restart"]),
                 format!("a new call is not given the cursor: {} unused", unused.join(", ")),
             )
-            .detail("the server then begins where the request says, as if nothing had been received")
-            .hint(format!("set the field it resumes from, `set: {{ FIELD: \"${{cursor.{first}}}\" }}`"));
+            .detail(
+                "the server then begins where the request says, as if nothing had been received",
+            )
+            .hint(format!(
+                "set the field it resumes from, `set: {{ FIELD: \"${{cursor.{first}}}\" }}`"
+            ));
     }
 }
 

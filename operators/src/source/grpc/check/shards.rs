@@ -1,8 +1,8 @@
-//! Endpoints crossed with requests: one shard each, with a name that lasts and a digest of what gives
-//! its cursor a meaning.
+//! Endpoints crossed with requests: one shard each, with a name that lasts and a digest of what
+//! gives its cursor a meaning.
 //!
-//! Invariant: names and digests depend on what the pipeline file says and on nothing else, so that a
-//! restart finds the progress of the run before it.
+//! Invariant: names and digests depend on what the pipeline file says and on nothing else, so that
+//! a restart finds the progress of the run before it.
 
 use super::super::channel::Dial;
 use super::super::config::{Config, EndpointEntry};
@@ -51,7 +51,7 @@ struct RequestAt<'c> {
 }
 
 /// A server that was understood.
-pub(super) struct Server {
+struct Server {
     uri: Uri,
     /// Host and port.
     address: String,
@@ -93,7 +93,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// The servers; none after an error.
-    pub(super) fn check_urls(&self, report: &mut Report) -> Option<Vec<Server>> {
+    fn check_urls(&self, report: &mut Report) -> Option<Vec<Server>> {
         let endpoints = self.endpoints(report)?;
         let servers: Vec<Option<Server>> =
             endpoints.iter().map(|endpoint| self.server(endpoint, report)).collect();
@@ -305,7 +305,8 @@ impl<'c> Shards<'c, '_> {
     fn canonical_request(&self, request: &RequestAt<'_>) -> String {
         let Some(method) = self.method else { return String::new() };
         let input = method.input();
-        let overlays = self.config.resume.iter().flat_map(|resume| [&resume.start, &resume.restart]);
+        let overlays =
+            self.config.resume.iter().flat_map(|resume| [&resume.start, &resume.restart]);
         let changed: Vec<String> = overlays
             .flat_map(|overlay| overlay.set.keys().chain(&overlay.clear))
             .map(|name| field_name(&input, name.split('.').next().unwrap_or_default()))
@@ -367,9 +368,8 @@ impl<'c> EndpointAt<'c> {
 
 /// A field's own name, where it is written by its JSON name.
 fn field_name(message: &MessageDescriptor, written: &str) -> String {
-    let field = message
-        .get_field_by_name(written)
-        .or_else(|| message.get_field_by_json_name(written));
+    let field =
+        message.get_field_by_name(written).or_else(|| message.get_field_by_json_name(written));
     field.map_or_else(|| written.to_owned(), |field| field.name().to_owned())
 }
 

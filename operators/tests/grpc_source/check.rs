@@ -1,0 +1,187 @@
+//! The keys of a source: every mistake of a file in one run, at its place, without secrets.
+
+use crate::world::{pipeline, read};
+use headwater_engine::spec::Diagnostics;
+use headwater_operators::source::Resumability;
+use std::path::Path;
+
+const URL: &str = "http://localhost:50051";
+
+fn errors(url: &str, keys: &str) -> String {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let diagnostics: Diagnostics = match read(&pipeline(url, keys), base_dir) {
+        Ok(_) => panic!("expected an error:\n{keys}"),
+        Err(diagnostics) => diagnostics,
+    };
+    diagnostics.to_string()
+}
+
+fn warnings(keys: &str) -> Vec<String> {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    match read(&pipeline(URL, keys), base_dir) {
+        Ok((_, warnings)) => warnings,
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
+#[test]
+fn every_mistake_of_a_source_is_reported_in_one_run() {
+    let text = errors(
+        "ftp://somewhere",
+        r#"request: { filtr: north, count: many }
+    metadata: { "grpc-x": secret-1, "a-bin": "secret-2!" }
+    reconnect: { backoff_min_ms: 500, backoff_max_ms: 100 }
+    resume:
+      cursor: { seq: { from: sequenc } }
+      id: devise_id
+      start: { set: { from_sequnce: 1 }, clear: [cuont] }"#,
+    );
+    let expected = [
+        "neither http nor https",
+        "filtr",
+        "\"filter\"",
+        "count",
+        "grpc-x",
+        "a-bin",
+        "the longest wait is below the first",
+        "sequenc",
+        "\"sequence\"",
+        "devise_id",
+        "from_sequnce",
+        "cuont",
+    ];
+    for part in expected {
+        assert!(text.contains(part), "{part} is missing from:\n{text}");
+    }
+    // The offending lines are quoted from the file; the messages repeat no value.
+    assert!(!text.contains("value \"secret"), "{text}");
+}
+
+#[test]
+fn one_mistake_gives_one_finding_at_its_line() {
+    let cases: [(&str, &str, &str); 13] = [
+        (URL, "request: { from_sequence: -1 }", "from_sequence"),
+        ("http://user:pw@host:1", "", "holds credentials"),
+        ("http://host:1/path", "", "has a path"),
+        ("host", "", "is not a URL"),
+        (URL, "tls: {}", "no endpoint uses TLS"),
+        ("https://host:1", "tls: { ca_file: /missing.pem }", "cannot read /missing.pem"),
+        ("https://host:1", "tls: { key_file: /k.pem }", "`key_file` needs `certificate_file`"),
+        (URL, "requests: [{}]\n    request: {}", "requests are named twice"),
+        (URL, "endpoints: [\"http://a:1\"]", "endpoints are named twice"),
+        (URL, "resume: { cursor: {} }", "the cursor has no component"),
+        (URL, "resume: { cursor: { s: { from: temperature } } }", "cannot resume"),
+        (
+            URL,
+            "resume: { cursor: { s: { from: site } }, position: next }",
+            "`position: next` needs",
+        ),
+        (URL, "resume: { cursor: { s: { from: site } }, sequence: contiguous }", "needs a cursor"),
+    ];
+    for (url, keys, expected) in cases {
+        let text = errors(url, keys);
+        assert!(text.contains(expected), "{keys}: {expected} is missing from:\n{text}");
+        assert_eq!(text.matches("error:").count(), 1, "{keys}:\n{text}");
+    }
+}
+
+#[test]
+fn a_method_that_is_not_there_or_does_not_stream_is_refused() {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let wrong = pipeline(URL, "").replace("/Subscribe", "/Subscrib");
+    let text = read(&wrong, base_dir).err().expect("unknown").to_string();
+    assert!(text.contains("Subscribe"), "{text}");
+
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let proto = r#"syntax = "proto3"; package p; message M {}
+        service S { rpc U(M) returns (M); rpc B(stream M) returns (stream M); }"#;
+    std::fs::write(folder.path().join("s.proto"), proto).expect("writable");
+    for (method, expected) in [("U", "unary"), ("B", "bidirectional")] {
+        let text = format!(
+            "pipeline: t\nsources:\n  s: {{ kind: grpc, endpoint: \"{URL}\", method: p.S/{method}, \
+             descriptors: {{ protos: [s.proto] }} }}\ndecoders:\n  \
+             d: {{ kind: pass, from: s }}\nsinks:\n  o: {{ kind: collect, from: d }}\n"
+        );
+        let text = read(&text, folder.path()).err().expect("refused").to_string();
+        assert!(text.contains(expected) && text.contains("server-streaming"), "{text}");
+    }
+}
+
+#[test]
+fn what_has_no_effect_is_a_warning() {
+    let resume = |more: &str| format!("resume: {{ cursor: {{ s: {{ from: sequence }} }}{more} }}");
+    let restart = r#", restart: { set: { from_sequence: "${cursor.s}" } }"#;
+    assert!(warnings(&resume(restart)).is_empty());
+    assert!(warnings(&resume(""))[0].contains("not given the cursor"));
+    let id = warnings(&resume(&format!("{restart}, id: device_id")));
+    assert!(id[0].contains("`id` has no effect"), "{id:?}");
+    let stop = warnings(&resume(&format!("{restart}, on_gap: stop")));
+    assert!(stop[0].contains("`on_gap: stop` has no effect"), "{stop:?}");
+}
+
+#[test]
+fn shards_are_endpoints_times_requests_with_names_that_last() {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let several = |requests: &str| {
+        let text = pipeline(URL, requests).replace(
+            &format!("endpoint: {URL}"),
+            "endpoints: [ \"http://a\", { url: \"https://b:2\", name: bee } ]",
+        );
+        let (source, _) = read(&text, base_dir).unwrap_or_else(|error| panic!("{error}"));
+        let keys = source.shards().iter().map(|shard| shard.key.0.clone());
+        keys.collect::<Vec<_>>()
+    };
+    assert_eq!(several(""), ["s/a:80", "s/bee"]);
+    let named = "requests: [ { name: n, request: { filter: n } }, { request: { filter: s } } ]";
+    let keys = several(named);
+    assert_eq!((keys.len(), keys[0].as_str(), keys[2].as_str()), (4, "s/a:80/n", "s/bee/n"));
+    // A request without a name is named by what it asks for, wherever it stands.
+    let swapped = "requests: [ { request: { filter: s } }, { name: n, request: { filter: n } } ]";
+    assert_eq!(several(swapped)[0], keys[1]);
+    let twice = errors(URL, "requests: [ { request: {} }, { request: {} } ]");
+    assert!(twice.contains("two shards have the same name"), "{twice}");
+}
+
+#[test]
+fn a_fingerprint_changes_with_what_gives_the_cursor_its_meaning_and_with_nothing_else() {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let fingerprint = |keys: &str| {
+        let (source, _) = read(&pipeline(URL, keys), base_dir).unwrap_or_else(|e| panic!("{e}"));
+        source.shards()[0].fingerprint.clone()
+    };
+    let keys = |request: &str, from: &str| {
+        format!(
+            r#"request: {{ {request} }}
+    resume:
+      cursor: {{ s: {{ from: {from} }} }}
+      restart: {{ set: {{ from_sequence: "${{cursor.s}}" }} }}"#
+        )
+    };
+    let base = fingerprint(&keys("filter: a, count: 3", "sequence"));
+    assert_eq!(base, fingerprint(&keys("count: 3, filter: a, from_sequence: 9", "sequence")));
+    assert_eq!(base, fingerprint(&keys("count: 3, filter: a, fromSequence: 8", "sequence")));
+    assert_ne!(base, fingerprint(&keys("filter: b, count: 3", "sequence")));
+    assert_ne!(base, fingerprint(&keys("filter: a, count: 3", "emitted_ns")));
+}
+
+#[test]
+fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let restart = r#"restart: { set: { from_sequence: "${cursor.s}" } }"#;
+    let resumability = |more: &str| {
+        let keys = format!("resume: {{ cursor: {{ s: {{ from: sequence }} }}, {restart}{more} }}");
+        let (source, _) = read(&pipeline(URL, &keys), base_dir).unwrap_or_else(|e| panic!("{e}"));
+        assert!(!source.describe().is_empty());
+        match source.resumability() {
+            Resumability::Exact => "exact",
+            Resumability::Weakened { field, .. } => field,
+            Resumability::None => "none",
+        }
+    };
+    assert_eq!(resumability(""), "exact");
+    assert_eq!(resumability(", position: next, sequence: contiguous"), "exact");
+    assert_eq!(resumability(", position: at"), "resume.id");
+    assert_eq!(resumability(", position: at, id: device_id"), "exact");
+    assert_eq!(resumability(", position: at, boundary: change"), "exact");
+    assert_eq!(resumability(", position: at, sequence: contiguous"), "exact");
+}

@@ -1,0 +1,229 @@
+//! A scripted telemetry server behind a proxy that can cut every connection.
+
+use bytes::{Buf, BufMut, Bytes};
+use headwater_proto::telemetry::{Event, SubscribeRequest};
+use prost::Message;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, mpsc};
+use tokio_stream::Stream;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+use tonic::metadata::MetadataMap;
+use tonic::transport::ServerTlsConfig;
+use tonic::{Request, Response, Status};
+
+/// What the server does next in a call; a call whose steps are done ends with status OK.
+pub enum Step {
+    Send(Event),
+    /// As many events with a payload of this size as the client takes.
+    Flood {
+        payload_bytes: usize,
+    },
+    Fail(Status),
+    /// Cuts all connections.
+    Cut,
+    /// Stays silent until the client goes.
+    Hang,
+}
+
+type Script = Arc<dyn Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync>;
+
+/// What the server has seen and done.
+#[derive(Default)]
+pub struct Seen {
+    pub requests: Mutex<Vec<(SubscribeRequest, MetadataMap)>>,
+    pub sent: AtomicU64,
+    cut: Notify,
+}
+
+pub struct Server {
+    pub address: SocketAddr,
+    pub seen: Arc<Seen>,
+}
+
+impl Server {
+    pub async fn start(
+        script: impl Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Server {
+        Self::start_with(None, script).await
+    }
+
+    pub async fn start_with(
+        tls: Option<ServerTlsConfig>,
+        script: impl Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Server {
+        let seen = Arc::new(Seen::default());
+        let service = Telemetry { script: Arc::new(script), seen: seen.clone() };
+        let inner = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let inner_address = inner.local_addr().expect("bound");
+        let mut builder = tonic::transport::Server::builder();
+        if let Some(tls) = tls {
+            builder = builder.tls_config(tls).expect("valid material");
+        }
+        let incoming = tokio_stream::wrappers::TcpListenerStream::new(inner);
+        tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
+        let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = outer.local_addr().expect("bound");
+        tokio::spawn(proxy(outer, inner_address, seen.clone()));
+        Server { address, seen }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    pub fn calls(&self) -> usize {
+        self.requests().len()
+    }
+
+    pub fn requests(&self) -> Vec<SubscribeRequest> {
+        let requests = self.seen.requests.lock().expect("no panic while locked");
+        requests.iter().map(|(request, _)| request.clone()).collect()
+    }
+}
+
+/// Events `from..=to`, one per value.
+pub fn events(from: u64, to: u64) -> Vec<Step> {
+    (from..=to).map(|sequence| Step::Send(event(sequence))).collect()
+}
+
+pub fn event(sequence: u64) -> Event {
+    Event { sequence, site: "site".to_owned(), ..Event::default() }
+}
+
+async fn proxy(listener: TcpListener, to: SocketAddr, seen: Arc<Seen>) {
+    while let Ok((mut client, _)) = listener.accept().await {
+        let seen = seen.clone();
+        tokio::spawn(async move {
+            let cut = seen.cut.notified();
+            let Ok(mut server) = TcpStream::connect(to).await else { return };
+            tokio::select! {
+                () = cut => {}
+                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+            }
+        });
+    }
+}
+
+#[derive(Clone)]
+struct Telemetry {
+    script: Script,
+    seen: Arc<Seen>,
+}
+
+type Messages = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+impl tonic::server::ServerStreamingService<Bytes> for Telemetry {
+    type Response = Bytes;
+    type ResponseStream = Messages;
+    type Future = std::future::Ready<Result<Response<Messages>, Status>>;
+
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let metadata = request.metadata().clone();
+        let request = SubscribeRequest::decode(request.into_inner()).expect("a valid request");
+        let mut requests = self.seen.requests.lock().expect("no panic while locked");
+        let steps = (self.script)(requests.len(), &request);
+        requests.push((request, metadata));
+        // One message of room: `sent` is what the client's flow control let through.
+        let (sender, receiver) = mpsc::channel(1);
+        tokio::spawn(play(steps, sender, self.seen.clone()));
+        std::future::ready(Ok(Response::new(Box::pin(ReceiverStream::new(receiver)))))
+    }
+}
+
+async fn play(steps: Vec<Step>, sender: mpsc::Sender<Result<Bytes, Status>>, seen: Arc<Seen>) {
+    for step in steps {
+        let is_open = match step {
+            Step::Send(event) => send(&sender, &event, &seen).await,
+            Step::Flood { payload_bytes } => {
+                let mut next = event(1);
+                next.payload = vec![7; payload_bytes];
+                while send(&sender, &next, &seen).await {
+                    next.sequence += 1;
+                }
+                false
+            }
+            Step::Fail(status) => sender.send(Err(status)).await.is_ok(),
+            Step::Cut => {
+                // What was sent before is on its way once the stream has taken it.
+                let _ = sender.reserve().await;
+                seen.cut.notify_waiters();
+                false
+            }
+            Step::Hang => {
+                sender.closed().await;
+                false
+            }
+        };
+        if !is_open {
+            return;
+        }
+    }
+}
+
+async fn send(sender: &mpsc::Sender<Result<Bytes, Status>>, event: &Event, seen: &Seen) -> bool {
+    let is_open = sender.send(Ok(event.encode_to_vec().into())).await.is_ok();
+    seen.sent.fetch_add(u64::from(is_open), Ordering::SeqCst);
+    is_open
+}
+
+impl tonic::server::NamedService for Telemetry {
+    const NAME: &'static str = "bench.v1.Telemetry";
+}
+
+impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(async move {
+            let mut server = tonic::server::Grpc::new(RawCodec);
+            Ok(server.server_streaming(service, request).await)
+        })
+    }
+}
+
+#[derive(Clone, Default)]
+struct RawCodec;
+
+impl Codec for RawCodec {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = RawCodec;
+    type Decoder = RawCodec;
+    fn encoder(&mut self) -> RawCodec {
+        RawCodec
+    }
+    fn decoder(&mut self) -> RawCodec {
+        RawCodec
+    }
+}
+
+impl Encoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
+        buffer.put(message);
+        Ok(())
+    }
+}
+
+impl Decoder for RawCodec {
+    type Item = Bytes;
+    type Error = Status;
+    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let length = buffer.remaining();
+        Ok(Some(buffer.copy_to_bytes(length)))
+    }
+}

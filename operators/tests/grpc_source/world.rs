@@ -1,0 +1,279 @@
+//! One shard of a source from a pipeline file, running into a timely dataflow whose sink collects.
+
+use headwater_engine::clock::SystemClock;
+use headwater_engine::commit::outlet::{Outlet, OutletError, ShardPosition};
+use headwater_engine::dataflow::build::{
+    Blueprint, BlueprintNode, Running, Shared, Station, launch,
+};
+use headwater_engine::dataflow::credit::Credit;
+use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
+use headwater_engine::dataflow::workers::Workers;
+use headwater_engine::failure::Failure;
+use headwater_engine::ids::{Epoch, ShardIndex, SinkIndex};
+use headwater_engine::position::Position;
+use headwater_engine::record::Batch;
+use headwater_engine::spec::{
+    Checked, Diagnostics, Encoding, KindEntry, NodeView, Registry, Report, Role, Source,
+    StreamType, SystemVariables, load, schema_of,
+};
+use headwater_operators::source::grpc::{GrpcSource, entry};
+use headwater_operators::source::{ShardContext, ShardEnd};
+use headwater_operators::telemetry::Telemetry;
+use headwater_proto::telemetry::Event;
+use prost::Message;
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a condition may take to come true.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The memory of the dataflow.
+pub const CREDIT_BYTES: u64 = 1024 * 1024;
+
+/// Reconnects fast, so that tests are.
+pub const FAST: &str = "reconnect: { backoff_min_ms: 10, backoff_max_ms: 50 }";
+
+/// The demo's own cursor.
+pub const RESUME: &str = r#"
+    resume:
+      cursor: { seq: { from: sequence } }
+      position: next
+      restart: { set: { from_sequence: "${cursor.seq}" } }
+      sequence: contiguous"#;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct NoKeys {}
+
+/// A decoder and a sink that only make the file whole; the test builds the dataflow itself.
+fn entries() -> [KindEntry; 2] {
+    let decoder = KindEntry {
+        role: Role::Decoder,
+        name: "pass",
+        summary: "Passes records.",
+        schema: schema_of::<NoKeys>,
+        check: |view: &NodeView<'_>, _: &mut Report| {
+            let (_, input) = view.inputs.first()?;
+            let output = StreamType { encoding: Encoding::Raw, ..input.clone() };
+            Some(Checked { config: Arc::new(()), output: Some(output) })
+        },
+    };
+    let sink = KindEntry {
+        role: Role::Sink,
+        name: "collect",
+        summary: "Collects records.",
+        check: |_: &NodeView<'_>, _: &mut Report| {
+            Some(Checked { config: Arc::new(()), output: None })
+        },
+        ..decoder
+    };
+    [decoder, sink]
+}
+
+/// A pipeline file with one source; `keys` are indented by four.
+pub fn pipeline(url: &str, keys: &str) -> String {
+    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/protos/telemetry.proto");
+    let descriptors = format!("descriptors: {{ protos: [\"{}\"] }}", proto.display());
+    let method = "method: bench.v1.Telemetry/Subscribe";
+    format!(
+        "pipeline: test\nsources:\n  s:\n    kind: grpc\n    endpoint: {url}\n    {method}\n    \
+         {descriptors}\n    {keys}\n\
+         decoders:\n  d: {{ kind: pass, from: s }}\nsinks:\n  out: {{ kind: collect, from: d }}\n"
+    )
+}
+
+/// Reads a pipeline file; its source is named `s`. The texts of warnings come with it.
+pub fn read(text: &str, base_dir: &Path) -> Result<(Arc<GrpcSource>, Vec<String>), Diagnostics> {
+    let registry = Registry::new([entry()].into_iter().chain(entries()));
+    let source = Source { name: "test.yaml", text, base_dir };
+    let (plan, warnings) = load(&source, &registry, &SystemVariables)?;
+    let config = plan.node("s").expect("the file names it").config.clone();
+    let source = config.downcast::<GrpcSource>().expect("a gRPC source");
+    Ok((source, warnings.into_iter().map(|warning| warning.message).collect()))
+}
+
+pub fn source(url: &str, keys: &str) -> Arc<GrpcSource> {
+    let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+    match read(&pipeline(url, keys), base_dir) {
+        Ok((source, _)) => source,
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
+/// A running shard.
+pub struct World {
+    pub stop: CancellationToken,
+    pub telemetry: Telemetry,
+    pub is_gate_open: Arc<AtomicBool>,
+    committed: Arc<Mutex<Vec<Batch>>>,
+    task: JoinHandle<ShardEnd>,
+    credit: Arc<Credit>,
+    running: Running,
+    workers: Workers,
+}
+
+impl World {
+    /// Runs the first shard of `source` from `start`.
+    pub fn run(source: Arc<GrpcSource>, start: Option<Position>) -> World {
+        let clock = Arc::new(SystemClock::default());
+        let bounds = EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20 };
+        let shared = Shared {
+            epochs: Arc::new(Epochs::new(Epoch(1), bounds, clock.clone())),
+            credit: Arc::new(Credit::new(CREDIT_BYTES)),
+            failure: Arc::new(Failure::default()),
+        };
+        let is_gate_open = Arc::new(AtomicBool::new(true));
+        let committed = Arc::new(Mutex::new(Vec::new()));
+        let outlet = Collect {
+            gate: is_gate_open.clone(),
+            committed: committed.clone(),
+            pending: Vec::new(),
+        };
+        let workers = Workers::start(1).expect("threads");
+        let blueprint = blueprint();
+        let mut running = launch(&workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
+            .expect("workers run");
+        let mut inlets = running.inlets[0].take().expect("a source has inlets");
+        let telemetry = Telemetry::default();
+        let stop = CancellationToken::new();
+        let context = ShardContext {
+            index: ShardIndex(0),
+            start,
+            inlet: inlets.remove(0),
+            stop: stop.clone(),
+            failure: shared.failure.clone(),
+            metrics: telemetry.shard("test", "s", "0"),
+            clock,
+        };
+        let task = tokio::spawn(source.run_shard(0, context));
+        let credit = shared.credit;
+        World { stop, telemetry, is_gate_open, committed, task, credit, running, workers }
+    }
+
+    pub fn batches(&self) -> Vec<Batch> {
+        self.committed.lock().expect("no panic while locked").clone()
+    }
+
+    /// The sequences of the events that were committed.
+    pub fn values(&self) -> Vec<u64> {
+        let decode = |value: &[u8]| Event::decode(value).expect("what was sent").sequence;
+        let batches = self.batches();
+        batches
+            .iter()
+            .flat_map(|batch| batch.values.iter().map(decode).collect::<Vec<_>>())
+            .collect()
+    }
+
+    /// Bytes that the dataflow held at most.
+    pub fn credit_peak_bytes(&self) -> u64 {
+        self.credit.peak_bytes()
+    }
+
+    /// Waits until `count` records are committed.
+    pub async fn committed(&self, count: usize) {
+        until("records are committed", || self.values().len() >= count).await;
+    }
+
+    /// Waits for the shard's end and for everything it handed over to be committed.
+    pub async fn end(self) -> (ShardEnd, Finished) {
+        let World { task, committed, running, workers, telemetry, .. } = self;
+        let end = tokio::time::timeout(PATIENCE, task).await.expect("the shard ends");
+        let end = end.expect("the shard does not panic");
+        until("the committer ends", || running.committer.is_finished()).await;
+        workers.join();
+        let batches = std::mem::take(&mut *committed.lock().expect("no panic while locked"));
+        (end, Finished { batches, telemetry })
+    }
+
+    /// Asks the shard to stop and waits for its end.
+    pub async fn stop(self) -> (ShardEnd, Finished) {
+        self.stop.cancel();
+        self.end().await
+    }
+}
+
+/// What a shard that has ended left behind.
+pub struct Finished {
+    pub batches: Vec<Batch>,
+    pub telemetry: Telemetry,
+}
+
+impl Finished {
+    pub fn values(&self) -> Vec<u64> {
+        let decode = |value: &[u8]| Event::decode(value).expect("what was sent").sequence;
+        self.batches.iter().flat_map(|b| b.values.iter().map(decode).collect::<Vec<_>>()).collect()
+    }
+
+    pub fn position(&self) -> Position {
+        let last = self.batches.last().expect("something was committed");
+        last.position.as_deref().cloned().expect("each batch has one")
+    }
+}
+
+/// The reason of a shard that is broken.
+pub fn broken(end: &ShardEnd) -> &str {
+    match end {
+        ShardEnd::Broken(reason) => reason,
+        other => panic!("expected a broken shard, found {other:?}"),
+    }
+}
+
+pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn blueprint() -> Blueprint {
+    let node =
+        |name: &str, inputs, station| BlueprintNode { name: name.to_owned(), inputs, station };
+    let source = node("s", Vec::new(), Station::Source);
+    let sink = node("out", vec![0], Station::Sink(SinkIndex(0)));
+    Blueprint { name: "test".to_owned(), nodes: vec![source, sink] }
+}
+
+/// Collects what is committed; a closed gate makes a commit wait.
+struct Collect {
+    gate: Arc<AtomicBool>,
+    committed: Arc<Mutex<Vec<Batch>>>,
+    pending: Vec<Batch>,
+}
+
+impl Outlet for Collect {
+    fn begin(&mut self, _: Epoch) -> Result<(), OutletError> {
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn stage(&mut self, _: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
+        self.pending.push(batch.clone());
+        Ok(())
+    }
+
+    fn commit(&mut self, _: Epoch, _: &[ShardPosition]) -> Result<(), OutletError> {
+        while !self.gate.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.committed.lock().expect("no panic while locked").append(&mut self.pending);
+        Ok(())
+    }
+
+    fn abort(&mut self) -> Result<(), OutletError> {
+        self.pending.clear();
+        Ok(())
+    }
+
+    fn acquire(&mut self) -> Result<Option<Epoch>, OutletError> {
+        Ok(None)
+    }
+
+    fn poll(&mut self) {}
+}
