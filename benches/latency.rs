@@ -194,11 +194,13 @@ impl Bench {
         let (visible, before, after) = self.measure(&consumer, &headwater)?;
         stop(&mut headwater)?;
         let arrived = support::check(&self.cluster, &pipeline.topic, None)?;
-        let least = rate * self.window.as_secs() * 9 / 10;
-        ensure!(visible.len() >= least, "{name}: only {} of {least} records", visible.len());
+        ensure!(!visible.is_empty(), "{name}: nothing became visible in the window");
         ensure!(arrived.count >= visible.len(), "{name}: records were read that are not there");
+        // Fewer than were due: the backlog grows, and the latencies say how long the window was.
+        let is_saturated = visible.len() < rate * self.window.as_secs() * 9 / 10;
+        let name = if is_saturated { format!("{name} (saturated)") } else { name.to_owned() };
         let outcome = Outcome::new(name, visible, &before, &after);
-        eprintln!("{name}: p50 {} ms", outcome.visible_ms(0.5));
+        eprintln!("{}: p50 {} ms", outcome.name, outcome.visible_ms(0.5));
         Ok(outcome)
     }
 
@@ -287,12 +289,12 @@ fn stop(headwater: &mut Headwater) -> Result<()> {
 }
 
 impl Outcome {
-    fn new(name: &str, visible: Histogram<u64>, before: &Metrics, after: &Metrics) -> Outcome {
+    fn new(name: String, visible: Histogram<u64>, before: &Metrics, after: &Metrics) -> Outcome {
         let gained = |name| after.histogram(name).since(&before.histogram(name));
         let counted = |name| after.sum(name) - before.sum(name);
         let commits = counted("headwater_commits_total").max(1.0);
         Outcome {
-            name: name.to_owned(),
+            name,
             visible,
             receipt_to_commit: gained("headwater_receipt_to_commit_seconds"),
             commit: gained("headwater_commit_seconds"),
