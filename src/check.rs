@@ -2,8 +2,8 @@
 //! wrong.
 
 use crate::exit::{Exit, Outcome};
-use crate::load;
 use crate::words::plural;
+use crate::{load, output};
 use headwater_engine::spec::{Plan, Role};
 use headwater_operators::pipeline::guarantee::streams;
 use std::path::PathBuf;
@@ -12,9 +12,14 @@ use std::path::PathBuf;
 pub(crate) fn validate(files: &[PathBuf]) -> Outcome {
     let plans = load::files(files)?;
     for (file, plan) in files.iter().zip(&plans) {
-        println!("{}: pipeline `{}` is sound: {}", file.display(), plan.name(), parts(plan));
+        output::line(&format!(
+            "{}: pipeline `{}` is sound: {}",
+            file.display(),
+            plan.name(),
+            parts(plan)
+        ));
         for stream in streams(plan) {
-            println!("  {} → {}: {}", stream.source, stream.sink, stream.guarantee);
+            output::line(&format!("  {} → {}: {}", stream.source, stream.sink, stream.guarantee));
         }
     }
     Ok(Exit::Done)

@@ -3,8 +3,8 @@
 //! Invariant: of metadata, properties and static headers only names are shown, never values.
 
 use crate::exit::{Exit, Outcome};
-use crate::load;
 use crate::words::{bytes, plural};
+use crate::{load, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
 use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
@@ -19,7 +19,7 @@ const KEY_CHARS: usize = 14;
 /// Explains one file.
 pub(crate) fn explain(file: &Path) -> Outcome {
     let plan = load::file(file)?;
-    print!("{}", text(&plan));
+    output::print(&text(&plan));
     Ok(Exit::Done)
 }
 

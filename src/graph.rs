@@ -4,7 +4,7 @@
 
 use crate::args::GraphFormat;
 use crate::exit::{Exit, Outcome};
-use crate::load;
+use crate::{load, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::sink::kafka::KafkaSink;
 use headwater_operators::source::grpc::GrpcSource;
@@ -18,7 +18,7 @@ pub(crate) fn graph(file: &Path, format: GraphFormat) -> Outcome {
         GraphFormat::Mermaid => mermaid(&plan),
         GraphFormat::Dot => dot(&plan),
     };
-    print!("{drawing}");
+    output::print(&drawing);
     Ok(Exit::Done)
 }
 

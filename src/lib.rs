@@ -17,6 +17,7 @@
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
 //! | `demo` | server, broker, pipeline and reader in one process |
+//! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
 //!
 //! Invariants
@@ -37,6 +38,7 @@ mod http;
 mod load;
 mod logs;
 mod offsets;
+mod output;
 mod pipelines;
 mod run;
 mod schema;
@@ -78,7 +80,9 @@ fn dispatch(command: Command) -> Outcome {
         Command::Demo(options) => demo::demo(&options),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
-            clap_complete::generate(shell, &mut command, "headwater", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command, "headwater", &mut script);
+            output::print(&String::from_utf8_lossy(&script));
             Ok(Exit::Done)
         }
     }

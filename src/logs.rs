@@ -8,9 +8,12 @@ use crate::screen::Screen;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::{EnvFilter, Layer, Registry};
 
+/// What libraries say of every frame and packet is shown only if it is asked for by name.
+const CHATTY: &str = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,rustls=info";
+
 /// Installs the process's log.
 pub(crate) fn install(options: &Logs, screen: &Screen) -> Result<(), Failed> {
-    let filter = EnvFilter::try_new(&options.log_level).map_err(|error| {
+    let filter = EnvFilter::try_new(directives(&options.log_level)).map_err(|error| {
         let level = &options.log_level;
         Exit::Mistake.saying(format!(
             "--log-level {level}: {error}; expected error, warn, info, debug, trace or target=level"
@@ -30,4 +33,12 @@ pub(crate) fn install(options: &Logs, screen: &Screen) -> Result<(), Failed> {
     let subscriber = Registry::default().with(lines.with_filter(filter));
     tracing::subscriber::set_global_default(subscriber)
         .map_err(|error| Exit::Internal.because(error))
+}
+
+/// A plain level is meant for this program; with pairs, a person says exactly what they want.
+fn directives(log_level: &str) -> String {
+    if log_level.contains(['=', ',']) {
+        return log_level.to_owned();
+    }
+    format!("{log_level},{CHATTY}")
 }

@@ -6,8 +6,8 @@
 
 use crate::args::{Reset, Show};
 use crate::exit::{Exit, Failed, Outcome};
-use crate::load;
 use crate::words::{age, count, plural, unix_ms};
+use crate::{load, output};
 use headwater_engine::commit::progress::{Owner, ShardProgress, StoredProgress};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::{Plan, Role};
@@ -31,9 +31,9 @@ pub(crate) fn show(options: &Show) -> Outcome {
     let subject = Subject::load(&options.file)?;
     let stored = subject.read()?;
     if options.json {
-        println!("{:#}", as_json(&subject, &stored));
+        output::line(&format!("{:#}", as_json(&subject, &stored)));
     } else {
-        print!("{}", as_text(&subject, &stored));
+        output::print(&as_text(&subject, &stored));
     }
     Ok(Exit::Done)
 }
@@ -47,10 +47,10 @@ pub(crate) fn reset(options: &Reset) -> Outcome {
     let forgotten: Vec<&ShardKey> =
         stored.shards.keys().filter(|key| wanted.is_empty() || wanted.contains(key)).collect();
     if forgotten.is_empty() {
-        println!("nothing is stored for pipeline {}", subject.plan.name());
+        output::line(&format!("nothing is stored for pipeline {}", subject.plan.name()));
         return Ok(Exit::Done);
     }
-    print!("{}", would_forget(&forgotten, &stored));
+    output::print(&would_forget(&forgotten, &stored));
     let shards = plural(forgotten.len(), "shard");
     if !options.yes {
         return Err(Exit::Mistake.saying(format!(
@@ -59,7 +59,7 @@ pub(crate) fn reset(options: &Reset) -> Outcome {
     }
     refuse_alive(&stored, options.force)?;
     let gone = subject.forget(&wanted)?;
-    println!("forgot {}", plural(gone.len(), "shard"));
+    output::line(&format!("forgot {}", plural(gone.len(), "shard")));
     Ok(Exit::Done)
 }
 

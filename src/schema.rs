@@ -2,24 +2,20 @@
 //! file.
 
 use crate::exit::{Exit, Outcome};
+use crate::output;
 use headwater_engine::spec::{document_schema, reference_markdown};
-use std::io::Write as _;
 
 /// Prints the JSON Schema of pipeline files.
 pub(crate) fn print() -> Outcome {
     let schema = document_schema(&headwater_operators::registry());
     let text =
         serde_json::to_string_pretty(&schema).map_err(|error| Exit::Internal.because(error))?;
-    Ok(write(&format!("{text}\n")))
+    output::line(&text);
+    Ok(Exit::Done)
 }
 
 /// Prints the reference of pipeline files in Markdown.
 pub(crate) fn print_reference() -> Outcome {
-    Ok(write(&reference_markdown(&headwater_operators::registry())))
-}
-
-/// A reader that has seen enough is no failure.
-fn write(text: &str) -> Exit {
-    let _ = std::io::stdout().write_all(text.as_bytes());
-    Exit::Done
+    output::print(&reference_markdown(&headwater_operators::registry()));
+    Ok(Exit::Done)
 }

@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failed, Outcome};
 use crate::pipelines::{Pipelines, Watched};
 use crate::screen::Screen;
 use crate::signals::Signals;
-use crate::{logs, run};
+use crate::{logs, output, run};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -53,7 +53,7 @@ async fn show(options: &Demo, screen: Screen) -> Outcome {
     let asked = CancellationToken::new();
     tokio::spawn(signals.obey(asked.clone(), screen.clone()));
     let world = World::start(options).await?;
-    print!("{}", introduction(&world, options.rate));
+    output::print(&introduction(&world, options.rate));
     let (brokers, topic) = (world.brokers.clone(), world.topic.clone());
     let reader = tokio::task::spawn_blocking(move || Reader::start(&brokers, &topic)).await;
     let reader = reader.map_err(|error| Exit::Internal.because(error))?;
@@ -112,7 +112,7 @@ impl Show {
             seen: counts(),
         };
         let latencies = self.reader.ledger().latencies();
-        print!("{}", summary(&tally, latencies, ran));
+        output::print(&summary(&tally, latencies, ran));
         let reader = tokio::task::spawn_blocking(move || self.reader.end());
         reader.await.map_err(|error| Exit::Internal.because(error))?;
         if let Some(broker) = broker {

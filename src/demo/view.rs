@@ -3,6 +3,7 @@
 use crate::demo::ledger::{Latencies, Ledger};
 use crate::demo::verdict::Tally;
 use crate::demo::world::World;
+use crate::output;
 use crate::pipelines::Watched;
 use crate::screen::Screen;
 use crate::words::{count, cut};
@@ -70,10 +71,10 @@ impl View {
             lines.extend(samples.iter().map(|sample| format!("  {sample}")));
             self.screen.set(lines);
         } else {
-            println!("{line}");
+            output::line(&line);
             if let Some(sample) = samples.last().filter(|_| self.ticks >= self.sample_due) {
                 self.sample_due = self.ticks + SAMPLE_EVERY;
-                println!("  newest record: {}", cut(sample, SAMPLE_CHARS));
+                output::line(&format!("  newest record: {}", cut(sample, SAMPLE_CHARS)));
             }
         }
     }

@@ -13,6 +13,7 @@
 
 use crate::expect::{demand_none, difference, files, root};
 use crate::program::{headwater, run};
+use std::process::Stdio;
 
 #[test]
 fn every_command_line_comes_to_what_is_expected() {
@@ -41,4 +42,14 @@ fn replay(case: &str) -> String {
         }
     }
     out
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let mut command = headwater(&["schema"]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let child = child.as_mut().expect("the binary starts");
+    drop(child.stdout.take());
+    let status = child.wait().expect("a child can be waited for");
+    assert_eq!(status.code(), Some(0));
 }

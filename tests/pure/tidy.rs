@@ -145,15 +145,14 @@ fn each_source(check: impl Fn(&Path, &str) -> Option<String>) -> Vec<String> {
 }
 
 fn each_line(check: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let findings = each_source(|_, text| {
+    each_source(|_, text| {
         let lines = text.lines().enumerate();
         let found = lines.filter_map(|(index, line)| {
             check(line).map(|finding| format!("line {}: {finding}", index + 1))
         });
         let found: Vec<String> = found.collect();
         (!found.is_empty()).then(|| found.join("; "))
-    });
-    findings
+    })
 }
 
 /// All files that are ours: no build output, nothing hidden.

@@ -117,9 +117,14 @@ impl<'a> Mark<'a> {
 
     fn assigned(&self, isolation: &str) -> Result<BaseConsumer<Context>, KafkaStartError> {
         let consumer: BaseConsumer<Context> = self.target.consumer(isolation)?;
+        // A client that does not know the leader yet looks again only after half a second.
+        let metadata = consumer.fetch_metadata(Some(self.topic), KAFKA_REQUEST_TIMEOUT);
+        metadata.map_err(|error| self.unreachable(&error.to_string()))?;
         let mut partitions = TopicPartitionList::new();
+        // A plain offset and not "the beginning": librdkafka asks for the latter at once, finds no leader
+        // yet and tries again after 500 ms. If offset 0 is gone it resets to the earliest by itself.
         partitions
-            .add_partition_offset(self.topic, 0, Offset::Beginning)
+            .add_partition_offset(self.topic, 0, Offset::Offset(0))
             .and_then(|()| consumer.assign(&partitions))
             .map_err(|error| self.unreachable(&error.to_string()))?;
         Ok(consumer)
