@@ -26,7 +26,8 @@ pub(crate) fn install(options: &Logs, screen: &Screen) -> Result<(), Failed> {
             Box::new(text.with_span_path(false).layer().with_writer(writer))
         }
         LogFormat::Json => {
-            let json = tracing_subscriber::fmt::layer().json().flatten_event(true);
+            let json =
+                tracing_subscriber::fmt::layer().json().flatten_event(true).with_span_list(false);
             Box::new(json.with_target(false).with_writer(writer))
         }
     };

@@ -91,7 +91,7 @@ impl View {
         let rate = (seen.distinct - before) as f64 / (now - at).as_secs_f64();
         let Latencies { p50, p99, .. } = ledger.take_recent();
         let mut line = format!(
-            "  {:>4} s  {:>7} records/s  {:>10} read  end to end p50 {}, p99 {}  {} commits",
+            "{:>5} s {:>7} records/s {:>10} read  p50 {:>8} p99 {:>8} {:>6} commits",
             self.started.elapsed().as_secs(),
             count(rate.round() as u64),
             count(seen.distinct),

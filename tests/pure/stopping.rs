@@ -45,7 +45,7 @@ fn sigterm_and_ctrl_c_stop_with_exit_code_0() {
         let file = bench.pipeline("rate: 1000", "kind: discard");
         let mut command = headwater(&["run", &file, "--metrics", "off"]);
         let mut running = Running::start(&mut command, Stdio::null());
-        running.logged(&["event=call_opened"]);
+        running.logged(&["event=call_opened", "pipeline=tried", "source=feed", "session=1"]);
         running.signal(signal);
         let (code, log) = running.ended();
         assert_eq!(code, Some(0), "SIG{signal}: {log}");
@@ -129,6 +129,10 @@ fn json_logs_are_one_object_a_line() {
     for line in ran.stderr.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         assert!(line["event"].is_string(), "every line has an event: {line}");
+        if line["event"] == "call_opened" {
+            assert_eq!(line["span"]["pipeline"], "tried", "{line}");
+            assert_eq!(line["shard"].as_str().map(|it| it.starts_with("feed/")), Some(true));
+        }
     }
     assert!(ran.stderr.contains("\"guarantee\":\"none\""), "{}", ran.stderr);
 }

@@ -29,6 +29,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 /// The epoch of a pipeline's very first commit.
 const FIRST_EPOCH: Epoch = Epoch(1);
@@ -182,7 +183,10 @@ impl Attempt {
             };
             let source = node.config.clone().downcast::<GrpcSource>();
             let source = source.expect("a source node holds its checked source");
-            tasks.spawn(async move { (key, source.run_shard(shard.within, context).await) });
+            // What a shard logs bears the pipeline's name at every level, hence an error's span.
+            let span = tracing::error_span!("shard", pipeline = self.plan.name());
+            let task = async move { (key, source.run_shard(shard.within, context).await) };
+            tasks.spawn(task.instrument(span));
         }
         tasks
     }
