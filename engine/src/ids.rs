@@ -55,7 +55,9 @@ number! {
 }
 
 /// A shard's lasting name, `<source>/<label>`: the key of its progress record.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(transparent)]
 pub struct ShardKey(pub String);
 

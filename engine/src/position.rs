@@ -126,7 +126,8 @@ mod cursor_json {
 
     impl<'de> Deserialize<'de> for CursorValue {
         fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            let bytes = |text: String| STANDARD.decode(text).map(Into::into).map_err(D::Error::custom);
+            let bytes =
+                |text: String| STANDARD.decode(text).map(Into::into).map_err(D::Error::custom);
             Ok(match Plain::deserialize(deserializer)? {
                 Plain::Int(value) => CursorValue::Int(value),
                 Plain::Uint(value) => CursorValue::Uint(value),

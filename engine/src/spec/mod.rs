@@ -52,7 +52,9 @@ pub use load::{Source, load};
 pub use plan::{Plan, PlanNode};
 pub use publish::document_schema;
 pub use reference::reference_markdown;
-pub use registry::{Checked, Encoding, KindEntry, PlanCheck, PlanProblem, Registry, Role, StreamType};
+pub use registry::{
+    Checked, Encoding, KindEntry, PlanCheck, PlanProblem, Registry, Role, StreamType,
+};
 pub use render::Diagnostics;
 pub use schema::schema_of;
 pub use settings::{CommitSettings, MemorySettings, Requirement, Settings};

@@ -129,11 +129,7 @@ impl Outlet for TestOutlet {
         Ok(())
     }
 
-    fn commit(
-        &mut self,
-        epoch: Epoch,
-        positions: &[ShardPosition],
-    ) -> Result<(), OutletError> {
+    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
         std::thread::sleep(self.faults.commit_takes);
         let fault = self.faults.roll();
         let mut world = self.world();
@@ -239,9 +235,8 @@ impl Rig {
         let (blueprint, sinks) = blueprint(self.graph);
         let world = Arc::new(Mutex::new(World::default()));
         let outlet = TestOutlet { world: world.clone(), faults: self.faults.clone(), sinks };
-        let running =
-            launch(&self.workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
-                .expect("the workers run");
+        let running = launch(&self.workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
+            .expect("the workers run");
         let Running { inlets, gone, committer } = running;
         let sources: Vec<Vec<Inlet>> = inlets.into_iter().flatten().collect();
         let feeders: Vec<_> = (0..shards)

@@ -31,7 +31,10 @@ fn one_cluster(plan: &Plan) -> Vec<PlanProblem> {
     };
     let problem = |node: &PlanNode| PlanProblem {
         node: node.name.clone(),
-        message: format!("its cluster, delivery, properties or progress differ from sink `{}`", first.name),
+        message: format!(
+            "its cluster, delivery, properties or progress differ from sink `{}`",
+            first.name
+        ),
         hint: "all Kafka sinks of a pipeline share one transaction: give them the same `brokers`, \
                `delivery`, `properties`, `transactional_id_prefix`, `transaction_timeout_ms` and \
                `progress`, or move one into a pipeline file of its own"
@@ -50,7 +53,10 @@ fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
             if sink.config::<KafkaSink>().dead_letter.is_none() {
                 problems.push(PlanProblem {
                     node: sink.name.clone(),
-                    message: format!("decoder `{}` sets messages aside, and this sink has no place for them", decoder.name),
+                    message: format!(
+                        "decoder `{}` sets messages aside, and this sink has no place for them",
+                        decoder.name
+                    ),
                     hint: "add `dead_letter: { topic: … }`".to_owned(),
                 });
             }

@@ -58,7 +58,8 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     let mut backoff = Backoff::default();
     let end = loop {
         let commits_before = metrics.commits.get();
-        let attempt = Attempt { plan: plan.clone(), context: context.clone(), metrics: metrics.clone() };
+        let attempt =
+            Attempt { plan: plan.clone(), context: context.clone(), metrics: metrics.clone() };
         let reason = match attempt.run().await {
             AttemptEnd::Ended(end) => break end,
             AttemptEnd::Failed(reason) => reason,

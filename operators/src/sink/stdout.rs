@@ -66,6 +66,9 @@ impl StdoutSink {
         let DeadLetter { node, sequence, reason, raw } = dead;
         let raw = STANDARD.encode(raw);
         let session = batch.session;
-        writeln!(io::stderr(), "dead letter: node={node} session={session} sequence={sequence} reason={reason:?} raw={raw}")
+        writeln!(
+            io::stderr(),
+            "dead letter: node={node} session={session} sequence={sequence} reason={reason:?} raw={raw}"
+        )
     }
 }

@@ -1,8 +1,6 @@
 //! The keys of a protobuf decoder, and what they must mean.
 
-use headwater_engine::spec::{
-    Checked, Encoding, KindEntry, NodeView, Report, Role, StreamType,
-};
+use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, StreamType};
 use headwater_proto::MessageDescriptor;
 use schemars::JsonSchema;
 use serde::Deserialize;

@@ -69,8 +69,8 @@ impl Step for Decode {
     fn apply(&mut self, batch: &mut Batch) -> Result<(), StepError> {
         debug_assert!(batch.kept.is_none(), "a decoder stands right behind its source");
         let failed = match self.transcoder.clone() {
-            Some(transcoder) => self.to_json(&transcoder, batch)?,
-            None => self.to_raw(batch)?,
+            Some(transcoder) => self.write_json(&transcoder, batch)?,
+            None => self.pass_raw(batch)?,
         };
         batch.columns = self.columns.iter_mut().map(take).collect();
         if !failed.is_empty() {
@@ -81,7 +81,7 @@ impl Step for Decode {
 }
 
 impl Decode {
-    fn to_json(
+    fn write_json(
         &mut self,
         transcoder: &JsonTranscoder,
         batch: &mut Batch,
@@ -102,13 +102,12 @@ impl Decode {
             }
         }
         batch.values = Values::Packed(Arc::new(packed));
-        if wire_bytes > 0 {
-            self.growth = batch.values.size_bytes() * 256 / wire_bytes + 16;
-        }
+        let growth = (batch.values.size_bytes() * 256).checked_div(wire_bytes);
+        self.growth = growth.map_or(self.growth, |growth| growth + 16);
         Ok(failed)
     }
 
-    fn to_raw(&mut self, batch: &mut Batch) -> Result<Vec<(usize, DeadLetter)>, StepError> {
+    fn pass_raw(&mut self, batch: &mut Batch) -> Result<Vec<(usize, DeadLetter)>, StepError> {
         let mut failed = Vec::new();
         for (index, wire) in batch.values.iter().enumerate() {
             if let Err(reason) = self.push_columns(wire) {
@@ -136,12 +135,7 @@ impl Decode {
     }
 
     /// Sets the message aside, or stops the pipeline naming it.
-    fn refuse(
-        &self,
-        batch: &Batch,
-        index: usize,
-        reason: String,
-    ) -> Result<DeadLetter, StepError> {
+    fn refuse(&self, batch: &Batch, index: usize, reason: String) -> Result<DeadLetter, StepError> {
         let sequence = Sequence(batch.first.0 + index as u64);
         if self.on_error == OnError::DeadLetter {
             let raw = batch.values.to_bytes(index);

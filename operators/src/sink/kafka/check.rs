@@ -3,8 +3,8 @@
 
 use crate::sink::kafka::client::{KafkaTarget, invalid, refusal};
 use crate::sink::kafka::config::{
-    CreateTopic, DeadLetterConfig, Delivery, HeadersConfig, KafkaConfig, PartitionBy, ProgressConfig,
-    TimestampConfig, TimestampUnit,
+    CreateTopic, DeadLetterConfig, Delivery, HeadersConfig, KafkaConfig, PartitionBy,
+    ProgressConfig, TimestampConfig, TimestampUnit,
 };
 use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
 use headwater_proto::{FieldPath, LeafKind, MessageDescriptor};
@@ -75,7 +75,10 @@ fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) 
         check_topic(view, &["dead_letter", "topic"], &dead_letter.topic, report);
         if dead_letter.topic == config.topic {
             report
-                .error(&view.at(&["dead_letter", "topic"]), "dead letters go to the records' own topic")
+                .error(
+                    &view.at(&["dead_letter", "topic"]),
+                    "dead letters go to the records' own topic",
+                )
                 .hint("give them a topic of their own: readers expect decoded records there");
         }
     }
@@ -93,9 +96,9 @@ fn check_topic(view: &NodeView<'_>, path: &[&str], name: &str, report: &mut Repo
     let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
     if !fits || !name.chars().all(is_allowed) || name == "." || name == ".." {
-        report.error(&view.at(path), "this is no name of a Kafka topic").hint(format!(
-            "use 1 to {TOPIC_NAME_CHARS_MAX} letters, digits, `.`, `_` or `-`"
-        ));
+        report
+            .error(&view.at(path), "this is no name of a Kafka topic")
+            .hint(format!("use 1 to {TOPIC_NAME_CHARS_MAX} letters, digits, `.`, `_` or `-`"));
     }
 }
 

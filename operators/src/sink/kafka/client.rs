@@ -5,13 +5,13 @@
 
 use crate::sink::kafka::config::{Delivery, KafkaConfig};
 use crate::sink::kafka::error::KafkaStartError;
+use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use rdkafka::Message;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
@@ -160,7 +160,9 @@ pub(super) fn refusal(key: &str) -> Option<&'static str> {
         "transactional.id" => "the sink names its producers itself; see `transactional_id_prefix`",
         "transaction.timeout.ms" => "the sink's key `transaction_timeout_ms` says it",
         "enable.idempotence" => "without idempotence a retry may write a record twice",
-        "acks" | "request.required.acks" => "a record counts as written only when all replicas have it",
+        "acks" | "request.required.acks" => {
+            "a record counts as written only when all replicas have it"
+        }
         "message.timeout.ms" | "delivery.timeout.ms" => {
             "a record that is given up after a time would be a silent gap"
         }
@@ -168,7 +170,9 @@ pub(super) fn refusal(key: &str) -> Option<&'static str> {
         "max.in.flight" | "max.in.flight.requests.per.connection" => {
             "idempotence decides it; another value may reorder"
         }
-        "enable.gapless.guarantee" => "it is experimental, and a failed record aborts the epoch anyway",
+        "enable.gapless.guarantee" => {
+            "it is experimental, and a failed record aborts the epoch anyway"
+        }
         "partitioner" => "the sink's key `partition` says it",
         "isolation.level" | "group.id" | "enable.auto.commit" | "auto.offset.reset" => {
             "it configures readers; the sink reads only its own progress"
@@ -246,9 +250,9 @@ fn create_with<T: FromClientConfigAndContext<Context>>(
     config: &ClientConfig,
     context: Context,
 ) -> Result<T, KafkaStartError> {
-    config.create_with_context(context).map_err(|error| KafkaStartError::Client {
-        reason: describe_without_value(&error),
-    })
+    config
+        .create_with_context(context)
+        .map_err(|error| KafkaStartError::Client { reason: describe_without_value(&error) })
 }
 
 /// librdkafka repeats the value it refuses, which may be a password.

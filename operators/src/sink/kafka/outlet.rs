@@ -85,15 +85,16 @@ impl KafkaOutlet {
             Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic };
         let acquired = acquire(&target, &identity, None)?;
         check_fingerprints(&plan.shards, &acquired.stored)?;
-        let writers = plan.sinks.into_iter().map(|(sink, key_column, timestamp_column)| SinkWriter {
-            partitions: partitions[&sink.topic],
-            topic: sink.topic,
-            partition: sink.partition,
-            key_column,
-            timestamp_column,
-            headers: sink.headers,
-            dead_letter_topic: sink.dead_letter.map(|dead_letter| dead_letter.topic),
-        });
+        let writers =
+            plan.sinks.into_iter().map(|(sink, key_column, timestamp_column)| SinkWriter {
+                partitions: partitions[&sink.topic],
+                topic: sink.topic,
+                partition: sink.partition,
+                key_column,
+                timestamp_column,
+                headers: sink.headers,
+                dead_letter_topic: sink.dead_letter.map(|dead_letter| dead_letter.topic),
+            });
         let stored = acquired.stored.clone();
         let outlet = KafkaOutlet {
             writers: writers.collect(),
@@ -131,11 +132,7 @@ impl KafkaOutlet {
     ///
     /// # Errors
     /// The repair that is due.
-    pub fn commit(
-        &mut self,
-        epoch: Epoch,
-        positions: &[ShardPosition],
-    ) -> Result<(), OutletError> {
+    pub fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
         // Once the commit itself was asked for, the positions are in: asking again must not add them.
         if self.sent_for != Some(epoch) {
             self.send_progress(epoch, positions)?;
@@ -186,11 +183,7 @@ impl KafkaOutlet {
         self.target.delivery == Delivery::ExactlyOnce
     }
 
-    fn send_progress(
-        &self,
-        epoch: Epoch,
-        positions: &[ShardPosition],
-    ) -> Result<(), OutletError> {
+    fn send_progress(&self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
         if !self.is_transactional() {
             // Progress must never be ahead of its records.
             self.producer.drain()?;

@@ -69,8 +69,9 @@ impl SinkProducer {
         }
     }
 
-    /// Waits until nothing is in flight. In a transaction librdkafka itself gives a record up after
-    /// the transaction's timeout, so this ends; without one it waits as long as the broker is away.
+    /// Waits until nothing is in flight and tells whether every record was acknowledged. In a
+    /// transaction librdkafka itself gives a record up after the transaction's timeout, so this ends;
+    /// without one it waits as long as the broker is away.
     pub(super) fn drain(&self) -> Result<(), OutletError> {
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
@@ -88,12 +89,19 @@ impl SinkProducer {
 
     /// Commits what was sent since `begin`.
     pub(super) fn commit(&self) -> Result<(), OutletError> {
-        self.drain()?;
+        let drained = self.drain();
         if !self.is_transactional {
-            return Ok(());
+            return drained;
+        }
+        // A record that was given up says little about the transaction; the commit, which then fails
+        // without doing anything, says whether it may be aborted or the producer is lost.
+        if let Err(error) = &drained
+            && error.repair != Repair::Abort
+        {
+            return drained;
         }
         let committed = self.producer.commit_transaction(COMMIT_TIMEOUT);
-        committed.map_err(|error| outlet_error("commit", &error))
+        committed.map_err(|error| outlet_error("commit", &error)).and(drained)
     }
 
     /// Aborts what was sent since `begin`; what is still queued is thrown away first, because

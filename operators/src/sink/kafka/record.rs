@@ -96,10 +96,8 @@ impl SinkWriter {
             .headers(OwnedHeaders::new_with_capacity(5), dead.sequence.0)
             .insert(Header { key: HEADER_NODE, value: Some(&*dead.node) })
             .insert(Header { key: HEADER_REASON, value: Some(&dead.reason) });
-        let record = Record::to(topic)
-            .payload(&dead.raw)
-            .timestamp(batch.received.unix_ms)
-            .headers(headers);
+        let record =
+            Record::to(topic).payload(&dead.raw).timestamp(batch.received.unix_ms).headers(headers);
         producer.send(record)
     }
 }

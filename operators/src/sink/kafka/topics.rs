@@ -120,7 +120,9 @@ pub(super) fn partitions_of(
     match found.error().map(RDKafkaErrorCode::from) {
         None if found.partitions().is_empty() => Ok(None),
         None => Ok(i32::try_from(found.partitions().len()).ok()),
-        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(None),
+        Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
+            Ok(None)
+        }
         Some(code) => Err(unreachable(code.to_string())),
     }
 }
@@ -150,10 +152,8 @@ fn create_topic(
     replication: i32,
     config: &[(&str, String)],
 ) -> Result<(), KafkaStartError> {
-    let refused = |reason: String| KafkaStartError::TopicNotCreated {
-        topic: topic.to_owned(),
-        reason,
-    };
+    let refused =
+        |reason: String| KafkaStartError::TopicNotCreated { topic: topic.to_owned(), reason };
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
     for (key, value) in config {
         new = new.set(key, value);

@@ -1,0 +1,156 @@
+//! The Kafka sink against the embedded broker, driven as the committer drives it.
+//!
+//! Goal: records and positions become visible together or not at all, and whoever takes over goes on
+//! exactly behind what is visible. The same facts on real Kafka, through the whole program, are in the
+//! root package's delivery tests.
+
+mod rig;
+
+use headwater_engine::commit::outlet::Repair;
+use headwater_engine::ids::Epoch;
+use headwater_operators::sink::kafka::{KafkaStartError, read_progress, reset_progress};
+use rig::{Rig, sink_file};
+
+#[test]
+fn an_epoch_and_its_positions_become_visible_together() {
+    let rig = Rig::start();
+    let (mut outlet, stored) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
+    assert_eq!(stored.epoch(), None);
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a", "b"])).expect("staged");
+    assert_eq!(
+        rig.committed("events"),
+        Vec::<String>::new(),
+        "nothing is visible before the commit"
+    );
+    outlet.commit(Epoch(1), &rig::positions(0, 2, 2)).expect("committed");
+    assert_eq!(rig.committed("events"), ["a", "b"]);
+    let progress = rig.progress();
+    let shard = progress.shards.values().next().expect("the shard's progress");
+    assert_eq!((shard.epoch, shard.committed, shard.position.next_sequence.0), (Epoch(1), 2, 2));
+}
+
+#[test]
+fn an_aborted_epoch_is_sent_again_and_visible_once() {
+    let rig = Rig::start();
+    let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    rig.wait_until_sent("events", 1, || outlet.poll());
+    outlet.abort().expect("aborted");
+    outlet.begin(Epoch(1)).expect("begun again");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
+    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    assert_eq!(rig.committed("events"), ["a"]);
+    assert_eq!(rig.uncommitted("events"), ["a", "a"], "the aborted copy proves that the fault hit");
+}
+
+#[test]
+fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "");
+    let (mut first, _) = rig.outlet(&file).expect("a fresh pipeline");
+    first.begin(Epoch(1)).expect("begun");
+    first.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    first.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    first.begin(Epoch(2)).expect("begun");
+    first.stage(0, &rig::batch(1, &["b"])).expect("staged");
+
+    let (mut second, stored) = rig.outlet(&file).expect("a take-over");
+    assert_eq!(stored.epoch(), Some(Epoch(1)));
+    let refused = first.commit(Epoch(2), &rig::positions(0, 2, 1)).expect_err("it is fenced");
+    assert_eq!(refused.repair, Repair::Acquire, "{refused}");
+    let refused = first.reacquire().expect_err("the pipeline has a newer owner");
+    assert_eq!(refused.repair, Repair::Superseded, "{refused}");
+
+    second.begin(Epoch(2)).expect("begun");
+    second.stage(0, &rig::batch(1, &["b"])).expect("staged");
+    second.commit(Epoch(2), &rig::positions(0, 2, 1)).expect("committed");
+    assert_eq!(rig.committed("events"), ["a", "b"]);
+}
+
+#[test]
+fn a_lost_producer_is_replaced_and_the_stored_epoch_tells_what_was_committed() {
+    let rig = Rig::start();
+    let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    assert_eq!(outlet.reacquire().expect("ours still"), None, "epoch 1 was not committed");
+    outlet.begin(Epoch(1)).expect("begun with the new producer");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    assert_eq!(outlet.reacquire().expect("ours still"), Some(Epoch(1)));
+    assert_eq!(rig.committed("events"), ["a"]);
+}
+
+#[test]
+fn at_least_once_writes_progress_after_its_records_and_totals_add_up() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "delivery: at_least_once");
+    for epoch in 1..=2 {
+        let (mut outlet, stored) = rig.outlet(&file).expect("a start");
+        assert_eq!(stored.epoch(), (epoch > 1).then(|| Epoch(epoch - 1)));
+        outlet.begin(Epoch(epoch)).expect("begun");
+        outlet.stage(0, &rig::batch(epoch - 1, &["x"])).expect("staged");
+        outlet.commit(Epoch(epoch), &rig::positions(0, epoch, 1)).expect("committed");
+    }
+    assert_eq!(rig.committed("events"), ["x", "x"]);
+    let totals: Vec<u64> = rig.progress().shards.values().map(|shard| shard.committed).collect();
+    assert_eq!(totals, [2]);
+}
+
+#[test]
+fn a_missing_topic_is_named_with_the_key_that_would_create_it() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "").replace("topic: events", "topic: missing");
+    let error = rig.outlet(&file).err().expect("the topic is missing");
+    assert!(matches!(error, KafkaStartError::TopicMissing { .. }), "{error}");
+    assert!(!error.may_heal());
+    let file = format!("{file}    create: {{ partitions: 3, replication: 1 }}\n");
+    assert!(rig.outlet(&file).is_ok(), "created on request");
+}
+
+#[test]
+fn a_position_of_another_source_is_not_resumed_until_it_is_forgotten() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "");
+    let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    let refused = rig.outlet_of(&file, "another fingerprint").err().expect("another source");
+    assert!(matches!(refused, KafkaStartError::FingerprintChanged { .. }), "{refused}");
+    let target = rig.target(&file);
+    let forgotten = reset_progress(&target, "p", "__p.progress", &[]).expect("reset");
+    assert_eq!(forgotten.len(), 1);
+    let left = read_progress(&target, "p", "__p.progress").expect("read");
+    assert!(left.shards.is_empty());
+    assert!(rig.outlet_of(&file, "another fingerprint").is_ok());
+}
+
+#[test]
+fn a_progress_topic_that_forgets_is_refused() {
+    let rig = Rig::start();
+    rig.create_topic("__p.progress", 1, &[("cleanup.policy", "delete")]);
+    let error = rig.outlet(&sink_file(&rig, "")).err().expect("it would forget positions");
+    assert!(matches!(error, KafkaStartError::ProgressTopicUnfit { .. }), "{error}");
+}
+
+#[test]
+fn keys_timestamps_and_headers_reach_the_topic() {
+    let rig = Rig::start();
+    let more = "headers: { provenance: true, static: { team: blue } }";
+    let (mut outlet, _) = rig.outlet(&sink_file(&rig, more)).expect("a fresh pipeline");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(41, &["a"])).expect("staged");
+    outlet.commit(Epoch(1), &rig::positions(0, 42, 1)).expect("committed");
+    let headers = rig.headers_of_first("events");
+    let expected = [
+        ("headwater-shard", "events/one"),
+        ("headwater-session", "1"),
+        ("headwater-sequence", "41"),
+        ("team", "blue"),
+    ];
+    let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    assert_eq!(headers, expected);
+}
