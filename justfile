@@ -1,0 +1,34 @@
+# Recipes for everyday work; `just` alone lists them. Each is one command you could type yourself.
+
+# List the recipes.
+default:
+    @just --list
+
+# Sets up and runs the demo.
+demo *ARGS:
+    scripts/demo {{ARGS}}
+
+# All checks and tests, as CI runs them.
+test:
+    scripts/test
+
+# Checks and tests without real Kafka: no Java needed.
+quick:
+    scripts/test quick
+
+# Formats the code.
+fmt:
+    cargo fmt --all
+
+# Rewrites golden files, the checked-in schema and the reference from what the code says now.
+update-expected:
+    UPDATE_EXPECT=1 UPDATE_EXPECTED=1 cargo test --workspace --locked
+
+# Licences, advisories, duplicate crates, crate bans (needs cargo-deny).
+deny:
+    cargo deny check
+
+# Throughput and latency on real Kafka; prints tables (see docs/BENCHMARKS.md).
+bench:
+    cargo bench --bench throughput
+    cargo bench --bench latency
