@@ -1,10 +1,12 @@
 //! Goal: `headwater offsets` shows and forgets what is kept; `headwater demo` proves its promise.
 //! Method: the built-in broker, in this process or in the program's own.
 
-use crate::program::{headwater, run, write_pipeline};
+use crate::program::{Running, eventually, headwater, run, write_pipeline};
 use headwater_broker::{Broker, BrokerConfig};
 use headwater_telemetry::TelemetryServer;
 use serde_json::Value as Json;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -19,6 +21,11 @@ struct Bench {
 
 impl Bench {
     fn new(request: &str) -> Bench {
+        Bench::with_topic(request, "create: { partitions: 2, replication: 1 }")
+    }
+
+    /// `create` is the sink's key of that name, or another one.
+    fn with_topic(request: &str, create: &str) -> Bench {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(TelemetryServer::start(([127, 0, 0, 1], 0).into()));
         let server = server.expect("a free port");
@@ -26,8 +33,7 @@ impl Bench {
         let broker = broker.expect("a free port");
         let folder = TempDir::new().expect("a temporary folder");
         let sink = format!(
-            "kind: kafka, brokers: \"{}\", topic: kept, key: device_id, \
-             create: {{ partitions: 2, replication: 1 }}",
+            "kind: kafka, brokers: \"{}\", topic: kept, key: device_id, {create}",
             broker.bootstrap()
         );
         let file = write_pipeline(folder.path(), &server.endpoint(), request, &sink);
@@ -79,15 +85,52 @@ fn a_restart_goes_on_behind_the_last_commit() {
 fn progress_of_a_running_instance_is_not_forgotten() {
     let bench = Bench::new("rate: 200");
     let mut command = headwater(&["run", &bench.file, "--metrics", "off"]);
-    let mut running = crate::program::Running::start(&mut command, std::process::Stdio::null());
+    let mut running = Running::start(&mut command, Stdio::null());
     running.logged(&["event=call_opened"]);
-    crate::program::eventually("it commits", || !bench.show()["shards"][0].is_null());
+    eventually("it commits", || !bench.show()["shards"][0].is_null());
     let ran = run(&mut headwater(&["offsets", "reset", &bench.file, "--yes"]));
     assert_eq!(ran.code, 64, "{ran:#?}");
     assert!(ran.stderr.contains("runs on this machine"), "{ran:#?}");
     running.signal("TERM");
     assert_eq!(running.ended().0, Some(0));
     run(&mut headwater(&["offsets", "reset", &bench.file, "--yes"])).succeeded();
+}
+
+#[test]
+fn a_topic_that_is_missing_needs_a_person() {
+    let bench = Bench::with_topic("count: 1", "delivery: exactly_once");
+    let ran = run(&mut headwater(&["run", &bench.file, "--metrics", "off"]));
+    assert_eq!(ran.code, 65, "{ran:#?}");
+    assert!(ran.stderr.contains("topic `kept` does not exist"), "{ran:#?}");
+}
+
+#[test]
+fn a_newer_instance_takes_over_and_the_older_one_ends_with_76() {
+    let bench = Bench::new("rate: 200");
+    let start = || {
+        let mut command = headwater(&["run", &bench.file, "--metrics", "off"]);
+        let mut running = Running::start(&mut command, Stdio::null());
+        running.logged(&["event=call_opened"]);
+        running
+    };
+    let older = start();
+    eventually("it commits", || !bench.show()["shards"][0].is_null());
+    let newer = start();
+    let (code, log) = older.ended();
+    assert_eq!(code, Some(76), "{log}");
+    newer.signal("TERM");
+    assert_eq!(newer.ended().0, Some(0));
+}
+
+#[test]
+fn ctrl_c_ends_the_demo_with_its_comparison() {
+    let mut command = headwater(&["demo", "--port", "0", "--plain"]);
+    let mut running = Running::start(&mut command, Stdio::piped());
+    let mut lines = BufReader::new(running.take_stdout()).lines().map_while(Result::ok);
+    assert!(lines.any(|line| line.contains("newest record")), "records arrive");
+    running.signal("INT");
+    assert!(lines.any(|line| line.contains("every event arrived exactly once")));
+    assert_eq!(running.ended().0, Some(0));
 }
 
 #[test]
