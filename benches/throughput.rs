@@ -1,10 +1,10 @@
 //! How many messages a second go from a gRPC stream into Kafka, and what that costs.
 //!
-//! Method: for each case a fresh topic, a fresh `headwater` process, and a stream of a known length,
-//! as fast as flow control lets it through. Time runs from the first event's departure to the last
-//! change of the topic's end; CPU and memory are those of the `headwater` process alone, over its
-//! whole life. A case counts only if a fresh `read_committed` reader then finds every sequence once,
-//! in order per partition.
+//! Method: for each case a fresh topic, a fresh `headwater` process, and a stream of a known
+//! length, as fast as flow control lets it through. Time runs from the first event's departure to
+//! the last change of the topic's end; CPU and memory are those of the `headwater` process alone,
+//! over its whole life. A case counts only if a fresh `read_committed` reader then finds every
+//! sequence once, in order per partition.
 //!
 //! ```text
 //! cargo bench --bench throughput                         # Apache Kafka, 2,000,000 messages a case

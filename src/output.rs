@@ -2,8 +2,8 @@
 //!
 //! Why not `print!`: it panics when the reader has gone, as `headwater explain FILE | head` does. A
 //! reader that has seen enough is no failure, and nobody is left to show anything to: the program
-//! leaves. Nothing that is kept depends on it; a pipeline's own records go through the `stdout` sink,
-//! which stops the pipeline instead.
+//! leaves. Nothing that is kept depends on it; a pipeline's own records go through the `stdout`
+//! sink, which stops the pipeline instead.
 
 use crate::exit::Exit;
 use std::io::Write as _;

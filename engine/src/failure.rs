@@ -1,8 +1,8 @@
 //! The one place that knows whether a pipeline has failed, and of what.
 //!
-//! An operator that meets an error sets the failure *before* it returns to timely, and only then may
-//! its capability go. The committer looks here before each commit, so an epoch whose data an error or a
-//! panic swallowed is never committed, although its frontier advances.
+//! An operator that meets an error sets the failure *before* it returns to timely, and only then
+//! may its capability go. The committer looks here before each commit, so an epoch whose data an
+//! error or a panic swallowed is never committed, although its frontier advances.
 //!
 //! Invariant: the first failure wins and is never taken back.
 

@@ -30,7 +30,8 @@ macro_rules! number {
 }
 
 number! {
-    /// The timely timestamp: the unit of commit. Epochs of a pipeline only grow, also over restarts.
+    /// The timely timestamp: the unit of commit. Epochs of a pipeline only grow, also over
+    /// restarts.
     Epoch(u64)
 }
 number! {

@@ -1,12 +1,13 @@
 //! Where a shard stands: what a restart needs in order to go on exactly behind the last commit.
 //!
-//! A [`Position`] travels with each batch and names the place *after* the batch's last record. It is
-//! committed in the same Kafka transaction as the records before it, so either both are there or
+//! A [`Position`] travels with each batch and names the place *after* the batch's last record. It
+//! is committed in the same Kafka transaction as the records before it, so either both are there or
 //! neither is.
 //!
-//! The cursor is the server's own: declared in the pipeline file, taken from the messages, given back
-//! in the request of the next call. Several messages may share one cursor value, and a server that
-//! resumes *at* a value sends them all again; [`Within`] says which of them are already committed.
+//! The cursor is the server's own: declared in the pipeline file, taken from the messages, given
+//! back in the request of the next call. Several messages may share one cursor value, and a server
+//! that resumes *at* a value sends them all again; [`Within`] says which of them are already
+//! committed.
 //!
 //! Next: `record.rs` carries it, `commit/progress.rs` writes it down.
 
@@ -76,7 +77,8 @@ pub struct Counters {
     pub gap_messages: u64,
 }
 
-/// The place behind a shard's last record: session and sequence are ours, the cursor is the server's.
+/// The place behind a shard's last record: session and sequence are ours, the cursor is the
+/// server's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
     /// The call the record came from.

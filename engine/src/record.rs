@@ -1,16 +1,17 @@
 //! What travels on the dataflow's edges: a batch of records of one shard.
 //!
-//! A record is one gRPC message on its way to a topic. Records never travel alone: a [`Batch`] holds
-//! the run of messages that one read found ready, so that the cost of an edge, a channel or a frontier
-//! is paid per batch. Inside a batch the values lie back to back ([`Values::Packed`], as a decoder
-//! writes them) or are slices of the receive buffer ([`Values::Received`], as they came); neither
-//! allocates per record.
+//! A record is one gRPC message on its way to a topic. Records never travel alone: a [`Batch`]
+//! holds the run of messages that one read found ready, so that the cost of an edge, a channel or a
+//! frontier is paid per batch. Inside a batch the values lie back to back ([`Values::Packed`], as a
+//! decoder writes them) or are slices of the receive buffer ([`Values::Received`], as they came);
+//! neither allocates per record.
 //!
 //! Invariants
 //! 1. A batch belongs to one shard and one session; its sequences lie in `first..end` and ascend.
-//! 2. `first..end` covers what was received, also when a step removed records, so that an empty batch
-//!    still moves its shard's position.
-//! 3. Values are immutable once made; cloning a batch for a second reader clones handles, not bytes.
+//! 2. `first..end` covers what was received, also when a step removed records, so that an empty
+//!    batch still moves its shard's position.
+//! 3. Values are immutable once made; cloning a batch for a second reader clones handles, not
+//!    bytes.
 //!
 //! Next: `dataflow/inlet.rs` takes batches across to a worker.
 

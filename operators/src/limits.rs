@@ -5,9 +5,9 @@ use std::time::Duration;
 /// Bytes of request metadata a pipeline file may set for one call.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 
-/// Messages at one inclusive cursor value whose identifiers are remembered; more stop the shard, because
-/// forgetting one would repeat it. At 40 bytes each they still fit one progress record of Kafka's default
-/// size limit.
+/// Messages at one inclusive cursor value whose identifiers are remembered; more stop the shard,
+/// because forgetting one would repeat it. At 40 bytes each they still fit one progress record of
+/// Kafka's default size limit.
 pub const CURSOR_WITHIN_IDS_MAX: usize = 16_384;
 
 /// Gaps of one call that are logged one by one; all are counted.

@@ -1,7 +1,7 @@
 //! What a pipeline counts, as Prometheus series.
 //!
-//! Handles are resolved once, when a shard or sink starts; the hot path adds to an atomic per batch.
-//! Names follow the Prometheus conventions: `headwater_<part>_<what>_<unit>_total`.
+//! Handles are resolved once, when a shard or sink starts; the hot path adds to an atomic per
+//! batch. Names follow the Prometheus conventions: `headwater_<part>_<what>_<unit>_total`.
 
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,

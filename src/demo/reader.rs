@@ -5,7 +5,6 @@
 //! them.
 
 use crate::demo::ledger::{Arrival, Ledger};
-use anyhow::Context as _;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::message::Message as _;
@@ -88,7 +87,11 @@ impl Start {
             // Latency is what the demo shows; the default waits half a second for a full answer.
             .set("fetch.wait.max.ms", "10")
             .create()?;
-        let ends = ends(&consumer, topic).with_context(|| format!("no answer from {brokers}"))?;
+        let ends = ends(&consumer, topic).map_err(|error| {
+            anyhow::anyhow!(
+                "no answer from Kafka at {brokers}: {error}; is a broker listening there?"
+            )
+        })?;
         Ok(Start { consumer, topic: topic.to_owned(), ends })
     }
 

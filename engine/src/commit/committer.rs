@@ -1,8 +1,8 @@
 //! The committer: one thread per pipeline that obeys the decision.
 //!
-//! A commit blocks for milliseconds and must not block a timely worker, so it has a thread of its own.
-//! It keeps every batch of an epoch until the epoch is durable: an aborted transaction is repaired here,
-//! from memory, and no source is rewound.
+//! A commit blocks for milliseconds and must not block a timely worker, so it has a thread of its
+//! own. It keeps every batch of an epoch until the epoch is durable: an aborted transaction is
+//! repaired here, from memory, and no source is rewound.
 //!
 //! Invariants
 //! 1. Batches of the open epoch are staged on arrival, those of the next epoch wait.
@@ -256,8 +256,8 @@ impl Committer {
         }
     }
 
-    /// A failed pipeline leaves no open transaction behind if it can help it: one would hide all later
-    /// records of its partitions from readers until the broker gives up on it.
+    /// A failed pipeline leaves no open transaction behind if it can help it: one would hide all
+    /// later records of its partitions from readers until the broker gives up on it.
     fn leave(&mut self) {
         if self.decision.open().is_some()
             && let Err(error) = self.outlet.abort()

@@ -1,8 +1,8 @@
 //! What the committer drives: everything outside this process that an epoch changes.
 //!
-//! The engine knows the protocol's verbs and nothing of Kafka. An outlet groups all sinks of a pipeline,
-//! because they must change together: either all records of an epoch and the positions behind them are
-//! visible, or none is.
+//! The engine knows the protocol's verbs and nothing of Kafka. An outlet groups all sinks of a
+//! pipeline, because they must change together: either all records of an epoch and the positions
+//! behind them are visible, or none is.
 
 use crate::ids::{Epoch, ShardIndex, SinkIndex};
 use crate::position::Position;
@@ -12,8 +12,8 @@ use std::sync::Arc;
 /// The sinks of a pipeline as one transaction.
 ///
 /// Calls come in this order, from one thread:
-/// `begin`, `stage`*, then `commit` or `abort`; `acquire` whenever ownership is in doubt; `poll` between
-/// any two.
+/// `begin`, `stage`*, then `commit` or `abort`; `acquire` whenever ownership is in doubt; `poll`
+/// between any two.
 pub trait Outlet: Send {
     /// Opens the transaction of `epoch`. Local: no round trip is needed.
     ///
@@ -40,14 +40,15 @@ pub trait Outlet: Send {
     /// The repair that is due.
     fn abort(&mut self) -> Result<(), OutletError>;
 
-    /// Takes ownership anew (claim, fence, read progress) after an outcome that is not known. Returns
-    /// the last epoch that is committed.
+    /// Takes ownership anew (claim, fence, read progress) after an outcome that is not known.
+    /// Returns the last epoch that is committed.
     ///
     /// # Errors
     /// The repair that is due.
     fn acquire(&mut self) -> Result<Option<Epoch>, OutletError>;
 
-    /// Serves the client's events; called often while a transaction is open and now and then while not.
+    /// Serves the client's events; called often while a transaction is open and now and then while
+    /// not.
     fn poll(&mut self);
 }
 
@@ -74,7 +75,8 @@ pub struct OutletError {
     pub repair: Repair,
 }
 
-/// What the committer does about an error. The client library decides the class, the type carries it.
+/// What the committer does about an error. The client library decides the class, the type carries
+/// it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repair {
     /// Make the same call again: its outcome is not known yet, and repeating it is safe.

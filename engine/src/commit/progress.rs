@@ -7,8 +7,8 @@
 //! - `<pipeline>/manifest` — who writes and with which transactional ids, in the same transactions;
 //! - `<pipeline>/claim/<generation>/<instance>` — an instance's claim, outside any transaction.
 //!
-//! Values are JSON with a format number: an operator can read them with any Kafka client, and a newer
-//! format is refused instead of misread. The topic is folded with [`StoredProgress::apply`].
+//! Values are JSON with a format number: an operator can read them with any Kafka client, and a
+//! newer format is refused instead of misread. The topic is folded with [`StoredProgress::apply`].
 
 use crate::ids::{Epoch, Generation, ShardKey};
 use crate::position::Position;
@@ -168,8 +168,8 @@ impl StoredProgress {
         Ok(())
     }
 
-    /// Without fencing (at-least-once) two instances may write at once for a moment: the record of the
-    /// highest (generation, epoch) wins, whatever its place in the log.
+    /// Without fencing (at-least-once) two instances may write at once for a moment: the record of
+    /// the highest (generation, epoch) wins, whatever its place in the log.
     fn apply_shard(
         &mut self,
         shard: ShardKey,

@@ -1,7 +1,7 @@
 //! Decides what may be done next about an epoch, and nothing else.
 //!
-//! Why apart: a decision without I/O, clock or threads can be tried under every order of events. The
-//! committer asks [`Decision::next`], obeys, and reports what came of it.
+//! Why apart: a decision without I/O, clock or threads can be tried under every order of events.
+//! The committer asks [`Decision::next`], obeys, and reports what came of it.
 //!
 //! ```text
 //!            batch of the lowest epoch          frontier passed it
@@ -20,8 +20,8 @@
 //! Invariants
 //! 1. At most one transaction is open, and it holds the lowest epoch that is not durable.
 //! 2. An epoch is committed only after the frontier has passed it.
-//! 3. An epoch counts as durable only after a commit was acknowledged, or after the stored progress,
-//!    read under new ownership, says so.
+//! 3. An epoch counts as durable only after a commit was acknowledged, or after the stored
+//!    progress, read under new ownership, says so.
 //! 4. An epoch without a batch opens no transaction.
 //! 5. A stopped machine never acts again.
 //!
@@ -104,7 +104,8 @@ impl Decision {
         }
     }
 
-    /// The epoch whose transaction takes records now, if one does: its batches are staged on arrival.
+    /// The epoch whose transaction takes records now, if one does: its batches are staged on
+    /// arrival.
     #[must_use]
     pub fn open(&self) -> Option<Epoch> {
         (self.state == State::Open).then_some(self.lowest)

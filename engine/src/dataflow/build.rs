@@ -1,8 +1,8 @@
 //! A pipeline's graph as a timely dataflow, the same on every worker.
 //!
-//! Timely numbers channels by the order of building. If two workers built in different orders, records
-//! would silently come out of the wrong channel, so every worker walks the same [`Blueprint`] in the
-//! same order, and a blueprint is made only from a checked plan.
+//! Timely numbers channels by the order of building. If two workers built in different orders,
+//! records would silently come out of the wrong channel, so every worker walks the same
+//! [`Blueprint`] in the same order, and a blueprint is made only from a checked plan.
 //!
 //! The order of the walk is the record's way: sources, then steps, then sinks.
 //!

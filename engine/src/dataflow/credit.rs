@@ -1,13 +1,14 @@
 //! A pipeline's memory bound: bytes received but not yet durable.
 //!
-//! An I/O task takes credit before it hands a batch over; the committer gives it back once the batch's
-//! epoch is durable. Without credit the task waits, reads no further message, and HTTP/2 flow control
-//! slows the server. Nothing is ever dropped.
+//! An I/O task takes credit before it hands a batch over; the committer gives it back once the
+//! batch's epoch is durable. Without credit the task waits, reads no further message, and HTTP/2
+//! flow control slows the server. Nothing is ever dropped.
 //!
 //! Invariants
-//! 1. Credit is taken while less than `max` is out, so the bound is overshot by at most one batch, and a
-//!    message larger than the whole credit still passes, alone.
-//! 2. Every byte taken is given back exactly once, by the committer or by a batch's failed hand-over.
+//! 1. Credit is taken while less than `max` is out, so the bound is overshot by at most one batch,
+//!    and a message larger than the whole credit still passes, alone.
+//! 2. Every byte taken is given back exactly once, by the committer or by a batch's failed
+//!    hand-over.
 //!
 //! Next: `inlet.rs` takes credit for each batch.
 

@@ -1,14 +1,15 @@
 //! When an epoch closes: on demand, never by a ticking clock.
 //!
-//! An epoch closes once something was emitted into it *and* it is old or large enough *and* the epoch
-//! before it is durable. So an idle pipeline closes nothing, opens no transaction and uses no CPU; and
-//! behind a slow sink epochs grow instead of queueing up (a group commit for free).
+//! An epoch closes once something was emitted into it *and* it is old or large enough *and* the
+//! epoch before it is durable. So an idle pipeline closes nothing, opens no transaction and uses no
+//! CPU; and behind a slow sink epochs grow instead of queueing up (a group commit for free).
 //!
-//! The clock is looked at by source operators, which ask timely to wake them again when the open epoch
-//! is due. All source operators of a pipeline share one [`Epochs`].
+//! The clock is looked at by source operators, which ask timely to wake them again when the open
+//! epoch is due. All source operators of a pipeline share one [`Epochs`].
 //!
 //! Invariants
-//! 1. `open` only grows; so does `durable`; `durable <= open`, except at the end, when all is durable.
+//! 1. `open` only grows; so does `durable`; `durable <= open`, except at the end, when all is
+//!    durable.
 //! 2. At most one closed epoch is not durable.
 //! 3. Whoever closes an epoch or makes one durable wakes all source and stage operators.
 //!
@@ -98,8 +99,8 @@ impl Epochs {
         self.lock_sleepers().push(sleeper);
     }
 
-    /// A source emitted `bytes` under a capability at `epoch`, which another worker may have closed in
-    /// the meantime. The first emission into the open epoch starts its age.
+    /// A source emitted `bytes` under a capability at `epoch`, which another worker may have closed
+    /// in the meantime. The first emission into the open epoch starts its age.
     pub fn emitted(&self, epoch: Epoch, bytes: u64) -> Due {
         let mut emitted = self.lock_emitted();
         let total = emitted.bytes.entry(epoch).or_default();

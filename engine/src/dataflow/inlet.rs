@@ -1,12 +1,12 @@
 //! The crossing: an I/O task hands a batch to the worker that owns its shard.
 //!
 //! One bounded channel per source operator and worker; all shards of that worker send into it, so a
-//! worker's cost grows with batches and not with shards. The engine knows no async runtime: `send` is a
-//! plain future over `std::task`, and neither side ever blocks a thread.
+//! worker's cost grows with batches and not with shards. The engine knows no async runtime: `send`
+//! is a plain future over `std::task`, and neither side ever blocks a thread.
 //!
-//! Waking. The worker is parked when idle. A sender wakes it once per activation (`armed`), because an
-//! activation clones a path, sends on a channel and unparks a thread. The worker disarms *before* it
-//! drains, so a batch that arrives during the drain wakes it again.
+//! Waking. The worker is parked when idle. A sender wakes it once per activation (`armed`), because
+//! an activation clones a path, sends on a channel and unparks a thread. The worker disarms
+//! *before* it drains, so a batch that arrives during the drain wakes it again.
 //!
 //! Invariants
 //! 1. Batches of one inlet arrive in the order they were sent.

@@ -1,8 +1,8 @@
 //! The source operator: one per source node and worker, whatever the number of its shards.
 //!
-//! It emits what its inlet holds under a capability at the open epoch. Downgrading that capability is
-//! this worker's word that its part of the old epoch is complete; once every source on every worker has
-//! said so, timely's frontier tells the sinks.
+//! It emits what its inlet holds under a capability at the open epoch. Downgrading that capability
+//! is this worker's word that its part of the old epoch is complete; once every source on every
+//! worker has said so, timely's frontier tells the sinks.
 //!
 //! Invariants
 //! 1. The capability is downgraded before draining, so a source can always close its epoch.

@@ -1,9 +1,9 @@
 //! The stage operator: hands batches to the committer and tells it how far the frontier is.
 //!
-//! It forwards data at once, so that records go out while their epoch is still open, and reports its
-//! input frontier after the data: once the frontier has passed an epoch, all of that epoch's batches are
-//! in the committer's channel, from every worker. It holds a capability per epoch until the epoch is
-//! durable, so the dataflow cannot complete before its last commit.
+//! It forwards data at once, so that records go out while their epoch is still open, and reports
+//! its input frontier after the data: once the frontier has passed an epoch, all of that epoch's
+//! batches are in the committer's channel, from every worker. It holds a capability per epoch until
+//! the epoch is durable, so the dataflow cannot complete before its last commit.
 //!
 //! Invariants
 //! 1. All batches of an epoch are sent before the frontier that passes it is.
@@ -25,8 +25,8 @@ use timely::dataflow::channels::pact::Pipeline;
 use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
-/// What the committer hears from the dataflow. The channel needs no bound of its own: credit bounds the
-/// bytes of all batches, and at most two epochs are not durable.
+/// What the committer hears from the dataflow. The channel needs no bound of its own: credit bounds
+/// the bytes of all batches, and at most two epochs are not durable.
 pub enum ToCommitter {
     /// Batches of one sink that belong to `epoch`, in order per shard.
     Staged {

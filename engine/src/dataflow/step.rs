@@ -1,8 +1,8 @@
 //! Decoders and transforms: one batch in, one batch out, on the worker that owns the shard.
 //!
-//! A step's own code never unwinds into timely: timely does not notice a panic of one worker, and the
-//! others would park for ever. A panic or an error fails the pipeline first (see `failure.rs`), and only
-//! then does the operator return.
+//! A step's own code never unwinds into timely: timely does not notice a panic of one worker, and
+//! the others would park for ever. A panic or an error fails the pipeline first (see `failure.rs`),
+//! and only then does the operator return.
 //!
 //! Invariants
 //! 1. Every batch that comes in goes out, even empty: its position must reach the committer.

@@ -1,11 +1,11 @@
 //! The timely worker threads, and the one ordered log of what is installed on them.
 //!
-//! Workers park when there is nothing to do. A dataflow is installed on all workers in the same order,
-//! under one lock, because timely's channels are numbered by that order.
+//! Workers park when there is nothing to do. A dataflow is installed on all workers in the same
+//! order, under one lock, because timely's channels are numbered by that order.
 //!
-//! A panic that escapes an operator ends its worker, and timely would let the others park for ever. The
-//! program therefore installs [`abort_on_worker_panic`]: a process that cannot commit any more must end,
-//! so that whatever restarts it can; committed progress makes that exact.
+//! A panic that escapes an operator ends its worker, and timely would let the others park for ever.
+//! The program therefore installs [`abort_on_worker_panic`]: a process that cannot commit any more
+//! must end, so that whatever restarts it can; committed progress makes that exact.
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use std::sync::{Arc, Mutex};
@@ -131,7 +131,8 @@ impl Drop for Workers {
     }
 }
 
-/// Ends the process with `exit_code` when a worker thread panics outside of what an operator catches.
+/// Ends the process with `exit_code` when a worker thread panics outside of what an operator
+/// catches.
 pub fn abort_on_worker_panic(exit_code: i32) {
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {

@@ -1,4 +1,5 @@
-//! The dataflow as a whole: inlets, sources, steps, stages and the committer on real timely workers.
+//! The dataflow as a whole: inlets, sources, steps, stages and the committer on real timely
+//! workers.
 //!
 //! Goal: whatever fails on the way, what the outlet made visible is every record once, in order per
 //! shard, and nothing outlives a failure.

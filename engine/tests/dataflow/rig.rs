@@ -133,8 +133,8 @@ impl Outlet for TestOutlet {
         std::thread::sleep(self.faults.commit_takes);
         let fault = self.faults.roll();
         let mut world = self.world();
-        // The outcome of a failed commit is open, except where the error promises an abort; a repeated
-        // commit of what has landed is acknowledged.
+        // The outcome of a failed commit is open, except where the error promises an abort; a
+        // repeated commit of what has landed is acknowledged.
         let lands = match fault {
             Some(Repair::Abort | Repair::Superseded) => false,
             Some(_) => self.faults.random.is_multiple_of(2),
@@ -222,8 +222,8 @@ impl Rig {
         self.workers.clone()
     }
 
-    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the inlets
-    /// and waits for the pipeline's end.
+    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the
+    /// inlets and waits for the pipeline's end.
     pub fn feed(self, shards: u32, batches: u64, records: u64) -> End {
         let clock = Arc::new(SystemClock::default());
         let bounds = EpochBounds { interval: Duration::from_millis(2), bytes_max: 4_096 };

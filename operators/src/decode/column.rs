@@ -1,8 +1,8 @@
 //! Columns: fields of each message that a sink needs and the decoder takes out.
 //!
-//! A sink names a field by a path; the plan gives every distinct (path, use) of the pipeline one column
-//! number, and each decoder fills the columns that sinks behind it read. The path is compiled once and
-//! evaluated on the wire, without decoding the message.
+//! A sink names a field by a path; the plan gives every distinct (path, use) of the pipeline one
+//! column number, and each decoder fills the columns that sinks behind it read. The path is
+//! compiled once and evaluated on the wire, without decoding the message.
 
 use crate::sink::kafka::TimestampUnit;
 use headwater_engine::record::Column;

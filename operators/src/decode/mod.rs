@@ -1,7 +1,7 @@
 //! Decoders: messages become records.
 //!
-//! A decoder also takes out the fields that sinks behind it ask for (keys, timestamps): it is the last
-//! to see the message itself. [`column`] says what is asked for.
+//! A decoder also takes out the fields that sinks behind it ask for (keys, timestamps): it is the
+//! last to see the message itself. [`column`] says what is asked for.
 //!
 //! Next: `protobuf/operator.rs`.
 

@@ -1,7 +1,8 @@
 //! From a checked plan to what the engine builds: shards, columns, blueprint, outlet.
 //!
-//! The numbers that batches bear are given here, once per start: shards count through all sources in the
-//! order of the file, sinks likewise, and every distinct field that a sink needs is one column.
+//! The numbers that batches bear are given here, once per start: shards count through all sources
+//! in the order of the file, sinks likewise, and every distinct field that a sink needs is one
+//! column.
 
 use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;

@@ -1,11 +1,11 @@
 //! One attempt at a pipeline: acquire, build, feed, and see it to its end.
 //!
-//! The order is the protocol's: the outlet is acquired (claim, fence, read) before any call is opened,
-//! so every shard starts exactly behind what is committed.
+//! The order is the protocol's: the outlet is acquired (claim, fence, read) before any call is
+//! opened, so every shard starts exactly behind what is committed.
 //!
-//! The end comes in one of three ways, and always the same steps follow: the shard tasks end and drop
-//! their inlets, the sources see it, the frontier runs out, the committer makes the last epoch durable,
-//! and each worker reports that its part is gone.
+//! The end comes in one of three ways, and always the same steps follow: the shard tasks end and
+//! drop their inlets, the sources see it, the frontier runs out, the committer makes the last epoch
+//! durable, and each worker reports that its part is gone.
 
 use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Shard, assemble};
@@ -210,8 +210,9 @@ impl Attempt {
     }
 }
 
-/// Waits until the shards have ended, the dataflow is gone and the last epoch is durable. The shards of
-/// a failed pipeline are not waited for: they may wait for credit that nobody will give back.
+/// Waits until the shards have ended, the dataflow is gone and the last epoch is durable. The
+/// shards of a failed pipeline are not waited for: they may wait for credit that nobody will give
+/// back.
 async fn see_out(mut tasks: Shards, running: Running, failure: &Failure, failed: &Notify) {
     loop {
         if failure.is_set() {

@@ -1,7 +1,7 @@
 //! What each stream is promised, derived from its source and sink, and never more.
 //!
-//! A stream is one way from a source to a sink. The weakest part decides; the field that weakens it is
-//! named, so that a person knows what to change.
+//! A stream is one way from a source to a sink. The weakest part decides; the field that weakens it
+//! is named, so that a person knows what to change.
 
 use crate::sink::kafka::KafkaSink;
 use crate::source::Resumability;

@@ -1,8 +1,9 @@
-//! A pipeline's whole life: start, watch, and after a failure build it anew from committed progress.
+//! A pipeline's whole life: start, watch, and after a failure build it anew from committed
+//! progress.
 //!
-//! One attempt is in `attempt.rs`. What follows a failure is decided by its type: a restart may heal it
-//! (back off, then try again, for as long as nobody says stop), a person must (end and say why), or a
-//! newer instance took over (end quietly).
+//! One attempt is in `attempt.rs`. What follows a failure is decided by its type: a restart may
+//! heal it (back off, then try again, for as long as nobody says stop), a person must (end and say
+//! why), or a newer instance took over (end quietly).
 
 use crate::limits::{REBUILD_BACKOFF_MAX, REBUILD_BACKOFF_MIN};
 use crate::pipeline::attempt::{Attempt, AttemptEnd};
@@ -41,8 +42,8 @@ pub enum RunEnd {
     Finished,
     /// It was asked to stop; everything received is committed.
     Stopped,
-    /// It was asked to stop and could not commit everything in time. Nothing is lost: the next start
-    /// goes on behind the last commit.
+    /// It was asked to stop and could not commit everything in time. Nothing is lost: the next
+    /// start goes on behind the last commit.
     NotDrained,
     /// No stream is left, and these could not go on; everything received is committed.
     Broken(Vec<(ShardKey, String)>),

@@ -1,9 +1,10 @@
 //! All sinks of a pipeline as the one thing the committer drives.
 //!
-//! Kafka sinks decide: an epoch is durable when their transaction is. Local sinks (`stdout`, `discard`)
-//! take records when they are staged and remember nothing; a pipeline that has only local sinks is
-//! durable as soon as it has printed. After an aborted transaction an epoch is staged again, so a local
-//! sink beside a Kafka sink may show records twice; only the topic is exact.
+//! Kafka sinks decide: an epoch is durable when their transaction is. Local sinks (`stdout`,
+//! `discard`) take records when they are staged and remember nothing; a pipeline that has only
+//! local sinks is durable as soon as it has printed. After an aborted transaction an epoch is
+//! staged again, so a local sink beside a Kafka sink may show records twice; only the topic is
+//! exact.
 
 use crate::sink::kafka::KafkaOutlet;
 use crate::sink::stdout::StdoutSink;

@@ -1,7 +1,8 @@
 //! The sink for trying things out: one line a record.
 //!
-//! JSON is printed as it is (proto3 JSON has no line breaks); raw bytes are printed as base64. A slow
-//! reader of the pipe slows the pipeline, like any other sink. Dead letters go to standard error.
+//! JSON is printed as it is (proto3 JSON has no line breaks); raw bytes are printed as base64. A
+//! slow reader of the pipe slows the pipeline, like any other sink. Dead letters go to standard
+//! error.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use headwater_engine::record::{Batch, DeadLetter};

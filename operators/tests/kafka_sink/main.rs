@@ -1,8 +1,8 @@
 //! The Kafka sink against the embedded broker, driven as the committer drives it.
 //!
-//! Goal: records and positions become visible together or not at all, and whoever takes over goes on
-//! exactly behind what is visible. The same facts on real Kafka, through the whole program, are in the
-//! root package's delivery tests.
+//! Goal: records and positions become visible together or not at all, and whoever takes over goes
+//! on exactly behind what is visible. The same facts on real Kafka, through the whole program, are
+//! in the root package's delivery tests.
 
 mod rig;
 

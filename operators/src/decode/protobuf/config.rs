@@ -34,8 +34,8 @@ pub enum OnError {
     /// The pipeline stops and names the message.
     #[default]
     Stop,
-    /// The message goes, as received and with the reason, to the sink's `dead_letter.topic`, in the same
-    /// transaction as its neighbours.
+    /// The message goes, as received and with the reason, to the sink's `dead_letter.topic`, in the
+    /// same transaction as its neighbours.
     DeadLetter,
 }
 

@@ -1,7 +1,8 @@
 //! Decode: one record or one dead letter out for each message in.
 //!
-//! JSON is written straight into the batch's buffer by a transcoder that was compiled once; nothing is
-//! allocated per record. The fields that sinks ask for are taken out in the same walk over the batch.
+//! JSON is written straight into the batch's buffer by a transcoder that was compiled once; nothing
+//! is allocated per record. The fields that sinks ask for are taken out in the same walk over the
+//! batch.
 //!
 //! Invariants
 //! 1. Records and dead letters together are exactly the messages of the batch; order is kept.

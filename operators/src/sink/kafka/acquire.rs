@@ -1,17 +1,17 @@
 //! Taking a pipeline over: claim → fence → read. In this order, always.
 //!
 //! 1. Read the claims, uncommitted ones and open transactions included: who was here last?
-//! 2. Append our claim with the next generation and read it back. The first claim of a generation in
-//!    the log owns it, so of two that start at once exactly one goes on.
+//! 2. Append our claim with the next generation and read it back. The first claim of a generation
+//!    in the log owns it, so of two that start at once exactly one goes on.
 //! 3. Fence every transactional id that any earlier owner may still write with: `init_transactions`
 //!    aborts what they left open and refuses whatever they send later.
 //! 4. Only now read the committed progress: nobody but us can add to it any more.
 //!
-//! Reading before fencing is a proven bug: the old owner could commit between the two, and its records
-//! would be written twice.
+//! Reading before fencing is a proven bug: the old owner could commit between the two, and its
+//! records would be written twice.
 //!
-//! At-least-once has no transactional ids and so no fence: two instances may overlap for a moment, and
-//! the highest (generation, epoch) wins when progress is read.
+//! At-least-once has no transactional ids and so no fence: two instances may overlap for a moment,
+//! and the highest (generation, epoch) wins when progress is read.
 
 use crate::limits::INIT_TRANSACTIONS_TIMEOUT;
 use crate::sink::kafka::client::{Context, KafkaTarget};

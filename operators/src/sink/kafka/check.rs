@@ -1,5 +1,5 @@
-//! What a Kafka sink's keys must mean, beyond their shape: paths that exist in the message, properties
-//! that librdkafka knows and the guarantee survives. Nothing is contacted.
+//! What a Kafka sink's keys must mean, beyond their shape: paths that exist in the message,
+//! properties that librdkafka knows and the guarantee survives. Nothing is contacted.
 
 use crate::sink::kafka::client::{KafkaTarget, invalid, refusal};
 use crate::sink::kafka::config::{

@@ -203,8 +203,8 @@ impl Context {
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         match level {
-            // Producers and readers share the user's properties; that one of them does not need some
-            // is no news. What no client knows is refused when the file is checked.
+            // Producers and readers share the user's properties; that one of them does not need
+            // some is no news. What no client knows is refused when the file is checked.
             _ if facility == "CONFWARN" => {
                 tracing::debug!(event = "kafka_client", facility, "{message}");
             }

@@ -17,8 +17,9 @@ pub struct KafkaConfig {
     /// How records and progress are committed.
     #[serde(default)]
     pub delivery: Delivery,
-    /// The field that becomes the record's key, as a path into the message (`device.id`, `tags[0]`).
-    /// Texts and bytes are taken as they are, numbers and enums as decimal text. Without it keys are null.
+    /// The field that becomes the record's key, as a path into the message (`device.id`,
+    /// `tags[0]`). Texts and bytes are taken as they are, numbers and enums as decimal text.
+    /// Without it keys are null.
     #[serde(default)]
     pub key: Option<String>,
     /// What chooses the partition. The default is `key` where a key is given, `spread` elsewhere.
@@ -39,13 +40,13 @@ pub struct KafkaConfig {
     /// Where the pipeline's progress is kept.
     #[serde(default)]
     pub progress: ProgressConfig,
-    /// What transactional ids begin with; the pipeline's name and a number follow. Brokers grant access
-    /// by this prefix.
+    /// What transactional ids begin with; the pipeline's name and a number follow. Brokers grant
+    /// access by this prefix.
     #[serde(default = "default_prefix")]
     #[schemars(length(min = 1, max = 100))]
     pub transactional_id_prefix: String,
-    /// How long the broker keeps a transaction open that nobody ends, in milliseconds. Readers of the
-    /// topics wait that long for a process that died and was not restarted.
+    /// How long the broker keeps a transaction open that nobody ends, in milliseconds. Readers of
+    /// the topics wait that long for a process that died and was not restarted.
     #[serde(default = "default_transaction_timeout_ms")]
     #[schemars(range(min = 10_000, max = 900_000))]
     pub transaction_timeout_ms: u32,
@@ -59,11 +60,12 @@ pub struct KafkaConfig {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
-    /// Records and progress in one Kafka transaction. Readers need `isolation.level=read_committed`.
+    /// Records and progress in one Kafka transaction. Readers need
+    /// `isolation.level=read_committed`.
     #[default]
     ExactlyOnce,
-    /// An idempotent producer; progress is written once all records before it are acknowledged. Lower
-    /// latency; a crash repeats what was not yet followed by its progress.
+    /// An idempotent producer; progress is written once all records before it are acknowledged.
+    /// Lower latency; a crash repeats what was not yet followed by its progress.
     AtLeastOnce,
 }
 
@@ -109,8 +111,8 @@ pub enum TimestampUnit {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadersConfig {
-    /// Adds `headwater-shard`, `headwater-session` and `headwater-sequence`: where each record came from.
-    /// They cost about 60 bytes and half a microsecond a record.
+    /// Adds `headwater-shard`, `headwater-session` and `headwater-sequence`: where each record came
+    /// from. They cost about 60 bytes and half a microsecond a record.
     #[serde(default)]
     pub provenance: bool,
     /// Headers with a fixed value.
@@ -153,8 +155,8 @@ pub struct ProgressConfig {
     /// `__<pipeline>.progress`. It is created if it is missing.
     #[serde(default)]
     pub topic: Option<String>,
-    /// Copies of the progress topic when it is created. The default is that of the sink's `create`, or
-    /// the cluster's own.
+    /// Copies of the progress topic when it is created. The default is that of the sink's `create`,
+    /// or the cluster's own.
     #[serde(default)]
     #[schemars(range(min = 1, max = 1_000))]
     pub replication: Option<i32>,

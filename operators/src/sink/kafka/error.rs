@@ -1,10 +1,10 @@
 //! What an error of librdkafka means for an epoch: the one place that decides.
 //!
-//! librdkafka sorts its transactional errors into three classes, and `rdkafka` shows them: retriable
-//! (make the same call again), abortable (abort and send again), and all others, fatal ones included
-//! (the producer is lost). A lost producer does *not* mean "not committed": librdkafka has an error for
-//! "committed on the broker but failed locally". So such an error is settled by reading the stored
-//! progress under new ownership, never by guessing.
+//! librdkafka sorts its transactional errors into three classes, and `rdkafka` shows them:
+//! retriable (make the same call again), abortable (abort and send again), and all others, fatal
+//! ones included (the producer is lost). A lost producer does *not* mean "not committed":
+//! librdkafka has an error for "committed on the broker but failed locally". So such an error is
+//! settled by reading the stored progress under new ownership, never by guessing.
 
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use headwater_engine::commit::progress::ProgressError;

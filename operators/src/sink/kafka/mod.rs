@@ -14,9 +14,9 @@
 //! - `producer` the transaction, and what each error means;
 //! - [`outlet`] what the committer drives.
 //!
-//! Why one progress topic per pipeline and no `send_offsets_to_transaction`: two round trips less per
-//! commit, no expiry after seven idle days, room for more than a number, and no other pipeline's open
-//! transaction can hold up our start.
+//! Why one progress topic per pipeline and no `send_offsets_to_transaction`: two round trips less
+//! per commit, no expiry after seven idle days, room for more than a number, and no other
+//! pipeline's open transaction can hold up our start.
 
 mod acquire;
 mod check;

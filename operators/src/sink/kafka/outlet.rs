@@ -3,7 +3,8 @@
 //! Invariants
 //! 1. Positions are sent after all records of their epoch, and in the same transaction. Without
 //!    transactions they are sent after all records are acknowledged.
-//! 2. Nothing is sent before the pipeline is ours: [`KafkaOutlet::start`] is the only way to an outlet.
+//! 2. Nothing is sent before the pipeline is ours: [`KafkaOutlet::start`] is the only way to an
+//!    outlet.
 //! 3. Any repair of the producer is a whole acquisition; a producer is never re-initialised alone.
 //!
 //! Next: the epoch is durable; `engine/src/commit/committer.rs` releases it.
@@ -133,7 +134,8 @@ impl KafkaOutlet {
     /// # Errors
     /// The repair that is due.
     pub fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
-        // Once the commit itself was asked for, the positions are in: asking again must not add them.
+        // Once the commit itself was asked for, the positions are in: asking again must not add
+        // them.
         if self.sent_for != Some(epoch) {
             self.send_progress(epoch, positions)?;
             self.sent_for = Some(epoch);

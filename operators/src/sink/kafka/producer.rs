@@ -1,11 +1,12 @@
 //! The transaction: one producer, driven in the order of the protocol.
 //!
-//! Why the commit drains first: rust-rdkafka's `commit_transaction` flushes, and its flush sleeps in
-//! steps of 100 ms while a record is in flight. Serving delivery reports until nothing is in flight and
-//! then committing takes single milliseconds and needs no foreign-function call of our own.
+//! Why the commit drains first: rust-rdkafka's `commit_transaction` flushes, and its flush sleeps
+//! in steps of 100 ms while a record is in flight. Serving delivery reports until nothing is in
+//! flight and then committing takes single milliseconds and needs no foreign-function call of our
+//! own.
 //!
-//! Without a transactional id the same calls mean: begin and abort do nothing, and a commit waits until
-//! every record is acknowledged. Progress is sent only after that.
+//! Without a transactional id the same calls mean: begin and abort do nothing, and a commit waits
+//! until every record is acknowledged. Progress is sent only after that.
 
 use crate::limits::COMMIT_TIMEOUT;
 use crate::sink::kafka::client::{Context, FailedDelivery};
@@ -70,8 +71,8 @@ impl SinkProducer {
     }
 
     /// Waits until nothing is in flight and tells whether every record was acknowledged. In a
-    /// transaction librdkafka itself gives a record up after the transaction's timeout, so this ends;
-    /// without one it waits as long as the broker is away.
+    /// transaction librdkafka itself gives a record up after the transaction's timeout, so this
+    /// ends; without one it waits as long as the broker is away.
     pub(super) fn drain(&self) -> Result<(), OutletError> {
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
@@ -93,8 +94,8 @@ impl SinkProducer {
         if !self.is_transactional {
             return drained;
         }
-        // A record that was given up says little about the transaction; the commit, which then fails
-        // without doing anything, says whether it may be aborted or the producer is lost.
+        // A record that was given up says little about the transaction; the commit, which then
+        // fails without doing anything, says whether it may be aborted or the producer is lost.
         if let Err(error) = &drained
             && error.repair != Repair::Abort
         {

@@ -1,9 +1,9 @@
 //! Reading the progress topic to its end, provably.
 //!
-//! "End of partition" events and watermarks mislead: transaction markers occupy offsets that no reader
-//! is shown, and an empty topic may have a low watermark above zero. So the reader writes a mark of its
-//! own and reads until the mark comes back: everything before it in the log has then been seen. The
-//! mark is a tombstone under a key of its own, which compaction removes.
+//! "End of partition" events and watermarks mislead: transaction markers occupy offsets that no
+//! reader is shown, and an empty topic may have a low watermark above zero. So the reader writes a
+//! mark of its own and reads until the mark comes back: everything before it in the log has then
+//! been seen. The mark is a tombstone under a key of its own, which compaction removes.
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::{Context, KafkaTarget};
@@ -26,8 +26,8 @@ pub(super) struct Mark<'a> {
     context: Context,
 }
 
-/// Reads the whole committed progress of `pipeline`, for showing it. A pipeline that never started has
-/// no topic and no progress; looking does not create it.
+/// Reads the whole committed progress of `pipeline`, for showing it. A pipeline that never started
+/// has no topic and no progress; looking does not create it.
 ///
 /// # Errors
 /// If the topic cannot be reached, or a record of it cannot be used.
@@ -117,12 +117,10 @@ impl<'a> Mark<'a> {
 
     fn assigned(&self, isolation: &str) -> Result<BaseConsumer<Context>, KafkaStartError> {
         let consumer: BaseConsumer<Context> = self.target.consumer(isolation)?;
-        // A client that does not know the leader yet looks again only after half a second.
-        let metadata = consumer.fetch_metadata(Some(self.topic), KAFKA_REQUEST_TIMEOUT);
-        metadata.map_err(|error| self.unreachable(&error.to_string()))?;
         let mut partitions = TopicPartitionList::new();
-        // A plain offset and not "the beginning": librdkafka asks for the latter at once, finds no leader
-        // yet and tries again after 500 ms. If offset 0 is gone it resets to the earliest by itself.
+        // A plain offset and not "the beginning": librdkafka asks for the latter at once, finds no
+        // leader yet and tries again after 500 ms. If offset 0 is gone it resets to the earliest by
+        // itself.
         partitions
             .add_partition_offset(self.topic, 0, Offset::Offset(0))
             .and_then(|()| consumer.assign(&partitions))

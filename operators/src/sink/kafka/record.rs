@@ -1,7 +1,8 @@
 //! A batch's records as Kafka records: key, value, timestamp, headers, partition.
 //!
-//! Values and keys are slices of the batch; librdkafka copies them into its own queue. Headers are made
-//! per record only if the sink asks for provenance; otherwise there are none, or one fixed set.
+//! Values and keys are slices of the batch; librdkafka copies them into its own queue. Headers are
+//! made per record only if the sink asks for provenance; otherwise there are none, or one fixed
+//! set.
 
 use crate::sink::kafka::config::{HeadersConfig, PartitionBy};
 use crate::sink::kafka::murmur2::partition_of;

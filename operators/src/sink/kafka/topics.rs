@@ -1,8 +1,8 @@
 //! What must exist before the first record: data topics, dead-letter topics, the progress topic.
 //!
-//! Nothing is created unasked, except the progress topic, which is ours. It is checked at each start: one
-//! partition (its log is the order of claims), compacted (it is a table), never deleted by age (a
-//! forgotten position is a silent gap).
+//! Nothing is created unasked, except the progress topic, which is ours. It is checked at each
+//! start: one partition (its log is the order of claims), compacted (it is a table), never deleted
+//! by age (a forgotten position is a silent gap).
 
 use crate::limits::KAFKA_REQUEST_TIMEOUT;
 use crate::sink::kafka::KafkaSink;
@@ -192,8 +192,8 @@ fn cleanup_policy(
     Ok(settings.and_then(|settings| settings.get("cleanup.policy")?.value.clone()))
 }
 
-/// Forgets the stored positions of `shards`, or of all if the list is empty, and everything else that
-/// names the pipeline's past. Returns the shards that were forgotten.
+/// Forgets the stored positions of `shards`, or of all if the list is empty, and everything else
+/// that names the pipeline's past. Returns the shards that were forgotten.
 ///
 /// # Errors
 /// If the topic cannot be reached or read.
