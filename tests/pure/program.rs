@@ -158,14 +158,26 @@ pub(crate) fn write_pipeline(folder: &Path, endpoint: &str, request: &str, sink:
     std::fs::write(folder.join("telemetry.proto"), headwater_proto::TELEMETRY_PROTO)
         .expect("the folder is writable");
     let text = format!(
-        "pipeline: tried\n\
-         sources:\n  feed:\n    kind: grpc\n    endpoint: {endpoint}\n    \
-         method: bench.v1.Telemetry/Subscribe\n    descriptors: {{ protos: [telemetry.proto] }}\n    \
-         request: {{ {request} }}\n    on_end: finish\n    resume:\n      \
-         cursor: {{ sequence: {{ from: sequence }} }}\n      position: next\n      \
-         sequence: contiguous\n      restart: {{ set: {{ from_sequence: \"${{cursor.sequence}}\" }} }}\n\
-         decoders:\n  json: {{ kind: protobuf, from: feed, to: json }}\n\
-         sinks:\n  out: {{ from: json, {sink} }}\n"
+        r#"
+pipeline: tried
+sources:
+  feed:
+    kind: grpc
+    endpoint: {endpoint}
+    method: bench.v1.Telemetry/Subscribe
+    descriptors: {{ protos: [telemetry.proto] }}
+    request: {{ {request} }}
+    on_end: finish
+    resume:
+      cursor: {{ sequence: {{ from: sequence }} }}
+      position: next
+      sequence: contiguous
+      restart: {{ set: {{ from_sequence: "${{cursor.sequence}}" }} }}
+decoders:
+  json: {{ kind: protobuf, from: feed, to: json }}
+sinks:
+  out: {{ from: json, {sink} }}
+"#
     );
     std::fs::write(&file, text).expect("the folder is writable");
     file.display().to_string()

@@ -17,15 +17,31 @@ fn write(folder: &Path, name: &str, metadata: &str, extra: &str) -> String {
     fs::write(folder.join("secret.properties"), format!("password={SECRET}\n"))
         .expect("the folder is writable");
     let text = format!(
-        "pipeline: guarded\n\
-         sources:\n  feed:\n    kind: grpc\n    endpoint: http://127.0.0.1:9\n    \
-         method: bench.v1.Telemetry/Subscribe\n    descriptors: {{ protos: [telemetry.proto] }}\n    \
-         metadata:\n      {metadata}\n    request: {{ filter: \"${{env:SECRET}}\" }}\n\
-         decoders:\n  json: {{ kind: protobuf, from: feed, to: json }}\n\
-         sinks:\n  out:\n    kind: kafka\n    from: json\n    brokers: 127.0.0.1:9\n    topic: t\n    \
-         headers: {{ static: {{ token: \"${{file:secret.txt}}\" }} }}\n    properties:\n      \
-         sasl.mechanism: PLAIN\n      sasl.username: user\n      \
-         sasl.password: ${{file:secret.properties:password}}\n{extra}"
+        r#"
+pipeline: guarded
+sources:
+  feed:
+    kind: grpc
+    endpoint: http://127.0.0.1:9
+    method: bench.v1.Telemetry/Subscribe
+    descriptors: {{ protos: [telemetry.proto] }}
+    metadata:
+      {metadata}
+    request: {{ filter: "${{env:SECRET}}" }}
+decoders:
+  json: {{ kind: protobuf, from: feed, to: json }}
+sinks:
+  out:
+    kind: kafka
+    from: json
+    brokers: 127.0.0.1:9
+    topic: t
+    headers: {{ static: {{ token: "${{file:secret.txt}}" }} }}
+    properties:
+      sasl.mechanism: PLAIN
+      sasl.username: user
+      sasl.password: ${{file:secret.properties:password}}
+{extra}"#
     );
     let file = folder.join(name);
     fs::write(&file, text).expect("the folder is writable");

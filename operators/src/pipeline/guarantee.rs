@@ -120,7 +120,7 @@ fn sink_part(sink: &PlanNode) -> (Guarantee, Option<Weakness>) {
     if sink.config::<KafkaSink>().is_transactional() {
         return (Guarantee::ExactlyOnce, None);
     }
-    let because = "progress follows its records instead of sharing their transaction: a crash repeats \
-                   what lies between";
+    let because = "progress follows its records instead of sharing their transaction: a crash \
+                   repeats what lies between";
     (Guarantee::AtLeastOnce, weakness("delivery", because))
 }

@@ -86,8 +86,9 @@ pub enum KafkaStartError {
     },
     /// The source is another one than the stored position belongs to.
     #[error(
-        "the stored position of shard `{shard}` belongs to another source: its server, method, request or \
-         cursor mapping has changed; undo the change, or forget the position with `headwater offsets reset`"
+        "the stored position of shard `{shard}` belongs to another source: its server, method, \
+         request or cursor mapping has changed; undo the change, or forget the position with \
+         `headwater offsets reset`"
     )]
     FingerprintChanged {
         /// The shard.
