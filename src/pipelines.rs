@@ -16,6 +16,7 @@ use headwater_operators::pipeline::{RunContext, RunEnd, run};
 use headwater_operators::sink::kafka::instance_name;
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
+use prometheus::{IntGaugeVec, Opts};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -51,6 +52,7 @@ impl Pipelines {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let instance = instance_name();
         log_start(plans, peers, &instance);
+        publish_promises(plans, &telemetry);
         let mut tasks = JoinSet::new();
         let mut watched = Vec::new();
         for plan in plans {
@@ -124,6 +126,22 @@ async fn join(workers: Arc<Workers>) {
     if tokio::time::timeout(JOIN_MAX, joined).await.is_err() {
         tracing::debug!(event = "workers_left", "they did not end in time");
     }
+}
+
+/// What each stream is promised, as a metric: alerts can tell a weaker promise from a stronger one.
+fn publish_promises(plans: &[Arc<Plan>], telemetry: &Telemetry) {
+    let options = Opts::new("stream_guarantee", "What a stream is promised; always 1");
+    let labels = ["pipeline", "source", "sink", "guarantee"];
+    let promises = IntGaugeVec::new(options, &labels).expect("names are constants");
+    for plan in plans {
+        for stream in streams(plan) {
+            let guarantee = stream.guarantee.to_string();
+            let values = [plan.name(), &stream.source, &stream.sink, &guarantee];
+            promises.with_label_values(&values).set(1);
+        }
+    }
+    let registered = telemetry.registry().register(Box::new(promises));
+    registered.expect("a process starts its pipelines once");
 }
 
 fn log_start(plans: &[Arc<Plan>], workers: usize, instance: &str) {

@@ -87,6 +87,9 @@ fn health_and_metrics_follow_the_pipeline() {
         metric(&get(address, "/metrics").1, "headwater_committed_records_total") > 10.0
     });
     let (_, text) = get(address, "/metrics");
+    let promise =
+        r#"stream_guarantee{guarantee="none",pipeline="tried",sink="out",source="feed"} 1"#;
+    assert!(text.contains(promise), "the promise is missing:\n{text}");
     for name in ["process_cpu_seconds_total", "process_resident_memory_bytes"] {
         let line = format!("\n{name} ");
         assert!(text.contains(&line), "{name} is missing:\n{text}");

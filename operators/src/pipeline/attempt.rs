@@ -34,6 +34,9 @@ use tracing::Instrument as _;
 /// The epoch of a pipeline's very first commit.
 const FIRST_EPOCH: Epoch = Epoch(1);
 
+/// How often the bytes in flight are counted beside each commit.
+const CREDIT_LOOK: Duration = Duration::from_secs(1);
+
 /// How an attempt ended.
 pub(super) enum AttemptEnd {
     Ended(RunEnd),
@@ -109,7 +112,7 @@ impl Attempt {
             metrics.commits.inc();
             metrics.resends.inc_by(u64::from(committed.attempts));
             metrics.epoch.set(i64::try_from(committed.epoch.0).unwrap_or(i64::MAX));
-            metrics.credit_used_bytes.set(i64::try_from(credit.used_bytes()).unwrap_or(i64::MAX));
+            metrics.credit_used_bytes.set(used_bytes(&credit));
             metrics.last_commit_unix_ms.set(unix_ms());
             metrics.commit_seconds.observe(committed.took.as_secs_f64());
             let oldest = Duration::from_nanos(committed.oldest_received_ns);
@@ -132,11 +135,14 @@ impl Attempt {
         shared.failure.on_set(move || on_failure.notify_one());
         let stop = CancellationToken::new();
         let mut tasks = self.spawn_shards(shards, stored, &shared, &mut running, &stop);
+        let mut look = tokio::time::interval(CREDIT_LOOK);
         let mut broken = Vec::new();
         let cause = loop {
             tokio::select! {
                 () = failed.notified() => break Cause::Failed,
                 () = self.context.stop.cancelled() => break Cause::StopRequested,
+                // A sink that hangs commits nothing, and just then people look at this number.
+                _ = look.tick() => self.metrics.credit_used_bytes.set(used_bytes(&shared.credit)),
                 ended = tasks.join_next() => match ended {
                     None => break Cause::AllEnded,
                     Some(ended) => self.note_end(ended, &shared, &mut broken),
@@ -262,6 +268,10 @@ fn start_failure(error: &KafkaStartError) -> FailureReason {
 
 fn failure(place: &str, message: String) -> FailureReason {
     FailureReason { place: place.to_owned(), message, recovery: Recovery::Restart }
+}
+
+fn used_bytes(credit: &Credit) -> i64 {
+    i64::try_from(credit.used_bytes()).unwrap_or(i64::MAX)
 }
 
 fn unix_ms() -> i64 {
