@@ -147,7 +147,9 @@ impl Pipeline {
         writeln!(out, "    endpoint: {}", self.endpoint)?;
         writeln!(out, "    method: bench.v1.Telemetry/Subscribe")?;
         writeln!(out, "    descriptors: {{ protos: [telemetry.proto], includes: [.] }}")?;
-        writeln!(out, "    request: {{ {} }}", fields.join(", "))?;
+        if !fields.is_empty() {
+            writeln!(out, "    request: {{ {} }}", fields.join(", "))?;
+        }
         writeln!(out, "    on_end: {on_end}")?;
         if let Some(resume) = &self.resume {
             resume.write_yaml(out)?;

@@ -1,0 +1,24 @@
+//! The promise itself: what a reader of the topic finds after everything that can go wrong did.
+//!
+//! Goal: every message once and in order per shard, and nothing lost, whatever dies.
+//! Method: the real binary between a scripted gRPC server and a broker. The server keeps a ledger,
+//! a fresh `read_committed` reader is compared with it, and each test proves that its fault hit.
+//!
+//! With `HEADWATER_KAFKA=real` the broker is Apache Kafka, started by `scripts/kafka`, as CI does;
+//! without it the embedded one serves wherever it can be had the fault with, and the rest says
+//! aloud that it was skipped.
+//!
+//! | file | goal |
+//! |---|---|
+//! | `kills` | kill -9 at random moments loses nothing and repeats nothing |
+//! | `instances` | a second instance takes over, and the first one leaves |
+//! | `broker` | a broker that dies, freezes and comes back |
+//! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
+//! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
+//! | `stopping` | a stop commits what was received |
+//! | `tls` | mutual TLS, and what is said where it fails |
+//! | `shapes` | both deliveries, fan-out, many shards |
+//! | `mutations` | the judge of all this turns red when the promise is broken |
+
+mod kills;
+mod world;

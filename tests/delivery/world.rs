@@ -1,0 +1,262 @@
+//! What all tests here share: one Kafka, a bench for one pipeline, and the judge.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::SocketAddr;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{LazyLock, Once};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use headwater_test_support::grpc::{Call, Script, ScriptedServer, ServerOptions, Step};
+use headwater_test_support::kafka::Cluster;
+use headwater_test_support::pipeline::Pipeline;
+use headwater_test_support::process::{Headwater, Launch};
+use headwater_test_support::topic::{Isolation, Sequences, check::Faults, event, for_each};
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+
+/// So long may anything take that a test waits for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The metric of records that a reader can see.
+pub(crate) const COMMITTED: &str = "headwater_committed_records_total";
+
+const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/kafka");
+const SKIPPED: &str = "SKIPPED: what needs a broker that dies or freezes is tested with \
+                       HEADWATER_KAFKA=real (scripts/test sets it)";
+
+/// The broker of all tests that do not hurt it. Real Kafka ends with this process, because its
+/// script waits for the end of its standard input.
+static SHARED: LazyLock<Shared> = LazyLock::new(|| Shared::start().expect("a broker starts"));
+
+struct Shared {
+    cluster: Cluster,
+    _script: Option<(Child, ChildStdin)>,
+}
+
+/// One pipeline, with a topic of its own name.
+pub(crate) struct Bench {
+    pub(crate) launch: Launch,
+    pub(crate) pipeline: Pipeline,
+    /// What stands behind the pipeline in its file.
+    pub(crate) more: String,
+    shards: Vec<String>,
+}
+
+/// Whether real Kafka is wanted.
+fn is_real() -> bool {
+    std::env::var("HEADWATER_KAFKA").is_ok_and(|it| it == "real")
+}
+
+/// The shared broker's address.
+pub(crate) fn kafka() -> &'static str {
+    SHARED.cluster.bootstrap()
+}
+
+/// A Kafka of the test's own, to be killed and frozen; none unless real Kafka is wanted.
+pub(crate) fn own_kafka() -> Result<Option<Cluster>> {
+    static SAID: Once = Once::new();
+    if is_real() {
+        return Cluster::apache().map(Some);
+    }
+    // Past the test harness, which swallows what a passing test prints.
+    SAID.call_once(|| drop(writeln!(std::io::stderr(), "\n{SKIPPED}\n")));
+    Ok(None)
+}
+
+/// A generator whose seed a failed test shows; `HEADWATER_SEED` repeats it.
+pub(crate) fn random() -> StdRng {
+    let given = std::env::var("HEADWATER_SEED").ok().and_then(|it| it.parse().ok());
+    let seed = given.unwrap_or_else(|| rand::rng().random());
+    println!("HEADWATER_SEED={seed}");
+    StdRng::seed_from_u64(seed)
+}
+
+/// A stream without end, so many events a second on each call.
+pub(crate) fn endless(rate: u64) -> Script {
+    Script::new(u64::MAX).rest([Step::Pace(rate), Step::SendAll])
+}
+
+/// A server in the place of one that was stopped.
+pub(crate) fn server_at(address: SocketAddr, script: Script) -> Result<ScriptedServer> {
+    ScriptedServer::start_with(script, ServerOptions { listen: Some(address), tls: None })
+}
+
+/// Which records are where a fresh reader finds them: every one of `shards` from 1 to `total`?
+pub(crate) fn judge(
+    bootstrap: &str,
+    topic: &str,
+    shards: &[String],
+    total: u64,
+) -> Result<Result<u64, Box<Faults>>> {
+    let expected = shards.iter().map(|it| (it.clone(), 1..=total));
+    let mut sequences = Sequences::expect_shards(expected);
+    for_each(bootstrap, topic, Isolation::Committed, |message| {
+        let (shard, sequence) = identity(message)?;
+        sequences.observe(&shard, message.partition(), sequence);
+        Ok(())
+    })?;
+    Ok(sequences.finish())
+}
+
+/// How many records such a reader sees.
+pub(crate) fn count(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<u64> {
+    for_each(bootstrap, topic, isolation, |_| Ok(()))
+}
+
+/// The shard by its own name, and the event's number.
+fn identity(message: &BorrowedMessage<'_>) -> Result<(String, u64)> {
+    let headers = message.headers().context("a record has headers")?;
+    let shard = headers.iter().find(|it| it.key == "headwater-shard");
+    let key = std::str::from_utf8(shard.and_then(|it| it.value).context("a record has a shard")?)?;
+    let sequence = event::sequence(message.payload().unwrap_or_default());
+    let name = key.rsplit('/').next().unwrap_or_default();
+    Ok((name.to_owned(), sequence.context("a record is an event")?))
+}
+
+// === impl Shared ===
+
+impl Shared {
+    fn start() -> Result<Shared> {
+        if let Some(cluster) = Cluster::from_environment() {
+            return Ok(Shared { cluster, _script: None });
+        }
+        if !is_real() {
+            return Ok(Shared { cluster: Cluster::embedded()?, _script: None });
+        }
+        let mut command = Command::new(SCRIPT);
+        command.arg("run").stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut script = command.spawn().context("scripts/kafka does not run")?;
+        let stdin = script.stdin.take().context("standard input was piped")?;
+        let stdout = script.stdout.take().context("standard output was piped")?;
+        let mut bootstrap = String::new();
+        BufReader::new(stdout).read_line(&mut bootstrap)?;
+        ensure!(!bootstrap.trim().is_empty(), "scripts/kafka printed no address");
+        let cluster = Cluster::given(bootstrap.trim());
+        Ok(Shared { cluster, _script: Some((script, stdin)) })
+    }
+}
+
+// === impl Bench ===
+
+impl Bench {
+    /// A pipeline called `name` from `endpoint` into the shared broker: two workers, each shard's
+    /// records in one partition.
+    pub(crate) fn new(name: &str, endpoint: impl Into<String>) -> Result<Bench> {
+        Bench::on(kafka(), name, endpoint)
+    }
+
+    /// The same into another broker.
+    pub(crate) fn on(bootstrap: &str, name: &str, endpoint: impl Into<String>) -> Result<Bench> {
+        let mut pipeline = Pipeline::new(endpoint, bootstrap);
+        pipeline.name = name.to_owned();
+        pipeline.topic = name.to_owned();
+        pipeline.workers = 2;
+        pipeline.source_extra.push("reconnect: { backoff_min_ms: 20 }".to_owned());
+        pipeline.sink_extra.push("partition: shard\nheaders: { provenance: true }".to_owned());
+        let launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
+        let bench = Bench { launch, pipeline, more: String::new(), shards: Vec::new() };
+        Ok(bench.shards(1))
+    }
+
+    /// So many calls to the server, each a shard.
+    pub(crate) fn shards(mut self, count: u32) -> Bench {
+        self.shards = (1..=count).map(|it| format!("shard-{it}")).collect();
+        self
+    }
+
+    /// Starts the program.
+    pub(crate) fn start(&mut self) -> Result<Headwater> {
+        let mut pipeline = self.pipeline.clone();
+        let requests = self.shards.iter().map(|it| format!("{{ name: {it} }}"));
+        let requests = requests.collect::<Vec<_>>().join(", ");
+        pipeline.source_extra.push(format!("requests: [{requests}]"));
+        let file = pipeline.write(self.launch.folder())?;
+        std::fs::write(&file, format!("{}{}", pipeline.yaml(), self.more))?;
+        self.launch.run_files(&[file])
+    }
+
+    /// Starts the program and waits until it has ended; its exit code and its log.
+    pub(crate) fn run(&mut self) -> Result<(Option<i32>, String)> {
+        let mut headwater = self.start()?;
+        let status = headwater.wait_exit(PATIENCE)?;
+        Ok((status.code(), headwater.log()?))
+    }
+
+    /// As [`Bench::run`], and demands that all went well.
+    pub(crate) fn run_to_the_end(&mut self) -> Result<()> {
+        let (code, log) = self.run()?;
+        ensure!(code == Some(0), "exit code {code:?}:\n{log}");
+        Ok(())
+    }
+
+    /// Gives an endless stream an end, and runs to it: past the last event any call was sent, so
+    /// that nothing that was received may be missing. Returns how many events there were.
+    pub(crate) fn finish(&mut self, server: ScriptedServer) -> Result<u64> {
+        const MORE: u64 = 500;
+        let address = server.address();
+        let last = server.stop().iter().filter_map(Call::last_sent).max();
+        let total = last.context("the server has sent something")? + MORE;
+        let _server = server_at(address, Script::new(total))?;
+        self.run_to_the_end()?;
+        Ok(total)
+    }
+
+    /// What a fresh reader finds of `total` events of each shard.
+    pub(crate) fn judge(&self, total: u64) -> Result<Result<u64, Box<Faults>>> {
+        judge(&self.pipeline.brokers, &self.pipeline.topic, &self.shards, total)
+    }
+
+    /// Demands that each of `total` events of each shard is there once and in order.
+    pub(crate) fn demand_exact(&self, total: u64) -> Result<()> {
+        let count = self.judge(total)??;
+        ensure!(count == total * self.shards.len() as u64, "{count} records of {total} a shard");
+        Ok(())
+    }
+
+    /// The numbers in the topic of a pipeline of one shard, as far as a reader sees them.
+    pub(crate) fn numbers(&self, isolation: Isolation) -> Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for_each(&self.pipeline.brokers, &self.pipeline.topic, isolation, |message| {
+            numbers.push(identity(message)?.1);
+            Ok(())
+        })?;
+        Ok(numbers)
+    }
+
+    /// How many records only an uncommitted reader sees: those of aborted transactions.
+    pub(crate) fn aborted(&self) -> Result<u64> {
+        let (brokers, topic) = (&self.pipeline.brokers, &self.pipeline.topic);
+        let all = count(brokers, topic, Isolation::Uncommitted)?;
+        Ok(all - count(brokers, topic, Isolation::Committed)?)
+    }
+
+    /// The names of all shards.
+    pub(crate) fn shard_names(&self) -> &[String] {
+        &self.shards
+    }
+}
+
+/// A metric of a running program; 0 while it does not answer.
+pub(crate) fn metric(headwater: &Headwater, name: &str) -> f64 {
+    headwater.metrics().map_or(0.0, |it| it.sum(name))
+}
+
+/// Waits until the program has made `count` records visible.
+pub(crate) fn wait_committed(headwater: &mut Headwater, count: f64) -> Result<()> {
+    let what = format!("{count} committed records");
+    headwater.wait_for(&what, PATIENCE, |it| metric(it, COMMITTED) >= count)
+}
+
+/// Demands the words in one line of a log.
+pub(crate) fn demand_line(log: &str, words: &[&str]) {
+    let is_there = log.lines().any(|line| words.iter().all(|word| line.contains(word)));
+    assert!(is_there, "no line with {words:?}:\n{log}");
+}
+
+/// The `from_sequence` of each call, without repetition.
+pub(crate) fn asked(calls: &[Call]) -> BTreeSet<u64> {
+    calls.iter().map(|it| it.request.from_sequence).collect()
+}
