@@ -1,4 +1,5 @@
-//! Every bound of the engine by its name. Full means that the reader slows down; nothing is dropped.
+//! Every bound of the engine by its name. Full means that the reader slows down; nothing is
+//! dropped.
 
 /// Batches a worker's source channel holds before its senders wait; credit bounds their bytes.
 pub const INLET_BATCHES_MAX: usize = 256;
@@ -15,8 +16,10 @@ pub const BATCH_BYTES_MAX: usize = 256 * 1024;
 /// What a batch costs beyond its values, for the credit: handles, positions, bounds.
 pub const BATCH_OVERHEAD_BYTES: u64 = 256;
 
-/// What a record costs beyond its value, for the credit.
-pub const RECORD_OVERHEAD_BYTES: u64 = 40;
+/// What a record costs beyond its value, for the credit: its bounds, and above all what the Kafka
+/// client keeps of each record until it is acknowledged (librdkafka's `rd_kafka_msg_t` and its list
+/// entries). Without it small messages would hold many times their credit in memory.
+pub const RECORD_OVERHEAD_BYTES: u64 = 256;
 
 /// Times one epoch is sent again after an aborted transaction before the pipeline is rebuilt.
 pub const EPOCH_ATTEMPTS_MAX: u32 = 10;

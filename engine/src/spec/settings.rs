@@ -65,6 +65,6 @@ impl Default for CommitSettings {
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { credit_bytes: 64 * 1024 * 1024 }
+        Self { credit_bytes: 20 * 1024 * 1024 }
     }
 }

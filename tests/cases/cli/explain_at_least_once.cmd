@@ -4,7 +4,7 @@ exit 0
 pipeline at-least-once
   workers        one per core
   commit         every 10 ms, or after 16 MiB
-  memory         32 MiB received and not yet committed
+  memory         20 MiB received and not yet committed
 
 source telemetry (grpc)
   shards         1 shard

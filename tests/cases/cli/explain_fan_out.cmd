@@ -5,7 +5,7 @@ exit 0
 pipeline fan-out
   workers        one per core
   commit         every 50 ms, or after 16 MiB
-  memory         32 MiB received and not yet committed
+  memory         20 MiB received and not yet committed
 
 source telemetry (grpc)
   shards         1 shard

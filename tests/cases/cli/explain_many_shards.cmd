@@ -4,7 +4,7 @@ exit 0
 pipeline many-shards
   workers        2
   commit         every 50 ms, or after 16 MiB
-  memory         32 MiB received and not yet committed
+  memory         20 MiB received and not yet committed
 
 source fleet (grpc)
   shards         6 shards

@@ -405,8 +405,8 @@ impl Default for KeepaliveConfig {
 impl Default for Http2Config {
     fn default() -> Self {
         Self {
-            stream_window_bytes: 8 * 1024 * 1024,
-            connection_window_bytes: 16 * 1024 * 1024,
+            stream_window_bytes: 4 * 1024 * 1024,
+            connection_window_bytes: 8 * 1024 * 1024,
             adaptive_window: false,
         }
     }
