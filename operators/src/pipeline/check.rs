@@ -5,6 +5,7 @@
 //!
 //! - All Kafka sinks of a pipeline are one transaction, so they must name one cluster, in one way.
 //! - A decoder that sets messages aside needs a place for them behind it.
+//! - An epoch must end well before the broker gives up on its transaction.
 //! - `require: exactly_once` must be reachable by every stream.
 
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
@@ -17,6 +18,7 @@ use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 pub fn check(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = one_cluster(plan);
     problems.extend(room_for_dead_letters(plan));
+    problems.extend(time_for_an_epoch(plan));
     problems.extend(required_guarantee(plan));
     problems
 }
@@ -63,6 +65,27 @@ fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
         }
     }
     problems
+}
+
+/// A transaction is open for the whole interval and for its commit; half the timeout leaves the
+/// commit as much time as the epoch.
+fn time_for_an_epoch(plan: &Plan) -> Vec<PlanProblem> {
+    let interval_ms = plan.settings().commit.interval_ms;
+    let is_tight = |node: &&PlanNode| {
+        let sink = node.config::<KafkaSink>();
+        let timeout_ms = u64::from(sink.target.transaction_timeout_ms);
+        sink.is_transactional() && interval_ms > timeout_ms / 2
+    };
+    let problem = |node: &PlanNode| PlanProblem {
+        node: node.name.clone(),
+        message: format!(
+            "`commit.interval_ms` is {interval_ms}, more than half of `transaction_timeout_ms`: the \
+             broker may abort a transaction before its epoch ends"
+        ),
+        hint: "shorten the interval, or lengthen the timeout".to_owned(),
+    };
+    let sinks = plan.of_role(Role::Sink).filter(|node| node.kind == "kafka");
+    sinks.filter(is_tight).map(problem).collect()
 }
 
 fn required_guarantee(plan: &Plan) -> Vec<PlanProblem> {

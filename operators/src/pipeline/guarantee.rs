@@ -14,8 +14,8 @@ use std::fmt;
 pub enum Guarantee {
     /// Nothing outlives the process.
     None,
-    /// No duplicates; what the server sends while nobody listens is lost, and each such place is
-    /// reported.
+    /// No duplicates of our making; what the server sends while nobody listens is lost, and each
+    /// such place is reported.
     NoDuplicatesWithReportedGaps,
     /// No loss; a crash repeats what was not yet followed by its progress.
     AtLeastOnce,
@@ -104,7 +104,8 @@ fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
             weakness(
                 "resume",
                 "not declared: what the server sends while no call is open, and what was received but \
-                 not committed at a crash, is lost; each such place is reported",
+                 not committed at a crash, is lost; each such place is reported; what the server \
+                 itself sends again at a new call is passed on",
             ),
         ),
     }

@@ -24,5 +24,5 @@ sink terminal (stdout), from json
 
 streams
   telemetry → terminal: none, nothing outlives the process
-    weakened by telemetry.resume: not declared: what the server sends while no call is open, and what was received but not committed at a crash, is lost; each such place is reported
+    weakened by telemetry.resume: not declared: what the server sends while no call is open, and what was received but not committed at a crash, is lost; each such place is reported; what the server itself sends again at a new call is passed on
     weakened by terminal.kind: this sink keeps nothing

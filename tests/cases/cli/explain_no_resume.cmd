@@ -30,4 +30,4 @@ sink topic (kafka), from json
 
 streams
   ticker → topic: no_duplicates_with_reported_gaps, no duplicates; what is sent while nobody listens is lost and reported
-    weakened by ticker.resume: not declared: what the server sends while no call is open, and what was received but not committed at a crash, is lost; each such place is reported
+    weakened by ticker.resume: not declared: what the server sends while no call is open, and what was received but not committed at a crash, is lost; each such place is reported; what the server itself sends again at a new call is passed on

@@ -3,7 +3,7 @@
 use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, StreamType};
 use headwater_proto::MessageDescriptor;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 /// Turns protobuf messages into records.
@@ -28,7 +28,7 @@ pub enum OutputFormat {
 }
 
 /// What happens to a message that cannot be decoded.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
     /// The pipeline stops and names the message.

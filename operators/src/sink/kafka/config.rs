@@ -1,7 +1,7 @@
 //! The keys of a Kafka sink, as they stand in the pipeline file.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// Writes records to a Kafka topic, together with the progress of their sources.
@@ -57,7 +57,7 @@ pub struct KafkaConfig {
 }
 
 /// How records and progress are committed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Delivery {
     /// Records and progress in one Kafka transaction. Readers need
@@ -70,7 +70,7 @@ pub enum Delivery {
 }
 
 /// What chooses the partition of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionBy {
     /// The key's murmur2 hash, as the Java client does it.
@@ -93,7 +93,7 @@ pub struct TimestampConfig {
 }
 
 /// The unit of a number that is a moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TimestampUnit {
     /// Seconds.
@@ -108,7 +108,7 @@ pub enum TimestampUnit {
 }
 
 /// Headers of each record.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct HeadersConfig {
     /// Adds `headwater-shard`, `headwater-session` and `headwater-sequence`: where each record came
@@ -148,7 +148,7 @@ pub struct DeadLetterConfig {
 }
 
 /// Where the pipeline's progress is kept.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProgressConfig {
     /// The compacted topic of one partition that belongs to this pipeline alone. The default is
