@@ -15,7 +15,7 @@ use crate::decode::column::{ColumnReader, Demand};
 use crate::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
 use headwater_engine::dataflow::step::{Step, StepError, StepFactory};
 use headwater_engine::failure::Recovery;
-use headwater_engine::ids::{Sequence, ShardKey};
+use headwater_engine::ids::ShardKey;
 use headwater_engine::record::{Batch, Column, DeadLetter, Packed, Values};
 use headwater_proto::JsonTranscoder;
 use std::sync::Arc;
@@ -68,7 +68,6 @@ impl StepFactory for DecodeFactory {
 
 impl Step for Decode {
     fn apply(&mut self, batch: &mut Batch) -> Result<(), StepError> {
-        debug_assert!(batch.kept.is_none(), "a decoder stands right behind its source");
         let failed = match self.transcoder.clone() {
             Some(transcoder) => self.write_json(&transcoder, batch)?,
             None => self.pass_raw(batch)?,
@@ -137,7 +136,7 @@ impl Decode {
 
     /// Sets the message aside, or stops the pipeline naming it.
     fn refuse(&self, batch: &Batch, index: usize, reason: String) -> Result<DeadLetter, StepError> {
-        let sequence = Sequence(batch.first.0 + index as u64);
+        let sequence = batch.sequence(index);
         if self.on_error == OnError::DeadLetter {
             let raw = batch.values.to_bytes(index);
             return Ok(DeadLetter { sequence, node: self.node.clone(), reason, raw });
@@ -158,11 +157,13 @@ fn take(column: &mut Option<ColumnReader>) -> Column {
 
 /// Moves the messages that failed from the records to the dead letters.
 fn set_aside(batch: &mut Batch, failed: Vec<(usize, DeadLetter)>) {
-    let received = batch.len() + failed.len();
+    let before = batch.len() + failed.len();
     let mut refused = failed.iter().map(|(index, _)| *index).peekable();
-    let kept = (0..received).filter(|index| refused.next_if_eq(index).is_none());
-    let offset = |index: usize| u32::try_from(index).expect("a batch is far below 2^32 records");
-    batch.kept = Some(kept.map(offset).collect());
+    let survivors = (0..before).filter(|index| refused.next_if_eq(index).is_none());
+    // Offsets count from the batch's first message, of which the source may have left some out.
+    let offset = |index: usize| batch.sequence(index).0 - batch.first.0;
+    let offset = |index| u32::try_from(offset(index)).expect("a batch is far below 2^32 messages");
+    batch.kept = Some(survivors.map(offset).collect());
     batch.dead.extend(failed.into_iter().map(|(_, dead)| dead));
 }
 

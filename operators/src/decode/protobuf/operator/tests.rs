@@ -3,7 +3,7 @@
 use super::*;
 use crate::decode::column::Purpose;
 use bytes::Bytes;
-use headwater_engine::ids::{Session, ShardIndex};
+use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::record::ReceivedAt;
 use headwater_proto::telemetry::Event;
 use headwater_proto::{DescriptorInput, Descriptors, MessageDescriptor, TELEMETRY_PROTO};
@@ -75,6 +75,19 @@ fn a_broken_message_becomes_a_dead_letter_and_the_others_keep_their_sequence_and
         assert_eq!(records(&batch), [(100, Some(&b"a"[..])), (102, Some(&b"c"[..]))], "{to:?}");
         let dead: Vec<_> = batch.dead.iter().map(|dead| (dead.sequence.0, &dead.raw[..])).collect();
         assert_eq!(dead, [(101, &[0x0a, 0xff][..]), (103, &[0x0a, 0xff][..])]);
+    }
+}
+
+#[test]
+fn sequences_stay_right_where_the_source_has_left_messages_out() {
+    for to in [OutputFormat::Json, OutputFormat::Raw] {
+        let mut batch = batch(&[Some("a"), None, Some("c")]);
+        // The source dropped the messages between them as repetitions.
+        batch.kept = Some(Arc::from([0, 7, 9]));
+        batch.end = Sequence(110);
+        step(to, OnError::DeadLetter).apply(&mut batch).expect("dead letters are allowed");
+        assert_eq!(records(&batch), [(100, Some(&b"a"[..])), (109, Some(&b"c"[..]))], "{to:?}");
+        assert_eq!(batch.dead[0].sequence, Sequence(107));
     }
 }
 
