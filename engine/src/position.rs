@@ -62,6 +62,10 @@ pub struct Cursor {
     /// What is already taken of the messages at exactly these values.
     #[serde(default)]
     pub within: Within,
+    /// How many messages behind these values are already taken whose own cursor could not be read:
+    /// broken ones, which the server repeats after a restart in the order it first sent them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub broken: u64,
 }
 
 /// What happened on a shard since its first start; kept in the progress record.
@@ -91,6 +95,10 @@ pub struct Position {
     /// What happened on the shard up to here.
     #[serde(default)]
     pub counters: Counters,
+}
+
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// Cursor values in JSON: `{"int": 7}`, `{"opaque": "base64"}`: readable in the progress topic.
@@ -185,6 +193,7 @@ mod tests {
         let cursor = Cursor {
             values: values.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
             within: Within::Ids(vec![0, u128::MAX]),
+            broken: 2,
         };
         let position = Position {
             session: Session(3),

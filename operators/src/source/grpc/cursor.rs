@@ -64,6 +64,8 @@ pub(super) struct Observed {
     pub(super) values: Vec<Option<Value>>,
     /// The message's identity, where the rules ask for it.
     pub(super) id: u128,
+    /// Whether the message is broken on the way to a component.
+    pub(super) is_broken: bool,
 }
 
 /// The stored value is not of the component's type: the pipeline file has changed its meaning.
@@ -93,6 +95,7 @@ impl CursorPaths {
         message: &Bytes,
         observed: &mut Observed,
     ) -> Result<(), WireError> {
+        observed.is_broken = false;
         observed.values.clear();
         observed.values.resize(self.components.len(), None);
         observed.id = self.id.as_ref().map_or(0, |path| identity(path, message));
@@ -100,6 +103,7 @@ impl CursorPaths {
             match component.find(message) {
                 Ok(value) => *slot = value,
                 Err(error) => {
+                    observed.is_broken = true;
                     observed.values.fill(None);
                     return Err(error);
                 }

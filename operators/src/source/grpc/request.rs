@@ -89,7 +89,7 @@ pub(super) fn restore(paths: &CursorPaths, stored: &Cursor) -> Result<Mark, Fore
         stored.map(|value| component.restore(value)).transpose()
     };
     let values: Result<_, _> = paths.components.iter().map(value).collect();
-    Ok(Mark { values: values?, within: stored.within.clone() })
+    Ok(Mark { values: values?, within: stored.within.clone(), broken: stored.broken })
 }
 
 /// The place of a shard as a progress record holds it.
@@ -98,5 +98,5 @@ pub(super) fn store(paths: &CursorPaths, place: &Mark) -> Cursor {
     let values = pairs.filter_map(|(component, value)| {
         value.as_ref().map(|value| (component.name.clone(), value.to_stored()))
     });
-    Cursor { values: values.collect(), within: place.within.clone() }
+    Cursor { values: values.collect(), within: place.within.clone(), broken: place.broken }
 }

@@ -19,7 +19,9 @@
 //! Invariants
 //! 1. The place never covers a message that was not kept, nor misses one that was (held ones
 //!    apart).
-//! 2. A message without a cursor value is kept, and moves nothing.
+//! 2. A message without a cursor value moves nothing. It is kept, unless it is a broken one that an
+//!    overlap repeats: the server has it as an event among others and sends it again, while one
+//!    that merely bears no cursor may be as new as the call.
 //! 3. Within one call, judging allocates nothing but what `position: at` has to remember.
 //!
 //! Next: `batcher.rs` puts the kept ones into batches.
@@ -90,6 +92,8 @@ pub(super) struct Mark {
     pub(super) values: Vec<Option<Value>>,
     /// The messages taken at exactly these values.
     pub(super) within: Within,
+    /// The broken messages taken since, which a restart from here repeats.
+    pub(super) broken: u64,
 }
 
 /// The state of one shard.
@@ -106,6 +110,7 @@ pub(super) struct Resume {
 struct Overlap {
     count: u64,
     ids: HashSet<u128>,
+    broken: u64,
 }
 
 /// A message's value next to the newest one.
@@ -128,7 +133,7 @@ impl Resume {
     /// A new call begins. A held group is forgotten: the server sends it again.
     pub(super) fn open(&mut self) {
         self.held = None;
-        self.overlap = self.place.as_ref().map(|place| Overlap::of(&place.within));
+        self.overlap = self.place.as_ref().map(Overlap::of);
     }
 
     /// Judges one message; takes the values out of `observed`.
@@ -137,7 +142,8 @@ impl Resume {
     /// [`TooManyIds`]; the message is then not part of the place.
     pub(super) fn accept(&mut self, observed: &mut Observed) -> Result<Verdict, TooManyIds> {
         if observed.values.iter().all(Option::is_none) {
-            return Ok(Verdict { fate: Fate::Keep, closes_group: false });
+            let fate = if observed.is_broken { self.accept_broken() } else { Fate::Keep };
+            return Ok(Verdict { fate, closes_group: false });
         }
         let relation = self.relation(observed);
         if self.is_repetition(relation, observed.id) {
@@ -152,6 +158,20 @@ impl Resume {
             Boundary::Change => self.hold(relation, observed),
         };
         Ok(Verdict { fate, closes_group })
+    }
+
+    /// A message whose cursor cannot be read is known by its place among those that can.
+    fn accept_broken(&mut self) -> Fate {
+        if let Some(overlap) = &mut self.overlap
+            && overlap.broken > 0
+        {
+            overlap.broken -= 1;
+            return Fate::Duplicate;
+        }
+        if let Some(newest) = self.held.as_mut().or(self.place.as_mut()) {
+            newest.broken += 1;
+        }
+        Fate::Keep
     }
 
     /// The gap that [`Resume::accept`] would find before this message.
@@ -238,8 +258,9 @@ impl Resume {
 
     /// `boundary: message`: the place moves with each message.
     fn advance(&mut self, relation: Relation, observed: &mut Observed) -> Result<(), TooManyIds> {
-        let has_ids = self.rules.has_ids;
+        let Rules { position, has_ids, .. } = self.rules;
         let place = self.place.get_or_insert_default();
+        place.forget_broken(position, relation);
         if relation == Relation::Equal {
             add(&mut place.within, observed.id)?;
         } else {
@@ -254,6 +275,7 @@ impl Resume {
         if relation == Relation::Equal
             && let Some(held) = &mut self.held
         {
+            held.forget_broken(self.rules.position, relation);
             held.within = Within::Count(held.count() + 1);
             held.take_values(observed);
             return false;
@@ -268,7 +290,7 @@ impl Resume {
         if let Some(place) = &self.place {
             group.values.clone_from(&place.values);
         }
-        group.within = Within::Count(1);
+        (group.within, group.broken) = (Within::Count(1), 0);
         group.take_values(observed);
         self.held = Some(group);
         closes_group
@@ -288,6 +310,14 @@ impl Mark {
         }
     }
 
+    /// A message with a cursor follows: only a server that repeats its value (`position: at`) also
+    /// repeats the broken ones before it.
+    fn forget_broken(&mut self, position: PositionKind, relation: Relation) {
+        if position != PositionKind::At || relation != Relation::Equal {
+            self.broken = 0;
+        }
+    }
+
     fn count(&self) -> u64 {
         match &self.within {
             Within::Count(count) => *count,
@@ -297,11 +327,12 @@ impl Mark {
 }
 
 impl Overlap {
-    fn of(within: &Within) -> Self {
-        match within {
-            Within::Count(count) => Overlap { count: *count, ids: HashSet::new() },
-            Within::Ids(ids) => Overlap { count: 0, ids: ids.iter().copied().collect() },
-        }
+    fn of(place: &Mark) -> Self {
+        let (count, ids) = match &place.within {
+            Within::Count(count) => (*count, HashSet::new()),
+            Within::Ids(ids) => (0, ids.iter().copied().collect()),
+        };
+        Overlap { count, ids, broken: place.broken }
     }
 
     /// Whether the next message at the place's value was taken; each one covers one message.

@@ -16,15 +16,15 @@ const RULES: Rules = Rules {
 };
 
 fn number(value: u64) -> Observed {
-    Observed { values: vec![Some(Value::Uint(value))], id: 0 }
+    Observed { values: vec![Some(Value::Uint(value))], ..Observed::default() }
 }
 
 fn text(value: &'static str) -> Observed {
-    Observed { values: vec![Some(Value::Opaque(value.as_bytes().into()))], id: 0 }
+    Observed { values: vec![Some(Value::Opaque(value.as_bytes().into()))], ..Observed::default() }
 }
 
 fn place_at(value: u64, within: Within) -> Option<Mark> {
-    Some(Mark { values: vec![Some(Value::Uint(value))], within })
+    Some(Mark { values: vec![Some(Value::Uint(value))], within, broken: 0 })
 }
 
 /// `k` kept, `d` duplicate, `g` kept behind a gap, in the order of the messages.
@@ -108,12 +108,47 @@ fn the_last_number_has_no_gap_behind_it() {
 fn an_opaque_overlap_is_the_leading_run_of_the_stored_value() {
     for (position, expected) in [(PositionKind::After, "ddkk"), (PositionKind::At, "dkkk")] {
         let rules = Rules { position, is_ordered: false, ..RULES };
-        let stored = Mark { values: text("a").values, within: Within::Count(1) };
+        let stored = Mark { values: text("a").values, within: Within::Count(1), broken: 0 };
         let mut resume = Resume::new(rules, Some(stored));
         resume.open();
         let found = verdicts(&mut resume, [text("a"), text("a"), text("b"), text("a")]);
         assert_eq!(found, expected, "{position}");
         assert!(!resume.is_overlapping());
+    }
+}
+
+/// `x` stands for a broken message, `-` for one that bears no cursor, digits for cursor values.
+fn stream(messages: &str) -> Vec<Observed> {
+    let one = |sign: char| match sign.to_digit(10) {
+        Some(value) => number(value.into()),
+        None => Observed { values: vec![None], is_broken: sign == 'x', ..Observed::default() },
+    };
+    messages.chars().map(one).collect()
+}
+
+#[test]
+fn broken_messages_are_known_again_by_their_place_in_the_stream() {
+    use PositionKind::{After, At, Next};
+    // What was taken before the cut, what the next call sends, and the verdicts on that.
+    let cases: [(PositionKind, Boundary, &str, &str, &str); 9] = [
+        (After, Boundary::Message, "1xx", "xx2x", "ddkk"),
+        (After, Boundary::Message, "1xx", "xxx2", "ddkk"),
+        (After, Boundary::Message, "1xx", "1xx2", "dddk"),
+        (After, Boundary::Message, "1x2", "x3", "kk"),
+        (Next, Boundary::Message, "1x1x", "x2x", "dkk"),
+        (Next, Boundary::Message, "1x", "-x2", "kdk"),
+        (At, Boundary::Message, "1x1x", "1x1x2", "ddddk"),
+        (At, Boundary::Message, "1x2x", "2xx3", "ddkk"),
+        // The group of value 2 was held back with its broken message.
+        (After, Boundary::Change, "1x2x", "x2x3", "dkkk"),
+    ];
+    for (position, boundary, before, after, expected) in cases {
+        let mut resume = Resume::new(Rules { position, boundary, ..RULES }, None);
+        resume.open();
+        verdicts(&mut resume, stream(before));
+        resume.open();
+        let found = verdicts(&mut resume, stream(after));
+        assert_eq!(found, expected, "{position} {before} {after}");
     }
 }
 
@@ -155,7 +190,7 @@ fn a_second_call_in_an_overlap_repeats_no_more_than_the_first() {
 fn a_message_without_a_cursor_is_kept_and_moves_nothing() {
     let mut resume = Resume::new(RULES, place_at(5, Within::Count(1)));
     resume.open();
-    let without = || Observed { values: vec![None], id: 0 };
+    let without = || Observed { values: vec![None], ..Observed::default() };
     assert_eq!(verdicts(&mut resume, [without(), number(5), without(), number(6)]), "kdkk");
     assert_eq!(resume.place(), place_at(6, Within::Count(1)).as_ref());
 }
@@ -187,7 +222,7 @@ fn components_advance_each_on_its_own() {
     resume.open();
     let pair = |add: Option<u64>, settle: Option<u64>| Observed {
         values: vec![add.map(Value::Uint), settle.map(Value::Uint)],
-        id: 0,
+        ..Observed::default()
     };
     let messages = [pair(Some(1), None), pair(None, Some(7)), pair(Some(2), None)];
     assert_eq!(verdicts(&mut resume, messages), "kkk");
