@@ -20,5 +20,13 @@
 //! | `shapes` | both deliveries, fan-out, many shards |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 
+mod broker;
+mod dead_letters;
+mod instances;
 mod kills;
+mod mutations;
+mod server;
+mod shapes;
+mod stopping;
+mod tls;
 mod world;

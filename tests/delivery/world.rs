@@ -195,11 +195,20 @@ impl Bench {
     /// Gives an endless stream an end, and runs to it: past the last event any call was sent, so
     /// that nothing that was received may be missing. Returns how many events there were.
     pub(crate) fn finish(&mut self, server: ScriptedServer) -> Result<u64> {
+        self.finish_by(server, |script| script)
+    }
+
+    /// As [`Bench::finish`], with a script that is more than plain.
+    pub(crate) fn finish_by(
+        &mut self,
+        server: ScriptedServer,
+        play: impl FnOnce(Script) -> Script,
+    ) -> Result<u64> {
         const MORE: u64 = 500;
         let address = server.address();
         let last = server.stop().iter().filter_map(Call::last_sent).max();
         let total = last.context("the server has sent something")? + MORE;
-        let _server = server_at(address, Script::new(total))?;
+        let _server = server_at(address, play(Script::new(total)))?;
         self.run_to_the_end()?;
         Ok(total)
     }

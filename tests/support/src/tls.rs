@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::Result;
 use rcgen::{
@@ -10,6 +11,8 @@ use rcgen::{
 };
 use tempfile::TempDir;
 use tonic::transport::{Certificate, Identity, ServerTlsConfig};
+
+static AUTHORITIES: AtomicU32 = AtomicU32::new(1);
 
 /// An authority that issues certificates for servers and clients.
 pub struct TestCa {
@@ -30,7 +33,10 @@ impl TestCa {
     /// A new authority that nobody else trusts.
     pub fn new() -> Result<TestCa> {
         let mut params = CertificateParams::default();
-        params.distinguished_name.push(DnType::CommonName, "headwater test authority");
+        // Two authorities of one name would be told apart by their signatures alone.
+        let number = AUTHORITIES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("headwater test authority {number}");
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;

@@ -13,3 +13,4 @@ mod stream;
 pub use ledger::Call;
 pub use script::{Cursor, Script, Step};
 pub use server::{ScriptedServer, ServerOptions};
+pub use stream::broken_event;

@@ -47,12 +47,19 @@ pub struct Script {
     pub(super) cursor: Cursor,
     pub(super) calls: VecDeque<Vec<Step>>,
     pub(super) rest: Vec<Step>,
+    pub(super) broken_every: Option<u64>,
 }
 
 impl Script {
     /// A stream of events 1 to `total` that plays no trick: each call gets the rest and a good end.
     pub fn new(total: u64) -> Script {
-        Script { total, cursor: Cursor::At, calls: VecDeque::new(), rest: vec![Step::SendAll] }
+        Script {
+            total,
+            cursor: Cursor::At,
+            calls: VecDeque::new(),
+            rest: vec![Step::SendAll],
+            broken_every: None,
+        }
     }
 
     /// What the next call that has no steps yet does.
@@ -73,6 +80,13 @@ impl Script {
     #[must_use]
     pub fn cursor(mut self, cursor: Cursor) -> Script {
         self.cursor = cursor;
+        self
+    }
+
+    /// Every event whose number `nth` divides is sent as a [`super::broken_event`], on each call.
+    #[must_use]
+    pub fn broken_every(mut self, nth: u64) -> Script {
+        self.broken_every = Some(nth);
         self
     }
 

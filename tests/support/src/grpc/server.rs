@@ -139,6 +139,7 @@ impl Stage {
             doing: Doing::NextStep,
             next: script.first(request.from_sequence),
             total: script.total,
+            broken_every: script.broken_every,
             pace: None,
             context: CallContext {
                 number: self.ledger.open(request, metadata),

@@ -7,9 +7,11 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
+use headwater_proto::telemetry::Event;
 use headwater_telemetry::link::LinkHandle;
 use headwater_telemetry::pace::{Pace, unix_ns};
 use headwater_telemetry::{Fleet, event};
+use prost::Message;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tokio_stream::Stream;
@@ -32,6 +34,7 @@ pub(super) struct ScriptedStream {
     /// The next event in order, and the last of the stream.
     pub(super) next: u64,
     pub(super) total: u64,
+    pub(super) broken_every: Option<u64>,
     pub(super) pace: Option<Pace>,
 }
 
@@ -140,7 +143,11 @@ impl ScriptedStream {
 
     fn send_next(&mut self, emitted_ns: i64, payload: &[u8]) -> Bytes {
         let mut bytes = Vec::with_capacity(256 + payload.len());
-        self.context.fleet.encode(self.next, emitted_ns, payload, &mut bytes);
+        if self.broken_every.is_some_and(|nth| self.next.is_multiple_of(nth)) {
+            bytes = broken_event(self.next);
+        } else {
+            self.context.fleet.encode(self.next, emitted_ns, payload, &mut bytes);
+        }
         self.context.ledger.sent(self.context.number, self.next);
         self.next += 1;
         bytes.into()
@@ -151,6 +158,14 @@ impl Drop for ScriptedStream {
     fn drop(&mut self) {
         self.context.ledger.over(self.context.number);
     }
+}
+
+/// An event of that number which is no message all the same: its device's name is not UTF-8. It
+/// has a cursor, unlike [`Step::Garbage`].
+pub fn broken_event(sequence: u64) -> Vec<u8> {
+    let mut bytes = Event { sequence, ..Event::default() }.encode_to_vec();
+    bytes.extend([3 << 3 | 2, 2, 0xff, 0xfe]);
+    bytes
 }
 
 fn poll_time(pace: &mut Option<Pace>, context: &mut Context<'_>) -> Poll<i64> {

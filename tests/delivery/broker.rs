@@ -1,0 +1,123 @@
+//! Goal: a broker that dies, freezes and comes back costs time and nothing else.
+//! Method: an Apache Kafka of the test's own, killed or stopped under load; the program must get
+//! over it by itself, in the same process.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, ensure};
+use headwater_test_support::grpc::{Script, ScriptedServer};
+use headwater_test_support::process::Headwater;
+
+use crate::world::{Bench, COMMITTED, PATIENCE, endless, metric, own_kafka, wait_committed};
+
+/// What may be received and not yet committed.
+const CREDIT_BYTES: u64 = 4 << 20;
+
+/// Of the whole program, a debug build; the credit and librdkafka's copy of it are the least of it.
+const RSS_BYTES_MAX: u64 = 160 << 20;
+
+/// What memory may grow by while nothing can be committed.
+const RSS_GROWTH_BYTES_MAX: u64 = 8 << 20;
+
+#[test]
+fn a_broker_that_is_killed_and_restarted_loses_and_repeats_nothing() -> Result<()> {
+    const KILLS: u32 = 3;
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let server = ScriptedServer::start(endless(1_000))?;
+    let mut bench = Bench::on(kafka.bootstrap(), "broker-killed", server.endpoint())?.shards(2);
+    let mut headwater = bench.start()?;
+    for _ in 0..KILLS {
+        let committed = metric(&headwater, COMMITTED);
+        wait_committed(&mut headwater, committed + 1_000.0)?;
+        kafka.kill9()?;
+        kafka.restart()?;
+    }
+    let committed = metric(&headwater, COMMITTED);
+    wait_committed(&mut headwater, committed + 2_000.0)?;
+    let metrics = headwater.metrics()?;
+    let (resends, rebuilds) =
+        (metrics.sum("headwater_resends_total"), metrics.sum("headwater_rebuilds_total"));
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)?;
+    println!("{KILLS} kills: {resends} resends, {rebuilds} rebuilds, {total} events a shard");
+    Ok(())
+}
+
+#[test]
+fn a_frozen_broker_stops_the_server_and_not_the_memory() -> Result<()> {
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let server = ScriptedServer::start(Script::new(u64::MAX))?;
+    let mut bench = Bench::on(kafka.bootstrap(), "broker-frozen", server.endpoint())?;
+    bench.more = format!("memory: {{ credit_bytes: {CREDIT_BYTES} }}\n");
+    let windows = "http2: { stream_window_bytes: 65535, connection_window_bytes: 65535 }";
+    bench.pipeline.source_extra.push(windows.to_owned());
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, 20_000.0)?;
+
+    kafka.pause()?;
+    let (sent, stalled_after) = wait_stalled(&server)?;
+    let before = headwater.usage()?;
+    std::thread::sleep(Duration::from_secs(5));
+    let after = headwater.usage()?;
+    assert_eq!(server.sent(), sent, "flow control holds the server");
+    let grown = after.rss_bytes.saturating_sub(before.rss_bytes);
+    println!(
+        "server held {stalled_after:?} after the freeze, at {sent} events; RSS {} MiB, then {} MiB",
+        before.rss_bytes >> 20,
+        after.rss_bytes >> 20
+    );
+    assert!(grown <= RSS_GROWTH_BYTES_MAX, "memory grew by {grown} bytes");
+    assert!(after.rss_bytes_max <= RSS_BYTES_MAX, "{} bytes at most", after.rss_bytes_max);
+
+    let committed = metric(&headwater, COMMITTED);
+    kafka.resume()?;
+    wait_committed(&mut headwater, committed + 20_000.0)?;
+    assert!(server.sent() > sent, "the server goes on");
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)
+}
+
+#[test]
+fn a_second_signal_does_not_wait_for_a_frozen_broker() -> Result<()> {
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let server = ScriptedServer::start(endless(1_000))?;
+    let mut bench = Bench::on(kafka.bootstrap(), "second-signal", server.endpoint())?;
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, 500.0)?;
+    kafka.pause()?;
+    // What is sent from now on cannot be committed.
+    let sent = server.sent();
+    headwater.wait_for("more events", PATIENCE, |_| server.sent() > sent + 200)?;
+    headwater.sigterm()?;
+    headwater.wait_for("the drain", PATIENCE, is_draining)?;
+    let asked = Instant::now();
+    let (status, _) = headwater.stop(PATIENCE)?;
+    assert_eq!(status.code(), Some(130), "{}", headwater.log()?);
+    assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+    kafka.resume()?;
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)
+}
+
+fn is_draining(headwater: &Headwater) -> bool {
+    headwater.log().is_ok_and(|log| log.contains("event=stop_requested"))
+        && headwater.get("/readyz").is_ok_and(|it| it.status == 503)
+}
+
+/// Waits until the server has sent nothing for a second; how much it had sent, and how long it took.
+fn wait_stalled(server: &ScriptedServer) -> Result<(u64, Duration)> {
+    const QUIET: Duration = Duration::from_secs(1);
+    let begun = Instant::now();
+    let (mut sent, mut since) = (server.sent(), Instant::now());
+    while since.elapsed() < QUIET {
+        ensure!(begun.elapsed() < PATIENCE, "the server goes on sending: {sent} events");
+        std::thread::sleep(Duration::from_millis(20));
+        let now = server.sent();
+        if now != sent {
+            (sent, since) = (now, Instant::now());
+        }
+    }
+    Ok((sent, since - begun))
+}
