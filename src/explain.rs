@@ -195,6 +195,7 @@ fn meaning(guarantee: Guarantee) -> &'static str {
         Guarantee::NoDuplicatesWithReportedGaps => {
             "no duplicates; what is sent while nobody listens is lost and reported"
         }
+        Guarantee::BestEffort => "exact, except in the case named below, which nothing reports",
         Guarantee::None => "nothing outlives the process",
     }
 }

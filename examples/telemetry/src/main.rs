@@ -25,7 +25,13 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    let server = TelemetryServer::start_paced(arguments.listen, arguments.rate).await?;
+    let server = match TelemetryServer::start_paced(arguments.listen, arguments.rate).await {
+        Ok(server) => server,
+        Err(error) => {
+            eprintln!("telemetry-server: {error}");
+            std::process::exit(1);
+        }
+    };
     println!("{}", server.local_addr());
     std::io::stdout().flush()?;
     tokio::signal::ctrl_c().await?;

@@ -14,6 +14,9 @@ use std::fmt;
 pub enum Guarantee {
     /// Nothing outlives the process.
     None,
+    /// A cursor is declared, but what it says leaves a doubt: messages may be lost or repeated in
+    /// the case that the weakening field names, and nothing reports it.
+    BestEffort,
     /// No duplicates of our making; what the server sends while nobody listens is lost, and each
     /// such place is reported.
     NoDuplicatesWithReportedGaps,
@@ -49,6 +52,7 @@ impl fmt::Display for Guarantee {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Guarantee::None => "none",
+            Guarantee::BestEffort => "best_effort",
             Guarantee::NoDuplicatesWithReportedGaps => "no_duplicates_with_reported_gaps",
             Guarantee::AtLeastOnce => "at_least_once",
             Guarantee::ExactlyOnce => "exactly_once",
@@ -97,7 +101,7 @@ fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
     match source.config::<GrpcSource>().resumability() {
         Resumability::Exact => (Guarantee::ExactlyOnce, None),
         Resumability::Weakened { field, because } => {
-            (Guarantee::AtLeastOnce, weakness(field, because))
+            (Guarantee::BestEffort, weakness(field, because))
         }
         Resumability::None => (
             Guarantee::NoDuplicatesWithReportedGaps,
