@@ -8,7 +8,9 @@ use anyhow::{Result, ensure};
 use headwater_test_support::grpc::{Script, ScriptedServer};
 use headwater_test_support::process::Headwater;
 
-use crate::world::{Bench, COMMITTED, PATIENCE, endless, metric, own_kafka, wait_committed};
+use crate::world::{
+    Bench, COMMITTED, PATIENCE, demand_line, endless, metric, own_kafka, wait_committed,
+};
 
 /// What may be received and not yet committed.
 const CREDIT_BYTES: u64 = 4 << 20;
@@ -37,7 +39,11 @@ fn a_broker_that_is_killed_and_restarted_loses_and_repeats_nothing() -> Result<(
     let metrics = headwater.metrics()?;
     let (resends, rebuilds) =
         (metrics.sum("headwater_resends_total"), metrics.sum("headwater_rebuilds_total"));
-    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
+    demand_line(&headwater.log()?, &["event=kafka_client", "Connection refused"]);
+    // And once both at the same time.
+    kafka.kill9()?;
+    headwater.kill9()?;
+    kafka.restart()?;
     let total = bench.finish(server)?;
     bench.demand_exact(total)?;
     println!("{KILLS} kills: {resends} resends, {rebuilds} rebuilds, {total} events a shard");

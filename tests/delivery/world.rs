@@ -173,8 +173,13 @@ impl Bench {
         let requests = self.shards.iter().map(|it| format!("{{ name: {it} }}"));
         let requests = requests.collect::<Vec<_>>().join(", ");
         pipeline.source_extra.push(format!("requests: [{requests}]"));
-        let file = pipeline.write(self.launch.folder())?;
-        std::fs::write(&file, format!("{}{}", pipeline.yaml(), self.more))?;
+        let file = self.launch.folder().join(format!("{}.yaml", pipeline.name));
+        let text = format!("{}{}", pipeline.yaml(), self.more);
+        // Not under the eyes of an instance that is just reading it.
+        if std::fs::read_to_string(&file).ok().as_deref() != Some(text.as_str()) {
+            pipeline.write(self.launch.folder())?;
+            std::fs::write(&file, text)?;
+        }
         self.launch.run_files(&[file])
     }
 
