@@ -112,7 +112,7 @@ fn is_draining(headwater: &Headwater) -> bool {
         && headwater.get("/readyz").is_ok_and(|it| it.status == 503)
 }
 
-/// Waits until the server has sent nothing for a second; how much it had sent, and how long it took.
+/// Waits until the server has sent nothing for a second; how much it had sent, and when it stopped.
 fn wait_stalled(server: &ScriptedServer) -> Result<(u64, Duration)> {
     const QUIET: Duration = Duration::from_secs(1);
     let begun = Instant::now();

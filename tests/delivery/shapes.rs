@@ -36,7 +36,9 @@ fn fifty_shards_on_two_workers_are_exact_across_kills() -> Result<()> {
     kill_rounds(&mut bench, &server, 4, &mut random)?;
     let total = bench.finish(server)?;
     bench.demand_exact(total)?;
-    println!("50 shards, {total} events each, {} aborted copies", bench.aborted()?);
+    let aborted = bench.aborted()?;
+    println!("50 shards, {total} events each, {aborted} aborted copies");
+    assert!(aborted > 0, "no kill hit an open transaction");
     Ok(())
 }
 
@@ -69,6 +71,8 @@ fn two_topics_of_one_source_are_exact_and_move_together() -> Result<()> {
     let total = bench.finish(server)?;
     bench.demand_exact(total)?;
     judge(&brokers, "fan.copy", bench.shard_names(), total)??;
-    println!("{ROUNDS} kills, {total} events a shard, {} aborted copies", bench.aborted()?);
+    let aborted = bench.aborted()?;
+    println!("{ROUNDS} kills, {total} events a shard, {aborted} aborted copies");
+    assert!(aborted > 0, "no kill hit an open transaction");
     Ok(())
 }

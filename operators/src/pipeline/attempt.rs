@@ -206,8 +206,7 @@ impl Attempt {
         match ended {
             Ok((_, ShardEnd::Finished | ShardEnd::Stopped)) => {}
             Ok((shard, ShardEnd::Broken(reason))) => {
-                let pipeline = self.plan.name();
-                tracing::error!(event = "shard_broken", pipeline, %shard, "{reason}");
+                // The shard's own task has logged it.
                 self.context.status.set_broken(shard.clone(), reason.clone());
                 broken.push((shard, reason));
             }
