@@ -84,6 +84,8 @@ pub(crate) enum Refused {
     Unsupported { api: ApiKey, version: i16 },
     #[error("{api:?} version {version} does not decode: {reason}")]
     Malformed { api: ApiKey, version: i16, reason: String },
+    #[error("the response to {api:?} version {version} does not encode: {reason}")]
+    Unwritable { api: ApiKey, version: i16, reason: String },
     #[error("the journal cannot be read")]
     Journal,
     #[error(transparent)]
@@ -185,7 +187,7 @@ impl Call {
         header
             .encode(&mut out, self.api.response_header_version(self.version))
             .and_then(|()| response.encode(&mut out, self.version))
-            .map_err(|error| self.malformed(&error))?;
+            .map_err(|error| self.unwritable(&error))?;
         let size = i32::try_from(out.len() - 4).expect("a response is bounded by FETCH_BYTES_MAX");
         out[..4].copy_from_slice(&size.to_be_bytes());
         Ok(Some(out.freeze()))
@@ -193,6 +195,11 @@ impl Call {
 
     fn malformed(&self, reason: &dyn std::fmt::Display) -> Refused {
         Refused::Malformed { api: self.api, version: self.version, reason: format!("{reason:#}") }
+    }
+
+    /// A mistake of the broker's own: a field is set that this version has no place for.
+    fn unwritable(&self, reason: &dyn std::fmt::Display) -> Refused {
+        Refused::Unwritable { api: self.api, version: self.version, reason: format!("{reason:#}") }
     }
 }
 

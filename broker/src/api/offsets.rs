@@ -20,27 +20,39 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 /// No offset has the time, or no time is meant.
 const NONE: i64 = -1;
+/// The only leader never changes.
+const LEADER_EPOCH: i32 = 0;
+/// No epoch is said.
+const NONE_EPOCH: i32 = -1;
 
 /// An offset and its record's time.
 type Found = (i64, i64);
 
 pub(super) fn list_offsets(
     state: &mut State,
-    _call: &Call,
+    call: &Call,
     request: ListOffsetsRequest,
 ) -> ListOffsetsResponse {
     let level = request.isolation_level;
-    let topics = request.topics.into_iter().map(|topic| list_topic(state, level, topic));
+    // The leader's epoch came with version 4; the versions before have no place for one.
+    let epoch = if call.version >= 4 { LEADER_EPOCH } else { NONE_EPOCH };
+    let list = |topic| list_topic(state, level, epoch, topic);
+    let topics = request.topics.into_iter().map(list);
     ListOffsetsResponse::default().with_topics(topics.collect())
 }
 
-fn list_topic(state: &State, level: i8, topic: ListOffsetsTopic) -> ListOffsetsTopicResponse {
+fn list_topic(
+    state: &State,
+    level: i8,
+    epoch: i32,
+    topic: ListOffsetsTopic,
+) -> ListOffsetsTopicResponse {
     let partitions = topic.partitions.iter().map(|asked| {
         let response =
             ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
         match list_partition(state, level, &topic.name, asked) {
             Ok((offset, timestamp)) => {
-                response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(0)
+                response.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(epoch)
             }
             Err(error) => response.with_error_code(error.code()).with_offset(NONE),
         }

@@ -1,5 +1,7 @@
 //! The protocol's edges: what is offered, refused and malformed.
 
+mod versions;
+
 use kafka_protocol::ResponseError;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{ListOffsetsRequest, TopicName};
