@@ -20,9 +20,9 @@ use crate::dataflow::stage::ToCommitter;
 use crate::dataflow::step::panic_text;
 use crate::failure::{Failure, FailureReason, Recovery};
 use crate::ids::{Epoch, ShardIndex, SinkIndex};
-use crate::record::Batch;
+use crate::record::{Batch, DeadLetter};
 use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -82,6 +82,8 @@ pub struct Committer {
     frontier: Frontier,
     kept: BTreeMap<Epoch, Vec<(SinkIndex, Batch)>>,
     last_error: Option<OutletError>,
+    /// Whether the outlet may have a transaction open.
+    has_transaction: bool,
     on_commit: OnCommit,
 }
 
@@ -96,6 +98,7 @@ impl Committer {
             outlet,
             kept: BTreeMap::new(),
             last_error: None,
+            has_transaction: false,
             on_commit,
         }
     }
@@ -171,11 +174,14 @@ impl Committer {
     }
 
     fn begin(&mut self, epoch: Epoch) {
-        self.back_off();
+        if !self.back_off() {
+            return;
+        }
         let begun = self.outlet.begin(epoch);
         if !self.note(begun) {
             return;
         }
+        self.has_transaction = true;
         self.decision.on_begun();
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
         let staged = kept.iter().try_for_each(|(sink, batch)| self.outlet.stage(*sink, batch));
@@ -185,19 +191,26 @@ impl Committer {
     fn commit(&mut self, epoch: Epoch) {
         self.decision.on_commit_started();
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
-        let positions = positions(kept);
-        let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
         let started = self.ports.epochs.now();
-        let committed = self.outlet.commit(epoch, &positions);
+        let committed = self.outlet.commit(epoch, &positions(kept));
         if !self.note(committed) {
             return;
         }
+        let took = self.ports.epochs.now().saturating_sub(started);
         let attempts = self.decision.attempts();
+        self.has_transaction = false;
         self.decision.on_committed();
+        self.report(epoch, took, attempts);
+    }
+
+    /// Tells of an epoch that is durable; its batches are still kept.
+    fn report(&self, epoch: Epoch, took: Duration, attempts: u32) {
+        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
         (self.on_commit)(&Committed {
             epoch,
-            positions: &positions,
-            took: self.ports.epochs.now().saturating_sub(started),
+            positions: &positions(kept),
+            took,
             attempts,
             oldest_received_ns: oldest.unwrap_or(0),
         });
@@ -206,14 +219,25 @@ impl Committer {
     fn abort(&mut self, _epoch: Epoch) {
         let aborted = self.outlet.abort();
         if self.note(aborted) {
+            self.has_transaction = false;
             self.decision.on_aborted();
         }
     }
 
     fn acquire(&mut self) {
-        self.back_off();
+        if !self.back_off() {
+            return;
+        }
+        let epoch = self.decision.lowest();
+        let attempts = self.decision.attempts();
         match self.outlet.acquire() {
-            Ok(stored) => self.decision.on_acquired(stored),
+            Ok(stored) => {
+                self.has_transaction = false;
+                self.decision.on_acquired(stored);
+                if self.decision.lowest() > epoch {
+                    self.report(epoch, Duration::ZERO, attempts);
+                }
+            }
             Err(error) => {
                 self.note(Err(error));
             }
@@ -243,10 +267,11 @@ impl Committer {
         false
     }
 
-    fn back_off(&mut self) {
+    /// Waits before an epoch is sent again; false if the pipeline failed meanwhile.
+    fn back_off(&mut self) -> bool {
         let attempts = self.decision.attempts();
         if attempts == 0 {
-            return;
+            return true;
         }
         let backoff = RESEND_BACKOFF_MIN * 2u32.saturating_pow(attempts.min(16) - 1);
         let until = self.ports.epochs.now() + backoff.min(RESEND_BACKOFF_MAX);
@@ -254,12 +279,13 @@ impl Committer {
             self.outlet.poll();
             std::thread::sleep(RESEND_BACKOFF_MIN / 5);
         }
+        !self.ports.failure.is_set()
     }
 
     /// A failed pipeline leaves no open transaction behind if it can help it: one would hide all
     /// later records of its partitions from readers until the broker gives up on it.
     fn leave(&mut self) {
-        if self.decision.open().is_some()
+        if self.has_transaction
             && let Err(error) = self.outlet.abort()
             && error.repair == Repair::Again
         {
@@ -274,9 +300,11 @@ impl Committer {
     }
 }
 
-/// The newest position of each shard, and what the epoch makes visible of it.
+/// The newest position of each shard, and what the epoch makes visible of it. A batch that several
+/// sinks read comes once per sink; its records count for each, its dead letters once.
 fn positions(kept: &[(SinkIndex, Batch)]) -> Vec<ShardPosition> {
     let mut newest: BTreeMap<ShardIndex, ShardPosition> = BTreeMap::new();
+    let mut dead = BTreeSet::new();
     for (_, batch) in kept {
         let Some(position) = &batch.position else {
             continue;
@@ -293,7 +321,10 @@ fn positions(kept: &[(SinkIndex, Batch)]) -> Vec<ShardPosition> {
             entry.position = position.clone();
         }
         entry.records += batch.len() as u64;
-        entry.dead_letters += batch.dead.len() as u64;
+        let is_new = |letter: &&DeadLetter| {
+            dead.insert((batch.shard, batch.session, letter.sequence, letter.node.clone()))
+        };
+        entry.dead_letters += batch.dead.iter().filter(is_new).count() as u64;
     }
     newest.into_values().collect()
 }

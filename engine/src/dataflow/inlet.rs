@@ -34,7 +34,7 @@ pub struct Inlet {
 
 /// The receiving end, held by the source operator of one worker.
 pub struct InletReceiver {
-    receiver: Receiver<Batch>,
+    receiver: Option<Receiver<Batch>>,
     crossing: Arc<Crossing>,
 }
 
@@ -56,7 +56,7 @@ struct Crossing {
 pub fn inlet(credit: &Arc<Credit>) -> (Inlet, InletReceiver) {
     let (sender, receiver) = bounded(INLET_BATCHES_MAX);
     let crossing = Arc::new(Crossing::default());
-    let receiver = InletReceiver { receiver, crossing: crossing.clone() };
+    let receiver = InletReceiver { receiver: Some(receiver), crossing: crossing.clone() };
     (Inlet { sender: Some(sender), crossing, credit: credit.clone() }, receiver)
 }
 
@@ -133,7 +133,9 @@ impl InletReceiver {
 
     /// The next batch, if one is ready.
     pub(super) fn next(&self) -> Result<Batch, Drained> {
-        self.receiver.try_recv().map_err(|reason| match reason {
+        let receiver =
+            self.receiver.as_ref().expect("a receiver keeps its end until it is dropped");
+        receiver.try_recv().map_err(|reason| match reason {
             TryRecvError::Empty => Drained::ForNow,
             TryRecvError::Disconnected => Drained::ForEver,
         })
@@ -158,7 +160,8 @@ pub(super) enum Drained {
 
 impl Drop for InletReceiver {
     fn drop(&mut self) {
-        // Senders that wait for room must see the closed channel.
+        // Senders that wait for room must see the closed channel: it closes before they are woken.
+        self.receiver.take();
         self.crossing.wake_senders();
     }
 }

@@ -93,6 +93,15 @@ fn a_superseded_outlet_stops_the_pipeline_for_good() {
 }
 
 #[test]
+fn the_tail_of_an_ended_shard_is_committed_while_its_neighbours_are_silent() {
+    for graph in [Graph::Plain, Graph::Join] {
+        let rig = Rig::start(2, graph, Faults::none());
+        let end = rig.feed_one_beside_silence(5);
+        assert_eq!(end.committed(), 5);
+    }
+}
+
+#[test]
 fn an_idle_pipeline_begins_no_transaction() {
     let rig = Rig::start(2, Graph::Plain, Faults::none());
     let end = rig.feed(2, 0, 1);

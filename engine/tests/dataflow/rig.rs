@@ -20,8 +20,8 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
-use std::time::Duration;
+use std::thread::{JoinHandle, Thread};
+use std::time::{Duration, Instant};
 
 /// The graphs under test.
 #[derive(Clone, Copy)]
@@ -222,9 +222,42 @@ impl Rig {
         self.workers.clone()
     }
 
-    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the
-    /// inlets and waits for the pipeline's end.
+    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the inlets
+    /// and waits for the pipeline's end.
     pub fn feed(self, shards: u32, batches: u64, records: u64) -> End {
+        let mut started = self.launch();
+        let sources = std::mem::take(&mut started.sources);
+        let feeders: Vec<_> = (0..shards)
+            .map(|shard| {
+                let of_source = &sources[shard as usize % sources.len()];
+                let inlet = of_source[shard as usize % of_source.len()].clone();
+                std::thread::spawn(move || feed_shard(&inlet, shard, batches, records))
+            })
+            .collect();
+        drop(sources);
+        if !matches!(self.graph, Graph::PanicsAt(_)) {
+            feeders.into_iter().for_each(|feeder| feeder.join().expect("feeders do not panic"));
+        }
+        started.end()
+    }
+
+    /// Feeds one shard and ends it, while every other inlet stays open and silent, until its records
+    /// are committed.
+    pub fn feed_one_beside_silence(self, records: u64) -> End {
+        let mut started = self.launch();
+        let first = started.sources[0].remove(0);
+        feed_shard(&first, 0, 1, records);
+        drop(first);
+        let until = Instant::now() + PATIENCE;
+        while started.world.lock().expect("nobody panicked").log.is_empty() {
+            assert!(Instant::now() < until, "the tail was not committed");
+            std::thread::yield_now();
+        }
+        started.sources.clear();
+        started.end()
+    }
+
+    fn launch(&self) -> Started {
         let clock = Arc::new(SystemClock::default());
         let bounds = EpochBounds { interval: Duration::from_millis(2), bytes_max: 4_096 };
         let shared = Shared {
@@ -235,32 +268,41 @@ impl Rig {
         let (blueprint, sinks) = blueprint(self.graph);
         let world = Arc::new(Mutex::new(World::default()));
         let outlet = TestOutlet { world: world.clone(), faults: self.faults.clone(), sinks };
-        let running = launch(&self.workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
-            .expect("the workers run");
-        let Running { inlets, gone, committer } = running;
-        let sources: Vec<Vec<Inlet>> = inlets.into_iter().flatten().collect();
-        let feeders: Vec<_> = (0..shards)
-            .map(|shard| {
-                let of_source = &sources[shard as usize % sources.len()];
-                let inlet = of_source[shard as usize % of_source.len()].clone();
-                std::thread::spawn(move || feed_shard(&inlet, shard, batches, records))
-            })
-            .collect();
-        drop(sources);
-        if shared.failure.is_set() || !matches!(self.graph, Graph::PanicsAt(_)) {
-            feeders.into_iter().for_each(|feeder| feeder.join().expect("feeders do not panic"));
-        }
-        committer.join().expect("the committer does not panic");
-        while gone.recv_timeout(Duration::from_secs(20)).is_ok() {}
-        let world = world.lock().expect("nobody panicked");
+        let outlet = Box::new(outlet);
+        let running = launch(&self.workers, blueprint, &shared, outlet, Box::new(|_| {}));
+        let Running { inlets, gone, committer } = running.expect("the workers run");
+        let sources = inlets.into_iter().flatten().collect();
+        Started { shared, world, sources, gone, committer, _workers: self.workers.clone() }
+    }
+}
+
+/// How long a test waits for what must happen.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A pipeline that runs.
+struct Started {
+    shared: Shared,
+    world: Arc<Mutex<World>>,
+    sources: Vec<Vec<Inlet>>,
+    gone: crossbeam_channel::Receiver<usize>,
+    committer: JoinHandle<()>,
+    _workers: Arc<Workers>,
+}
+
+impl Started {
+    /// Waits for the end; all inlets are gone.
+    fn end(self) -> End {
+        self.committer.join().expect("the committer does not panic");
+        while self.gone.recv_timeout(PATIENCE).is_ok() {}
+        let world = self.world.lock().expect("nobody panicked");
         End {
             epochs: world.log.clone(),
-            failure: shared.failure.get().cloned(),
+            failure: self.shared.failure.get().cloned(),
             begun: world.begun,
             faults: world.faults,
-            credit_peak: shared.credit.peak_bytes(),
-            credit_waits: shared.credit.waits(),
-            credit_left: shared.credit.used_bytes(),
+            credit_peak: self.shared.credit.peak_bytes(),
+            credit_waits: self.shared.credit.waits(),
+            credit_left: self.shared.credit.used_bytes(),
         }
     }
 }

@@ -7,7 +7,7 @@
 use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
-use crate::sink::kafka::{KafkaSink, OutletPlan, ShardEntry};
+use crate::sink::kafka::{HeldGeneration, KafkaSink, OutletPlan, ShardEntry, SinkEntry};
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
@@ -42,9 +42,9 @@ pub struct Assembly {
     pub outlet: Option<OutletPlan>,
 }
 
-/// Assembles `plan` for process `instance`.
+/// Assembles `plan` for process `instance`, which holds or held the generation `held`.
 #[must_use]
-pub fn assemble(plan: &Plan, instance: &str) -> Assembly {
+pub fn assemble(plan: &Plan, instance: &str, held: &HeldGeneration) -> Assembly {
     let shards = shards(plan);
     let keys: Arc<[ShardKey]> = shards.iter().map(|shard| shard.spec.key.clone()).collect();
     let columns = Columns::of(plan);
@@ -62,7 +62,7 @@ pub fn assemble(plan: &Plan, instance: &str) -> Assembly {
             })),
             Role::Sink => {
                 let sink = SinkIndex(u32::try_from(parts.len()).expect("a file has few sinks"));
-                parts.push(part(node, &columns, &mut kafka));
+                parts.push(part(plan, node, &columns, &mut kafka));
                 Station::Sink(sink)
             }
         };
@@ -77,6 +77,7 @@ pub fn assemble(plan: &Plan, instance: &str) -> Assembly {
         instance: instance.to_owned(),
         sinks: kafka,
         shards: shards.iter().map(entry).collect(),
+        held: held.clone(),
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, blueprint, parts, outlet }
@@ -98,21 +99,33 @@ fn shards(plan: &Plan) -> Vec<Shard> {
     all.map(shard).collect()
 }
 
-type KafkaPart = (KafkaSink, Option<usize>, Option<usize>);
-
-fn part(node: &PlanNode, columns: &Columns, kafka: &mut Vec<KafkaPart>) -> SinkPart {
+fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEntry>) -> SinkPart {
     match node.kind {
         "kafka" => {
             let sink = node.config::<KafkaSink>();
-            let key = key_demand(sink).map(|demand| columns.number(&demand));
-            let timestamp = timestamp_demand(sink).map(|demand| columns.number(&demand));
-            kafka.push((sink.clone(), key, timestamp));
+            kafka.push(SinkEntry {
+                sink: sink.clone(),
+                key_column: key_demand(sink).map(|demand| columns.number(&demand)),
+                timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),
+                dead_letters_of: dead_letters_of(plan, node, sink),
+            });
             SinkPart::Kafka(kafka.len() - 1)
         }
         "stdout" => SinkPart::Stdout(node.config::<StdoutSink>().clone()),
         "discard" => SinkPart::Discard,
         other => unreachable!("sink kind `{other}` is registered and has a part"),
     }
+}
+
+/// The decoders before `node` whose dead letters no sink before it sends to the same topic.
+fn dead_letters_of(plan: &Plan, node: &PlanNode, sink: &KafkaSink) -> Vec<String> {
+    let topic = |sink: &KafkaSink| sink.dead_letter.as_ref().map(|it| it.topic.clone());
+    let is_first = |decoder: &&PlanNode| {
+        let mut rivals = plan.outputs(decoder).filter(|rival| rival.kind == "kafka");
+        let writer = rivals.find(|rival| topic(rival.config::<KafkaSink>()) == topic(sink));
+        writer.is_some_and(|writer| writer.index == node.index)
+    };
+    plan.inputs(node).filter(is_first).map(|decoder| decoder.name.clone()).collect()
 }
 
 /// Every distinct field that some sink needs.

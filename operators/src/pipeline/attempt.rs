@@ -11,7 +11,7 @@ use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Shard, assemble};
 use crate::pipeline::run::{RunContext, RunEnd};
 use crate::pipeline::status::Phase;
-use crate::sink::kafka::{KafkaOutlet, KafkaStartError, OutletPlan};
+use crate::sink::kafka::{HeldGeneration, KafkaOutlet, KafkaStartError, OutletPlan};
 use crate::sink::outlet::PipelineOutlet;
 use crate::source::grpc::GrpcSource;
 use crate::source::{ShardContext, ShardEnd};
@@ -39,8 +39,12 @@ const CREDIT_LOOK: Duration = Duration::from_secs(1);
 
 /// How an attempt ended.
 pub(super) enum AttemptEnd {
+    /// It ran, and is over.
     Ended(RunEnd),
+    /// It ran, and what it had received and not committed is dropped.
     Failed(FailureReason),
+    /// It never received anything: it was asked to stop before, or it could not start.
+    NotStarted(Option<FailureReason>),
 }
 
 /// What an attempt works with.
@@ -48,6 +52,7 @@ pub(super) struct Attempt {
     pub(super) plan: Arc<Plan>,
     pub(super) context: RunContext,
     pub(super) metrics: PipelineMetrics,
+    pub(super) held: HeldGeneration,
 }
 
 /// Why the shards were asked to end.
@@ -63,14 +68,14 @@ impl Attempt {
     pub(super) async fn run(self) -> AttemptEnd {
         self.context.status.set(Phase::Starting);
         self.context.status.forget_broken();
-        let assembly = assemble(&self.plan, &self.context.instance);
+        let assembly = assemble(&self.plan, &self.context.instance, &self.held);
         let started = tokio::select! {
             started = start_outlet(assembly.outlet.clone()) => started,
-            () = self.context.stop.cancelled() => return AttemptEnd::Ended(RunEnd::Stopped),
+            () = self.context.stop.cancelled() => return AttemptEnd::NotStarted(None),
         };
         let (kafka, stored) = match started {
             Ok(started) => started,
-            Err(error) => return AttemptEnd::Failed(start_failure(&error)),
+            Err(error) => return AttemptEnd::NotStarted(Some(start_failure(&error))),
         };
         let shared = self.shared(&stored);
         let Assembly { shards, blueprint, parts, .. } = assembly;
@@ -79,7 +84,10 @@ impl Attempt {
         let workers = &self.context.workers;
         let running = match launch(workers, blueprint, &shared, outlet, on_commit) {
             Ok(running) => running,
-            Err(error) => return AttemptEnd::Failed(failure("workers", error.to_string())),
+            Err(error) => {
+                let reason = failure("workers", error.to_string());
+                return AttemptEnd::NotStarted(Some(reason));
+            }
         };
         self.context.status.set(Phase::Running);
         self.watch(shards, &stored, shared, running).await
@@ -154,7 +162,7 @@ impl Attempt {
         }
         stop.cancel();
         let seen_out = see_out(tasks, running, &shared.failure, &failed);
-        let drained = tokio::time::timeout(DRAIN_TIMEOUT, seen_out).await.is_ok();
+        let drained = self.within_limits(seen_out, &cause).await;
         match (shared.failure.get(), cause) {
             (Some(reason), _) => AttemptEnd::Failed(reason.clone()),
             (None, _) if !drained => AttemptEnd::Ended(RunEnd::NotDrained),
@@ -162,6 +170,19 @@ impl Attempt {
             (None, _) if broken.is_empty() => AttemptEnd::Ended(RunEnd::Finished),
             (None, _) => AttemptEnd::Ended(RunEnd::Broken(broken)),
         }
+    }
+
+    /// Waits for `seen_out`; false if it took too long. Streams that ended by themselves have no
+    /// limit: a broker that is away comes back, and only who asks to stop is in a hurry.
+    async fn within_limits(&self, seen_out: impl Future<Output = ()>, cause: &Cause) -> bool {
+        let mut seen_out = std::pin::pin!(seen_out);
+        if matches!(cause, Cause::AllEnded) {
+            tokio::select! {
+                () = &mut seen_out => return true,
+                () = self.context.stop.cancelled() => {}
+            }
+        }
+        tokio::time::timeout(DRAIN_TIMEOUT, seen_out).await.is_ok()
     }
 
     fn spawn_shards(

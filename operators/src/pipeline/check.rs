@@ -4,6 +4,7 @@
 //! same list as all others, each with its place in the file.
 //!
 //! - All Kafka sinks of a pipeline are one transaction, so they must name one cluster, in one way.
+//! - Records, dead letters and progress have different readers: each has topics of its own.
 //! - A decoder that sets messages aside needs a place for them behind it.
 //! - An epoch must end well before the broker gives up on its transaction.
 //! - `require: exactly_once` must be reachable by every stream.
@@ -17,6 +18,7 @@ use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 #[must_use]
 pub fn check(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = one_cluster(plan);
+    problems.extend(topics_apart(plan));
     problems.extend(room_for_dead_letters(plan));
     problems.extend(time_for_an_epoch(plan));
     problems.extend(required_guarantee(plan));
@@ -43,6 +45,35 @@ fn one_cluster(plan: &Plan) -> Vec<PlanProblem> {
             .to_owned(),
     };
     sinks.filter(differs).map(problem).collect()
+}
+
+fn topics_apart(plan: &Plan) -> Vec<PlanProblem> {
+    let of_kafka = |node: &&PlanNode| node.kind == "kafka";
+    let sinks: Vec<&PlanNode> = plan.of_role(Role::Sink).filter(of_kafka).collect();
+    let is_data = |topic: &str| sinks.iter().any(|it| it.config::<KafkaSink>().topic == topic);
+    let mut problems = Vec::new();
+    for node in &sinks {
+        let sink = node.config::<KafkaSink>();
+        let progress = sink.progress_topic(plan.name());
+        let dead_letters = sink.dead_letter.as_ref().map(|dead_letter| &dead_letter.topic);
+        let mut clash = |topic: &str, uses: &str| {
+            problems.push(PlanProblem {
+                node: node.name.clone(),
+                message: format!("topic `{topic}` is used for {uses}"),
+                hint: "give each a topic of its own: their readers differ".to_owned(),
+            });
+        };
+        if sink.progress.topic.is_none() && sink.topic == progress {
+            clash(&progress, "records and for the pipeline's progress");
+        }
+        if dead_letters == Some(&progress) {
+            clash(&progress, "dead letters and for the pipeline's progress");
+        }
+        if let Some(topic) = dead_letters.filter(|topic| **topic != sink.topic && is_data(topic)) {
+            clash(topic, "dead letters and for another sink's records");
+        }
+    }
+    problems
 }
 
 fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {

@@ -8,6 +8,7 @@
 use crate::limits::{REBUILD_BACKOFF_MAX, REBUILD_BACKOFF_MIN};
 use crate::pipeline::attempt::{Attempt, AttemptEnd};
 use crate::pipeline::status::{Phase, Status};
+use crate::sink::kafka::HeldGeneration;
 use crate::telemetry::{PipelineMetrics, Telemetry};
 use headwater_engine::clock::Clock;
 use headwater_engine::dataflow::workers::Workers;
@@ -57,13 +58,25 @@ pub enum RunEnd {
 pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     let metrics = context.telemetry.pipeline(plan.name());
     let mut backoff = Backoff::default();
+    let held = HeldGeneration::default();
+    // Whether an attempt failed with records that were received and not committed.
+    let mut has_dropped = false;
     let end = loop {
         let commits_before = metrics.commits.get();
-        let attempt =
-            Attempt { plan: plan.clone(), context: context.clone(), metrics: metrics.clone() };
+        let attempt = Attempt {
+            plan: plan.clone(),
+            context: context.clone(),
+            metrics: metrics.clone(),
+            held: held.clone(),
+        };
         let reason = match attempt.run().await {
             AttemptEnd::Ended(end) => break end,
-            AttemptEnd::Failed(reason) => reason,
+            AttemptEnd::NotStarted(None) => break stopped_early(has_dropped),
+            AttemptEnd::NotStarted(Some(reason)) => reason,
+            AttemptEnd::Failed(reason) => {
+                has_dropped = true;
+                reason
+            }
         };
         match reason.recovery {
             Recovery::Stop => break RunEnd::Failed(reason),
@@ -74,7 +87,7 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
             backoff = Backoff::default();
         }
         if !back_off(&plan, &context, &metrics, &reason, backoff.next()).await {
-            break RunEnd::Stopped;
+            break stopped_early(has_dropped);
         }
     };
     let reason = match &end {
@@ -85,6 +98,11 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     };
     context.status.set(Phase::Stopped(reason));
     end
+}
+
+/// Asked to stop while nothing ran: clean only if nothing was dropped before.
+fn stopped_early(has_dropped: bool) -> RunEnd {
+    if has_dropped { RunEnd::NotDrained } else { RunEnd::Stopped }
 }
 
 /// Waits before the next attempt; false if the pipeline was asked to stop meanwhile.

@@ -119,6 +119,9 @@ fn a_position_of_another_source_is_not_resumed_until_it_is_forgotten() {
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
     let refused = rig.outlet_of(&file, "another fingerprint").err().expect("another source");
+    outlet.begin(Epoch(2)).expect("the owner was not disturbed");
+    outlet.stage(0, &rig::batch(1, &["b"])).expect("staged");
+    outlet.commit(Epoch(2), &rig::positions(0, 2, 1)).expect("a refused start fences nobody");
     assert!(matches!(refused, KafkaStartError::FingerprintChanged { .. }), "{refused}");
     let target = rig.target(&file);
     let forgotten = reset_progress(&target, "p", "__p.progress", &[]).expect("reset");

@@ -12,8 +12,8 @@ use headwater_engine::spec::{
     schema_of,
 };
 use headwater_operators::sink::kafka::{
-    KafkaOutlet, KafkaSink, KafkaStartError, KafkaTarget, OutletPlan, ShardEntry, entry,
-    instance_name, read_progress,
+    HeldGeneration, KafkaOutlet, KafkaSink, KafkaStartError, KafkaTarget, OutletPlan, ShardEntry,
+    SinkEntry, entry, instance_name, read_progress,
 };
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -92,7 +92,13 @@ impl Rig {
         KafkaOutlet::start(OutletPlan {
             pipeline: "p".to_owned(),
             instance: instance_name(),
-            sinks: vec![(self.sink(file), None, None)],
+            sinks: vec![SinkEntry {
+                sink: self.sink(file),
+                key_column: None,
+                timestamp_column: None,
+                dead_letters_of: Vec::new(),
+            }],
+            held: HeldGeneration::default(),
             shards: vec![ShardEntry { key, fingerprint: fingerprint.to_owned() }],
         })
     }

@@ -37,6 +37,9 @@ pub(super) struct Identity {
     pub(super) progress_topic: String,
 }
 
+/// Judges whether stored progress may be resumed.
+pub(super) type Usable<'a> = &'a dyn Fn(&StoredProgress) -> Result<(), KafkaStartError>;
+
 /// A pipeline that is ours.
 pub(super) struct Acquired {
     pub(super) producer: SinkProducer,
@@ -44,24 +47,45 @@ pub(super) struct Acquired {
     pub(super) stored: StoredProgress,
 }
 
-/// Takes the pipeline over, whoever had it. `ours` is the generation we already hold, if this is a
-/// repair: then a newer claim means that we were replaced, and nothing is taken.
+/// Takes the pipeline over, whoever had it. `ours` is the generation that this process already held,
+/// if it did: then a newer claim of another means that we were replaced, and nothing is taken.
+///
+/// `is_usable` judges what is stored. It is asked before the claim, so that a mistake in the pipeline
+/// file disturbs nobody, and again of what is really committed.
 pub(super) fn acquire(
     target: &KafkaTarget,
     identity: &Identity,
     ours: Option<Generation>,
+    is_usable: Usable<'_>,
 ) -> Result<Acquired, KafkaStartError> {
-    let Identity { pipeline, progress_topic, .. } = identity;
-    let mark = Mark::open(target, pipeline, progress_topic)?;
+    let mark = Mark::open(target, &identity.pipeline, &identity.progress_topic)?;
     let known = mark.read("read_uncommitted")?;
     if let Some(ours) = ours {
         refuse_if_replaced(&known, ours, &identity.instance)?;
     }
-    let ids = target.transactional_ids(pipeline);
-    let owner = claim(&mark, identity, &known, &ids)?;
-    let producer = fence(target, &known.ids_to_fence(&ids), ids.first())?;
+    is_usable(&known)?;
+    let ids = target.transactional_ids(&identity.pipeline);
+    let (owner, seen) = claim(&mark, identity, &known, &ids)?;
+    let generation = owner.generation;
+    let taken = take_over(target, &mark, identity, owner, &seen.ids_to_fence(&ids), is_usable);
+    // A claim that came to nothing must not make a healthy owner believe that it was replaced.
+    taken.inspect_err(|_| withdraw(&mark, identity, generation))
+}
+
+/// Fences every id and reads what is committed; the claim is ours.
+fn take_over(
+    target: &KafkaTarget,
+    mark: &Mark<'_>,
+    identity: &Identity,
+    owner: Owner,
+    ids: &[String],
+    is_usable: Usable<'_>,
+) -> Result<Acquired, KafkaStartError> {
+    let pipeline = &identity.pipeline;
+    let producer = fence(target, ids, owner.transactional_ids.first())?;
     let stored = mark.read("read_committed")?;
     refuse_if_replaced(&stored, owner.generation, &identity.instance)?;
+    is_usable(&stored)?;
     tracing::info!(
         event = "pipeline_acquired",
         pipeline,
@@ -72,7 +96,8 @@ pub(super) fn acquire(
     Ok(Acquired { producer, owner, stored })
 }
 
-/// A claim of a later generation, or an earlier one of the same, belongs to somebody else.
+/// The newest generation belongs to somebody else. A newer one that is ours too was left by a repair
+/// that did not come to its end.
 fn refuse_if_replaced(
     stored: &StoredProgress,
     ours: Generation,
@@ -80,8 +105,8 @@ fn refuse_if_replaced(
 ) -> Result<(), KafkaStartError> {
     let newest = stored.generation();
     let owner = stored.owner_of(newest);
-    let is_ours = owner.is_none_or(|owner| owner.instance == instance);
-    if newest < ours || (newest == ours && is_ours) {
+    let is_ours = owner.map_or(newest <= ours, |owner| owner.instance == instance);
+    if newest < ours || is_ours {
         return Ok(());
     }
     let instance = owner.map_or("unknown", |owner| owner.instance.as_str()).to_owned();
@@ -93,7 +118,7 @@ fn claim(
     identity: &Identity,
     known: &StoredProgress,
     ids: &[String],
-) -> Result<Owner, KafkaStartError> {
+) -> Result<(Owner, StoredProgress), KafkaStartError> {
     let mut generation = known.generation().next();
     for _ in 0..CLAIM_ATTEMPTS_MAX {
         let owner = Owner {
@@ -110,7 +135,7 @@ fn claim(
         let seen = mark.read_to("read_uncommitted", &key)?;
         let first = seen.owner_of(generation).map(|owner| owner.instance.as_str());
         if first == Some(identity.instance.as_str()) {
-            return Ok(owner);
+            return Ok((owner, seen));
         }
         // A rival was first with this generation: withdraw, and take the next one.
         mark.append(&key, None)?;
@@ -118,6 +143,14 @@ fn claim(
     }
     let instance = "several that start at the same time".to_owned();
     Err(KafkaStartError::Superseded { instance, generation: generation.0 })
+}
+
+/// Best effort: if it fails, the claim merely names a generation that nobody writes with.
+fn withdraw(mark: &Mark<'_>, identity: &Identity, generation: Generation) {
+    let key = ProgressKey::Claim(generation, identity.instance.clone());
+    if let Err(error) = mark.append(&key.encode(&identity.pipeline), None) {
+        tracing::debug!(event = "claim_not_withdrawn", %error);
+    }
 }
 
 /// Takes every id; the producer of `own` is kept, the others have done their work by being made.
@@ -198,5 +231,6 @@ mod tests {
         assert!(replaced(&[(1, "a"), (2, "b")], 1));
         assert!(replaced(&[(2, "b"), (2, "a")], 2), "the first claim of a generation owns it");
         assert!(!replaced(&[], 1));
+        assert!(!replaced(&[(1, "a"), (2, "a")], 1), "our own repair that broke off");
     }
 }

@@ -139,6 +139,8 @@ impl KafkaTarget {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.brokers);
+        // Looking at a topic must not create it: topics are made on request only, with their settings.
+        config.set("allow.auto.create.topics", "false");
         self.set_default(&mut config, "client.id", "headwater");
         // A broker that restarts is back soon; the default maximum is 10 s.
         self.set_default(&mut config, "reconnect.backoff.max.ms", "2000");
@@ -173,6 +175,7 @@ pub(super) fn refusal(key: &str) -> Option<&'static str> {
         "enable.gapless.guarantee" => {
             "it is experimental, and a failed record aborts the epoch anyway"
         }
+        "allow.auto.create.topics" => "the sink's key `create` says it",
         "partitioner" => "the sink's key `partition` says it",
         "isolation.level" | "group.id" | "enable.auto.commit" | "auto.offset.reset" => {
             "it configures readers; the sink reads only its own progress"

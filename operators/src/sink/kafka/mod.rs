@@ -34,6 +34,6 @@ pub use check::{KafkaSink, entry};
 pub use client::{KafkaTarget, instance_name};
 pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, TimestampUnit};
 pub use error::KafkaStartError;
-pub use outlet::{KafkaOutlet, OutletPlan, ShardEntry};
+pub use outlet::{HeldGeneration, KafkaOutlet, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
 pub use topics::reset_progress;

@@ -21,9 +21,11 @@ use headwater_engine::commit::outlet::{OutletError, ShardPosition};
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
 };
-use headwater_engine::ids::{Epoch, ShardKey};
+use headwater_engine::ids::{Epoch, Generation, ShardKey};
 use headwater_engine::record::Batch;
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A shard as the outlet knows it.
 #[derive(Clone, Debug)]
@@ -34,6 +36,19 @@ pub struct ShardEntry {
     pub fingerprint: String,
 }
 
+/// A Kafka sink in its pipeline.
+#[derive(Clone, Debug)]
+pub struct SinkEntry {
+    /// The checked sink.
+    pub sink: KafkaSink,
+    /// The column that holds its keys.
+    pub key_column: Option<usize>,
+    /// The column that holds its timestamps.
+    pub timestamp_column: Option<usize>,
+    /// The decoders whose dead letters it writes.
+    pub dead_letters_of: Vec<String>,
+}
+
 /// Everything a Kafka outlet is made of.
 #[derive(Clone, Debug)]
 pub struct OutletPlan {
@@ -41,10 +56,28 @@ pub struct OutletPlan {
     pub pipeline: String,
     /// This process.
     pub instance: String,
-    /// All Kafka sinks, with the columns of their keys and timestamps.
-    pub sinks: Vec<(KafkaSink, Option<usize>, Option<usize>)>,
+    /// All Kafka sinks, in the order of the pipeline file.
+    pub sinks: Vec<SinkEntry>,
     /// All shards, by `ShardIndex`.
     pub shards: Vec<ShardEntry>,
+    /// The generation this process holds or held.
+    pub held: HeldGeneration,
+}
+
+/// The generation that a process holds or held of a pipeline; 0 before the first. It outlives an
+/// attempt, so that a pipeline which is built anew notices that somebody else took it meanwhile.
+#[derive(Clone, Debug, Default)]
+pub struct HeldGeneration(Arc<AtomicU64>);
+
+impl HeldGeneration {
+    fn get(&self) -> Option<Generation> {
+        let generation = self.0.load(Ordering::Acquire);
+        (generation > 0).then_some(Generation(generation))
+    }
+
+    fn set(&self, generation: Generation) {
+        self.0.store(generation.0, Ordering::Release);
+    }
 }
 
 /// All Kafka sinks of a pipeline, in one transaction.
@@ -63,6 +96,7 @@ pub struct KafkaOutlet {
     stale_claims: Vec<ProgressKey>,
     /// The epoch whose positions are already in the open transaction.
     sent_for: Option<Epoch>,
+    held: HeldGeneration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -77,25 +111,27 @@ impl KafkaOutlet {
     /// # Errors
     /// [`KafkaStartError`]; it says whether trying again may help.
     pub fn start(plan: OutletPlan) -> Result<(KafkaOutlet, StoredProgress), KafkaStartError> {
-        let (first, ..) = plan.sinks.first().expect("a Kafka outlet has a sink");
+        let first = &plan.sinks.first().expect("a Kafka outlet has a sink").sink;
         let target = first.target.clone();
         let progress_topic = first.progress_topic(&plan.pipeline);
-        let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|(sink, ..)| sink.clone()).collect();
+        let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|entry| entry.sink.clone()).collect();
         let partitions = prepare(&target, &sinks, &progress_topic)?;
         let identity =
             Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic };
-        let acquired = acquire(&target, &identity, None)?;
-        check_fingerprints(&plan.shards, &acquired.stored)?;
-        let writers =
-            plan.sinks.into_iter().map(|(sink, key_column, timestamp_column)| SinkWriter {
-                partitions: partitions[&sink.topic],
-                topic: sink.topic,
-                partition: sink.partition,
-                key_column,
-                timestamp_column,
-                headers: sink.headers,
-                dead_letter_topic: sink.dead_letter.map(|dead_letter| dead_letter.topic),
-            });
+        let is_usable = |stored: &StoredProgress| check_fingerprints(&plan.shards, stored);
+        let acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
+        plan.held.set(acquired.owner.generation);
+        let writer = |entry: SinkEntry| SinkWriter {
+            partitions: partitions[&entry.sink.topic],
+            topic: entry.sink.topic,
+            partition: entry.sink.partition,
+            key_column: entry.key_column,
+            timestamp_column: entry.timestamp_column,
+            headers: entry.sink.headers,
+            dead_letter_topic: entry.sink.dead_letter.map(|dead_letter| dead_letter.topic),
+            dead_letters_of: entry.dead_letters_of,
+        };
+        let writers = plan.sinks.into_iter().map(writer);
         let stored = acquired.stored.clone();
         let outlet = KafkaOutlet {
             writers: writers.collect(),
@@ -108,6 +144,7 @@ impl KafkaOutlet {
             owner: acquired.owner,
             has_manifest: false,
             sent_for: None,
+            held: plan.held,
         };
         Ok((outlet, stored))
     }
@@ -167,7 +204,9 @@ impl KafkaOutlet {
     /// The repair that is due.
     pub fn reacquire(&mut self) -> Result<Option<Epoch>, OutletError> {
         self.sent_for = None;
-        let acquired = acquire(&self.target, &self.identity, Some(self.owner.generation))?;
+        let ours = Some(self.owner.generation);
+        let acquired = acquire(&self.target, &self.identity, ours, &|_| Ok(()))?;
+        self.held.set(acquired.owner.generation);
         self.totals = totals(&acquired.stored);
         self.stale_claims = stale_claims(&acquired);
         self.producer = acquired.producer;

@@ -39,6 +39,9 @@ pub(super) struct SinkWriter {
     pub(super) headers: HeadersConfig,
     /// Where dead letters go.
     pub(super) dead_letter_topic: Option<String>,
+    /// The decoders whose dead letters this sink writes: of several sinks behind one decoder that
+    /// name the same topic, one writes.
+    pub(super) dead_letters_of: Vec<String>,
 }
 
 impl SinkWriter {
@@ -61,7 +64,9 @@ impl SinkWriter {
             record.headers = self.headers(&origin, batch, index);
             producer.send(record)?;
         }
-        batch.dead.iter().try_for_each(|dead| self.write_dead(producer, batch, &origin, dead))
+        let is_ours = |dead: &&DeadLetter| self.dead_letters_of.iter().any(|it| **it == *dead.node);
+        let mut dead = batch.dead.iter().filter(is_ours);
+        dead.try_for_each(|dead| self.write_dead(producer, batch, &origin, dead))
     }
 
     fn timestamp(&self, batch: &Batch, index: usize) -> i64 {
