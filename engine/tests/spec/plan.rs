@@ -72,7 +72,7 @@ fn a_plan_holds_the_settings_with_their_defaults() {
     assert_eq!(plan.settings().workers, Some(2));
     assert_eq!(plan.settings().commit.interval_ms, 20);
     assert_eq!(plan.settings().commit.epoch_bytes_max, 16 * 1024 * 1024);
-    assert_eq!(plan.settings().memory.credit_bytes, 64 * 1024 * 1024);
+    assert_eq!(plan.settings().memory.credit_bytes, 20 * 1024 * 1024);
     assert_eq!(plan.settings().require, Some(Requirement::ExactlyOnce));
 }
 
