@@ -222,8 +222,8 @@ impl Rig {
         self.workers.clone()
     }
 
-    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the inlets
-    /// and waits for the pipeline's end.
+    /// Feeds `batches` batches of `records` records from each of `shards` shards, then ends the
+    /// inlets and waits for the pipeline's end.
     pub fn feed(self, shards: u32, batches: u64, records: u64) -> End {
         let mut started = self.launch();
         let sources = std::mem::take(&mut started.sources);
@@ -241,8 +241,8 @@ impl Rig {
         started.end()
     }
 
-    /// Feeds one shard and ends it, while every other inlet stays open and silent, until its records
-    /// are committed.
+    /// Feeds one shard and ends it, while every other inlet stays open and silent, until its
+    /// records are committed.
     pub fn feed_one_beside_silence(self, records: u64) -> End {
         let mut started = self.launch();
         let first = started.sources[0].remove(0);

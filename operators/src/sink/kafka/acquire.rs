@@ -47,11 +47,12 @@ pub(super) struct Acquired {
     pub(super) stored: StoredProgress,
 }
 
-/// Takes the pipeline over, whoever had it. `ours` is the generation that this process already held,
-/// if it did: then a newer claim of another means that we were replaced, and nothing is taken.
+/// Takes the pipeline over, whoever had it. `ours` is the generation that this process already
+/// held, if it did: then a newer claim of another means that we were replaced, and nothing is
+/// taken.
 ///
-/// `is_usable` judges what is stored. It is asked before the claim, so that a mistake in the pipeline
-/// file disturbs nobody, and again of what is really committed.
+/// `is_usable` judges what is stored. It is asked before the claim, so that a mistake in the
+/// pipeline file disturbs nobody, and again of what is really committed.
 pub(super) fn acquire(
     target: &KafkaTarget,
     identity: &Identity,
@@ -96,8 +97,8 @@ fn take_over(
     Ok(Acquired { producer, owner, stored })
 }
 
-/// The newest generation belongs to somebody else. A newer one that is ours too was left by a repair
-/// that did not come to its end.
+/// The newest generation belongs to somebody else. A newer one that is ours too was left by a
+/// repair that did not come to its end.
 fn refuse_if_replaced(
     stored: &StoredProgress,
     ours: Generation,

@@ -139,7 +139,8 @@ impl KafkaTarget {
             config.set(key, value);
         }
         config.set("bootstrap.servers", &self.brokers);
-        // Looking at a topic must not create it: topics are made on request only, with their settings.
+        // Looking at a topic must not create it: topics are made on request only, with their
+        // settings.
         config.set("allow.auto.create.topics", "false");
         self.set_default(&mut config, "client.id", "headwater");
         // A broker that restarts is back soon; the default maximum is 10 s.

@@ -29,6 +29,14 @@ pub enum KafkaStartError {
         /// What librdkafka says.
         reason: String,
     },
+    /// A right is missing.
+    #[error("Kafka refuses {what}: {reason}; grant the right and start again")]
+    Denied {
+        /// What was asked.
+        what: String,
+        /// What the broker says.
+        reason: String,
+    },
     /// A topic is missing and may not be created.
     #[error("topic `{topic}` does not exist: create it, or let the sink do it with `{key}`")]
     TopicMissing {
@@ -119,6 +127,31 @@ impl From<KafkaStartError> for OutletError {
     }
 }
 
+/// A request to the cluster came to nothing: a missing right needs a person, all else may heal.
+pub(super) fn request_error(
+    brokers: &str,
+    what: String,
+    code: Option<RDKafkaErrorCode>,
+    reason: String,
+) -> KafkaStartError {
+    if code.is_some_and(is_denied) {
+        return KafkaStartError::Denied { what, reason };
+    }
+    KafkaStartError::Unreachable { brokers: brokers.to_owned(), what, reason }
+}
+
+/// Whether a topic that was not created may be created by asking again.
+pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::OperationTimedOut
+            | RDKafkaErrorCode::RequestTimedOut
+            | RDKafkaErrorCode::NotController
+            | RDKafkaErrorCode::BrokerTransportFailure
+            | RDKafkaErrorCode::AllBrokersDown
+    )
+}
+
 /// What a failed transactional call needs; `call` names it for the reader of the log.
 pub(super) fn outlet_error(call: &str, error: &KafkaError) -> OutletError {
     OutletError { message: format!("{call}: {error}"), repair: repair(error) }
@@ -157,4 +190,21 @@ pub(super) fn is_denied(code: RDKafkaErrorCode) -> bool {
             | RDKafkaErrorCode::UnsupportedForMessageFormat
             | RDKafkaErrorCode::UnsupportedVersion
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_right_stops_the_start_and_a_cluster_that_is_away_does_not() {
+        let error = |code| {
+            let reason = "as the broker says".to_owned();
+            request_error("host:9092", "metadata".to_owned(), code, reason)
+        };
+        assert!(!error(Some(RDKafkaErrorCode::TopicAuthorizationFailed)).may_heal());
+        assert!(!error(Some(RDKafkaErrorCode::SaslAuthenticationFailed)).may_heal());
+        assert!(error(Some(RDKafkaErrorCode::AllBrokersDown)).may_heal());
+        assert!(error(None).may_heal());
+    }
 }

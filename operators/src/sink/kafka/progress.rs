@@ -7,12 +7,12 @@
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::{Context, KafkaTarget};
-use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
 use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
@@ -71,7 +71,7 @@ impl<'a> Mark<'a> {
             self.producer.poll(Duration::from_millis(5));
         }
         match self.context.take_failed_delivery() {
-            Some(failed) => Err(self.unreachable(&failed.text)),
+            Some(failed) => Err(self.failed(Some(failed.code), failed.text)),
             None => Ok(()),
         }
     }
@@ -96,6 +96,9 @@ impl<'a> Mark<'a> {
         while Instant::now() < until {
             match consumer.poll(Duration::from_millis(100)) {
                 None | Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => {
+                    return Err(self.failed(error.rdkafka_error_code(), error.to_string()));
+                }
                 Some(Err(error)) => reason = error.to_string(),
                 Some(Ok(message)) => {
                     let key = message.key().unwrap_or_default();
@@ -129,11 +132,16 @@ impl<'a> Mark<'a> {
     }
 
     fn unreachable(&self, reason: &str) -> KafkaStartError {
-        KafkaStartError::Unreachable {
-            brokers: self.target.brokers.clone(),
-            what: format!("progress topic `{}`", self.topic),
-            reason: reason.to_owned(),
-        }
+        self.failed(None, reason.to_owned())
+    }
+
+    fn failed(&self, code: Option<RDKafkaErrorCode>, reason: String) -> KafkaStartError {
+        request_error(
+            &self.target.brokers,
+            format!("progress topic `{}`", self.topic),
+            code,
+            reason,
+        )
     }
 }
 

@@ -8,7 +8,7 @@ use crate::limits::KAFKA_REQUEST_TIMEOUT;
 use crate::sink::kafka::KafkaSink;
 use crate::sink::kafka::client::{Context, KafkaTarget};
 use crate::sink::kafka::config::CreateTopic;
-use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::error::{KafkaStartError, is_denied, is_passing, request_error};
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::progress::{ProgressKey, StoredProgress};
 use headwater_engine::ids::ShardKey;
@@ -68,7 +68,8 @@ fn ensure(
     };
     let config: Vec<(&str, String)> =
         create.config.iter().map(|(key, value)| (key.as_str(), value.to_string())).collect();
-    create_topic(admin, topic, create.partitions, create.replication, &config)?;
+    let size = (create.partitions, create.replication);
+    create_topic(admin, target, topic, size, &config)?;
     wait_until_known(admin, target, topic)
 }
 
@@ -84,7 +85,7 @@ fn ensure_progress(
         let replication = of_progress.or(of_data).unwrap_or(REPLICATION_OF_CLUSTER);
         let config: Vec<(&str, String)> =
             PROGRESS_CONFIG.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
-        create_topic(admin, topic, 1, replication, &config)?;
+        create_topic(admin, target, topic, (1, replication), &config)?;
     }
     let unfit = |problem: &str| KafkaStartError::ProgressTopicUnfit {
         topic: topic.to_owned(),
@@ -107,13 +108,12 @@ pub(super) fn partitions_of(
     target: &KafkaTarget,
     topic: &str,
 ) -> Result<Option<i32>, KafkaStartError> {
-    let unreachable = |reason: String| KafkaStartError::Unreachable {
-        brokers: target.brokers.clone(),
-        what: format!("metadata of topic `{topic}`"),
-        reason,
+    let failed = |code: Option<RDKafkaErrorCode>, reason: String| {
+        request_error(&target.brokers, format!("metadata of topic `{topic}`"), code, reason)
     };
     let metadata = client.fetch_metadata(Some(topic), KAFKA_REQUEST_TIMEOUT);
-    let metadata = metadata.map_err(|error| unreachable(error.to_string()))?;
+    let metadata =
+        metadata.map_err(|error| failed(error.rdkafka_error_code(), error.to_string()))?;
     let Some(found) = metadata.topics().iter().find(|found| found.name() == topic) else {
         return Ok(None);
     };
@@ -123,7 +123,7 @@ pub(super) fn partitions_of(
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => {
             Ok(None)
         }
-        Some(code) => Err(unreachable(code.to_string())),
+        Some(code) => Err(failed(Some(code), code.to_string())),
     }
 }
 
@@ -142,18 +142,26 @@ fn wait_until_known(
         std::thread::sleep(LOOK_EVERY);
     }
     let reason = "it was created and did not appear".to_owned();
-    Err(KafkaStartError::TopicNotCreated { topic: topic.to_owned(), reason })
+    let what = format!("metadata of topic `{topic}`");
+    Err(request_error(&target.brokers, what, None, reason))
 }
 
 fn create_topic(
     admin: &Admin,
+    target: &KafkaTarget,
     topic: &str,
-    partitions: i32,
-    replication: i32,
+    size: (i32, i32),
     config: &[(&str, String)],
 ) -> Result<(), KafkaStartError> {
-    let refused =
-        |reason: String| KafkaStartError::TopicNotCreated { topic: topic.to_owned(), reason };
+    let refused = |code: RDKafkaErrorCode| {
+        let reason = code.to_string();
+        if is_denied(code) || is_passing(code) {
+            let what = format!("the creation of topic `{topic}`");
+            return request_error(&target.brokers, what, Some(code), reason);
+        }
+        KafkaStartError::TopicNotCreated { topic: topic.to_owned(), reason }
+    };
+    let (partitions, replication) = size;
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(replication));
     for (key, value) in config {
         new = new.set(key, value);
@@ -162,14 +170,15 @@ fn create_topic(
         .operation_timeout(Some(KAFKA_REQUEST_TIMEOUT))
         .request_timeout(Some(KAFKA_REQUEST_TIMEOUT));
     let outcomes = block_on(admin.create_topics([&new], &options));
-    let outcomes = outcomes.map_err(|error| refused(error.to_string()))?;
+    let failed = |error: KafkaError| error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+    let outcomes = outcomes.map_err(|error| refused(failed(error)))?;
     match outcomes.into_iter().next() {
         Some(Ok(_)) | Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => {
             tracing::info!(event = "topic_created", topic, partitions);
             Ok(())
         }
-        Some(Err((_, code))) => Err(refused(code.to_string())),
-        None => Err(refused("the broker gave no answer".to_owned())),
+        Some(Err((_, code))) => Err(refused(code)),
+        None => Err(refused(RDKafkaErrorCode::OperationTimedOut)),
     }
 }
 
