@@ -78,8 +78,9 @@ fn an_instance_that_sleeps_past_its_transaction_goes_on_by_itself() -> Result<()
     let mut bench = Bench::new("sleeper", server.endpoint())?.shards(2);
     let timeout = format!("transaction_timeout_ms: {}", TRANSACTION_TIMEOUT.as_millis());
     bench.pipeline.sink_extra.push(timeout);
-    // Long enough for the freeze to fall into an open transaction.
-    bench.pipeline.commit_interval_ms = 500;
+    // So long that the freeze, a quarter of a second behind a commit, falls into an open
+    // transaction and not into the next commit, however busy the machine is.
+    bench.pipeline.commit_interval_ms = 3_000;
     let mut headwater = bench.start()?;
     wait_committed(&mut headwater, 1_000.0)?;
     std::thread::sleep(Duration::from_millis(250));
