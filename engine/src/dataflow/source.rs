@@ -123,8 +123,8 @@ impl SourceState {
         if drain.end == Drained::ForEver {
             self.receiver = None;
             self.capability = None;
-            // Timely may forget this operator and its timer from now on; the other sources must see to
-            // it, too, that the epoch with our last batch closes in time.
+            // Timely may forget this operator and its timer from now on; the other sources must see
+            // to it, too, that the epoch with our last batch closes in time.
             self.epochs.wake_all();
         } else if drain.batches == SOURCE_QUANTUM_BATCHES {
             self.local.activate();
