@@ -172,3 +172,38 @@ fn timestamp_demand(sink: &KafkaSink) -> Option<Demand> {
     let (path, unit) = sink.timestamp.clone()?;
     Some(Demand { path, purpose: Purpose::Timestamp(unit) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_engine::spec::{Source, SystemVariables, load};
+    use std::path::Path;
+
+    const FORK: &str = "
+pipeline: fork
+sources:
+  feed:
+    kind: grpc
+    endpoint: http://127.0.0.1:1
+    method: bench.v1.Telemetry/Subscribe
+    descriptors: { protos: [telemetry.proto] }
+decoders:
+  json: { kind: protobuf, from: feed, to: json, on_error: dead_letter }
+sinks:
+  first: { kind: kafka, from: json, brokers: b, topic: one, dead_letter: { topic: dead } }
+  second: { kind: kafka, from: json, brokers: b, topic: two, dead_letter: { topic: dead } }
+  third: { kind: kafka, from: json, brokers: b, topic: three, dead_letter: { topic: other } }
+";
+
+    #[test]
+    fn of_sinks_with_one_dead_letter_topic_one_writes() {
+        let base_dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/pipelines");
+        let source = Source { name: "fork.yaml", text: FORK, base_dir: &base_dir };
+        let loaded = load(&source, &crate::registry(), &SystemVariables);
+        let (plan, _) = loaded.unwrap_or_else(|errors| panic!("{errors}"));
+        let assembly = assemble(&plan, "here", &HeldGeneration::default());
+        let outlet = assembly.outlet.expect("Kafka sinks make an outlet");
+        let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.len()).collect();
+        assert_eq!(writers, [1, 0, 1], "by sink, in the order of the file");
+    }
+}
