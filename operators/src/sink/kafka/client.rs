@@ -5,6 +5,7 @@
 
 use crate::sink::kafka::config::{Delivery, KafkaConfig};
 use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::log_limit;
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
@@ -216,15 +217,13 @@ impl ClientContext for Context {
             | RDKafkaLogLevel::Alert
             | RDKafkaLogLevel::Critical
             | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => {
-                tracing::warn!(event = "kafka_client", facility, "{message}");
-            }
+            | RDKafkaLogLevel::Warning => log_limit::warn(facility, message),
             _ => tracing::debug!(event = "kafka_client", facility, "{message}"),
         }
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(event = "kafka_client_error", %error, "{reason}");
+        log_limit::error(&error, reason);
     }
 }
 

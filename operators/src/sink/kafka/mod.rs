@@ -8,6 +8,7 @@
 //!
 //! - [`config`] what the pipeline file says, [`check`] what it must mean;
 //! - `client` how librdkafka is set up, and which of its properties are ours alone;
+//! - `log_limit` how often librdkafka may say the same;
 //! - `topics` what must exist before the first record;
 //! - `progress` reading the progress topic to a mark of our own;
 //! - `acquire` claim → fence → read: how a pipeline is taken over;
@@ -23,6 +24,7 @@ mod check;
 mod client;
 mod config;
 mod error;
+mod log_limit;
 mod murmur2;
 mod outlet;
 mod producer;
