@@ -1,7 +1,8 @@
 //! A scripted telemetry server behind a proxy that can cut every connection.
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use headwater_proto::telemetry::{Event, SubscribeRequest};
+use headwater_test_support::grpc::RawCodec;
 use prost::Message;
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -12,7 +13,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 use tonic::metadata::MetadataMap;
 use tonic::transport::ServerTlsConfig;
 use tonic::{Request, Response, Status};
@@ -191,39 +191,5 @@ impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
             let mut server = tonic::server::Grpc::new(RawCodec);
             Ok(server.server_streaming(service, request).await)
         })
-    }
-}
-
-#[derive(Clone, Default)]
-struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = RawCodec;
-    type Decoder = RawCodec;
-    fn encoder(&mut self) -> RawCodec {
-        RawCodec
-    }
-    fn decoder(&mut self) -> RawCodec {
-        RawCodec
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn encode(&mut self, message: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(message);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        let length = buffer.remaining();
-        Ok(Some(buffer.copy_to_bytes(length)))
     }
 }

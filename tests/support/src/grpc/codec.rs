@@ -1,18 +1,17 @@
-//! Requests decoded by prost, messages sent as the bytes they are: also such as are no message.
+//! A codec that passes bytes through: a test decides itself what a message is, and may also send
+//! such as are none.
 
-use bytes::{BufMut, Bytes};
-use headwater_proto::telemetry::SubscribeRequest;
-use prost::Message;
+use bytes::{Buf, BufMut, Bytes};
 use tonic::Status;
 use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
-/// tonic's reading and writing of a scripted call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct RawCodec;
+/// tonic's reading and writing of a call whose requests and messages stay bytes.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RawCodec;
 
 impl Codec for RawCodec {
     type Encode = Bytes;
-    type Decode = SubscribeRequest;
+    type Decode = Bytes;
     type Encoder = RawCodec;
     type Decoder = RawCodec;
 
@@ -36,11 +35,11 @@ impl Encoder for RawCodec {
 }
 
 impl Decoder for RawCodec {
-    type Item = SubscribeRequest;
+    type Item = Bytes;
     type Error = Status;
 
-    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<SubscribeRequest>, Status> {
-        let request = SubscribeRequest::decode(buf);
-        request.map(Some).map_err(|it| Status::invalid_argument(it.to_string()))
+    fn decode(&mut self, buf: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
+        let length = buf.remaining();
+        Ok(Some(buf.copy_to_bytes(length)))
     }
 }

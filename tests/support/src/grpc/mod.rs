@@ -10,6 +10,7 @@ mod script;
 mod server;
 mod stream;
 
+pub use codec::RawCodec;
 pub use ledger::Call;
 pub use script::{Cursor, Script, Step};
 pub use server::{ScriptedServer, ServerOptions};

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
+use bytes::Bytes;
 use headwater_proto::telemetry::SubscribeRequest;
 use headwater_telemetry::Fleet;
 use headwater_telemetry::link::{Incoming, LinkHandle};
+use prost::Message as _;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -130,11 +132,13 @@ impl Drop for ScriptedServer {
 }
 
 impl Stage {
-    fn open(&self, request: Request<SubscribeRequest>) -> ScriptedStream {
+    fn open(&self, request: Request<Bytes>) -> Result<ScriptedStream, Status> {
         let link = request.extensions().get::<LinkHandle>().cloned();
         let (metadata, _, request) = request.into_parts();
+        let request = SubscribeRequest::decode(request);
+        let request = request.map_err(|it| Status::invalid_argument(it.to_string()))?;
         let mut script = self.script.lock().expect("no holder of the script panics");
-        ScriptedStream {
+        Ok(ScriptedStream {
             steps: script.take_call().into(),
             doing: Doing::NextStep,
             next: script.first(request.from_sequence),
@@ -148,7 +152,7 @@ impl Stage {
                 gate: Arc::clone(&self.gate),
                 link: link.expect("tonic hands on the link of every connection"),
             },
-        }
+        })
     }
 }
 
@@ -178,12 +182,12 @@ impl Service<http::Request<Body>> for Scripted {
     }
 }
 
-impl ServerStreamingService<SubscribeRequest> for Subscribe {
-    type Response = bytes::Bytes;
+impl ServerStreamingService<Bytes> for Subscribe {
+    type Response = Bytes;
     type ResponseStream = ScriptedStream;
     type Future = Ready<Result<Response<ScriptedStream>, Status>>;
 
-    fn call(&mut self, request: Request<SubscribeRequest>) -> Self::Future {
-        ready(Ok(Response::new(self.0.open(request))))
+    fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        ready(self.0.open(request).map(Response::new))
     }
 }
