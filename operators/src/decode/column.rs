@@ -3,6 +3,12 @@
 //! A sink names a field by a path; the plan gives every distinct (path, use) of the pipeline one
 //! column number, and each decoder fills the columns that sinks behind it read. The path is
 //! compiled once and evaluated on the wire, without decoding the message.
+//!
+//! A field that should become a timestamp is judged here, because a moment that Kafka cannot hold
+//! would fail the whole transaction at the broker: what is negative or beyond 64 bits of
+//! milliseconds makes its message one that cannot become a record ([`ColumnError`]). A moment that
+//! only a topic's own limits refuse (`message.timestamp.before.max.ms` and `after.max.ms`) is for
+//! the broker to judge: those limits can change while we run.
 
 use crate::sink::kafka::TimestampUnit;
 use headwater_engine::record::Column;
@@ -28,6 +34,36 @@ pub enum Purpose {
     Key,
     /// A record's timestamp: milliseconds.
     Timestamp(TimestampUnit),
+}
+
+/// Why a message's field cannot fill its column.
+#[derive(Debug, thiserror::Error)]
+pub enum ColumnError {
+    /// The message is broken on the way to the field.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// The field's value is no timestamp that Kafka can hold.
+    #[error("timestamp field `{field}` {problem}")]
+    Moment {
+        /// The field's path.
+        field: String,
+        /// What is wrong with its value.
+        problem: ImpossibleMoment,
+    },
+}
+
+/// A value that can be no record's timestamp, whatever the topic allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ImpossibleMoment {
+    /// Kafka's timestamps begin in 1970; its clients take a negative one for an error, or for none.
+    #[error("is {0}, before 1970-01-01T00:00:00Z, where Kafka's timestamps begin")]
+    Negative(i64),
+    /// It does not fit the 64 bits that a timestamp has.
+    #[error("is {0}, more than a Kafka timestamp can hold in milliseconds; check `timestamp.unit`")]
+    TooLarge(u64),
+    /// It is no sound `google.protobuf.Timestamp`.
+    #[error("has {0} nanoseconds; a google.protobuf.Timestamp has 0 to 999,999,999")]
+    Nanoseconds(i32),
 }
 
 /// Fills one column, batch by batch.
@@ -60,8 +96,9 @@ impl ColumnReader {
     /// Reads the field of one message.
     ///
     /// # Errors
-    /// [`WireError`] if the message is broken on the way to the field; nothing is added then.
-    pub fn push(&mut self, wire: &[u8]) -> Result<(), WireError> {
+    /// [`ColumnError`] if the message is broken on the way to the field, or if the field can be no
+    /// timestamp; nothing is added then.
+    pub fn push(&mut self, wire: &[u8]) -> Result<(), ColumnError> {
         let leaf = self.path.find(wire)?;
         match self.purpose {
             Purpose::Key => {
@@ -71,11 +108,17 @@ impl ColumnReader {
             }
             Purpose::Timestamp(unit) => {
                 let moment = match leaf {
-                    Some(Leaf::Message(message)) => Some(to_ms(Timestamp::decode(&message)?)),
+                    Some(Leaf::Message(message)) => to_ms(Timestamp::decode(&message)?).map(Some),
                     Some(leaf) => number_to_ms(&leaf, unit),
-                    None => None,
+                    None => Ok(None),
                 };
-                self.moments.push(moment);
+                let moment = moment.map_err(|problem| ColumnError::Moment {
+                    field: self.path.to_string(),
+                    problem,
+                })?;
+                // The Kafka client puts its own clock in the place of 0, which is also what an
+                // unset field holds: the moment of receipt stands for both.
+                self.moments.push(moment.filter(|moment| *moment > 0));
             }
         }
         Ok(())
@@ -120,22 +163,32 @@ fn write_key(out: &mut Vec<u8>, leaf: &Leaf<'_>) {
     written.expect("a Vec takes everything");
 }
 
-fn to_ms(timestamp: Timestamp) -> i64 {
-    timestamp.seconds.saturating_mul(1_000).saturating_add(i64::from(timestamp.nanos) / 1_000_000)
+fn to_ms(timestamp: Timestamp) -> Result<i64, ImpossibleMoment> {
+    let Timestamp { seconds, nanos } = timestamp;
+    if !(0..1_000_000_000).contains(&nanos) {
+        return Err(ImpossibleMoment::Nanoseconds(nanos));
+    }
+    let whole = u64::try_from(seconds).map_err(|_| ImpossibleMoment::Negative(seconds))?;
+    let ms = seconds.checked_mul(1_000).and_then(|ms| ms.checked_add(i64::from(nanos / 1_000_000)));
+    ms.ok_or(ImpossibleMoment::TooLarge(whole))
 }
 
-fn number_to_ms(leaf: &Leaf<'_>, unit: TimestampUnit) -> Option<i64> {
+fn number_to_ms(leaf: &Leaf<'_>, unit: TimestampUnit) -> Result<Option<i64>, ImpossibleMoment> {
     let number = match leaf {
-        Leaf::Int(value) => *value,
-        Leaf::Uint(value) => i64::try_from(*value).unwrap_or(i64::MAX),
-        _ => return None,
+        Leaf::Int(value) => {
+            u64::try_from(*value).map_err(|_| ImpossibleMoment::Negative(*value))?
+        }
+        Leaf::Uint(value) => *value,
+        _ => return Ok(None),
     };
-    Some(match unit {
-        TimestampUnit::S => number.saturating_mul(1_000),
-        TimestampUnit::Ms => number,
-        TimestampUnit::Us => number / 1_000,
-        TimestampUnit::Ns => number / 1_000_000,
-    })
+    let ms = match unit {
+        TimestampUnit::S => number.checked_mul(1_000),
+        TimestampUnit::Ms => Some(number),
+        TimestampUnit::Us => Some(number / 1_000),
+        TimestampUnit::Ns => Some(number / 1_000_000),
+    };
+    let ms = ms.and_then(|ms| i64::try_from(ms).ok());
+    ms.map(Some).ok_or(ImpossibleMoment::TooLarge(number))
 }
 
 #[cfg(test)]
@@ -213,5 +266,47 @@ mod tests {
             column.push(&event.encode_to_vec()).expect("a sound message");
             assert_eq!(column.take().unix_ms(0), Some(expected), "{unit:?}");
         }
+    }
+
+    fn moment(event: &Event, field: &str, unit: TimestampUnit) -> Result<Option<i64>, String> {
+        let message = event_descriptor();
+        let mut column = ColumnReader::new(&message, &demand(field, Purpose::Timestamp(unit)));
+        column.push(&event.encode_to_vec()).map_err(|error| error.to_string())?;
+        Ok(column.take().unix_ms(0))
+    }
+
+    #[test]
+    fn a_moment_that_kafka_cannot_hold_names_its_field_and_its_value() {
+        let of_signed = |emitted_ns| Event { emitted_ns, ..Event::default() };
+        let of_unsigned = |sequence| Event { sequence, ..Event::default() };
+        for (event, field, unit, words) in [
+            (of_signed(-1), "emitted_ns", TimestampUnit::Ns, "is -1, before 1970"),
+            (of_signed(i64::MIN), "emitted_ns", TimestampUnit::Ms, "before 1970"),
+            (of_signed(i64::MAX / 999), "emitted_ns", TimestampUnit::S, "`timestamp.unit`"),
+            (of_unsigned(u64::MAX), "sequence", TimestampUnit::Ms, "is 18446744073709551615,"),
+        ] {
+            let reason = moment(&event, field, unit).expect_err("it is impossible");
+            assert!(reason.contains(words) && reason.contains(field), "{reason}");
+        }
+        let newest = moment(&of_unsigned(i64::MAX as u64), "sequence", TimestampUnit::Ms);
+        assert_eq!(newest, Ok(Some(i64::MAX)), "the topic's limits are the broker's to apply");
+    }
+
+    #[test]
+    fn zero_counts_as_absent() {
+        assert_eq!(moment(&Event::default(), "emitted_ns", TimestampUnit::Ns), Ok(None));
+        let below_a_millisecond = Event { emitted_ns: 999_999, ..Event::default() };
+        assert_eq!(moment(&below_a_millisecond, "emitted_ns", TimestampUnit::Ns), Ok(None));
+    }
+
+    #[test]
+    fn a_timestamp_message_is_judged_like_a_number() {
+        let at = |seconds, nanos| to_ms(Timestamp { seconds, nanos });
+        assert_eq!(at(1, 999_999_999), Ok(1_999));
+        assert_eq!(at(-1, 999_999_999), Err(ImpossibleMoment::Negative(-1)));
+        assert_eq!(at(0, -1), Err(ImpossibleMoment::Nanoseconds(-1)));
+        assert_eq!(at(0, 1_000_000_000), Err(ImpossibleMoment::Nanoseconds(1_000_000_000)));
+        let too_large = Err(ImpossibleMoment::TooLarge(i64::MAX as u64));
+        assert_eq!(at(i64::MAX, 0), too_large);
     }
 }

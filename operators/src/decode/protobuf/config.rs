@@ -12,7 +12,9 @@ use std::sync::Arc;
 pub(super) struct ProtobufConfig {
     /// What a record's value is.
     pub to: OutputFormat,
-    /// What happens to a message that cannot be decoded. Never is one skipped in silence.
+    /// What happens to a message that cannot become a record: it cannot be decoded, or the field
+    /// of the sink's `timestamp` holds what no Kafka timestamp can be. Never is one skipped in
+    /// silence.
     #[serde(default)]
     pub on_error: OnError,
 }
@@ -27,7 +29,7 @@ pub enum OutputFormat {
     Raw,
 }
 
-/// What happens to a message that cannot be decoded.
+/// What happens to a message that cannot become a record.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnError {
@@ -46,7 +48,7 @@ pub struct ProtobufDecoder {
     pub message: MessageDescriptor,
     /// What a record's value is.
     pub to: OutputFormat,
-    /// What happens to a message that cannot be decoded.
+    /// What happens to a message that cannot become a record.
     pub on_error: OnError,
 }
 

@@ -2,7 +2,8 @@
 //!
 //! JSON is written straight into the batch's buffer by a transcoder that was compiled once; nothing
 //! is allocated per record. The fields that sinks ask for are taken out in the same walk over the
-//! batch.
+//! batch; a field that cannot be what the sink needs it for (a timestamp that Kafka cannot hold)
+//! makes its message fail like one that is broken.
 //!
 //! Invariants
 //! 1. Records and dead letters together are exactly the messages of the batch; order is kept.
@@ -144,8 +145,8 @@ impl Decode {
         let shard = &self.shards[batch.shard.0 as usize];
         let session = batch.session;
         let message = format!(
-            "message of shard `{shard}`, session {session}, sequence {sequence} cannot be decoded: \
-             {reason}; set `on_error: dead_letter` to put such messages aside"
+            "message of shard `{shard}`, session {session}, sequence {sequence} cannot become a \
+             record: {reason}; set `on_error: dead_letter` to put such messages aside"
         );
         Err(StepError { message, recovery: Recovery::Stop })
     }

@@ -34,7 +34,7 @@ pub struct KafkaConfig {
     /// Creates the topic if it is missing. Without it a missing topic is an error at start.
     #[serde(default)]
     pub create: Option<CreateTopic>,
-    /// Where messages go that cannot be decoded, if their decoder says `on_error: dead_letter`.
+    /// Where messages go that cannot become records, if their decoder says `on_error: dead_letter`.
     #[serde(default)]
     pub dead_letter: Option<DeadLetterConfig>,
     /// Where the pipeline's progress is kept.
@@ -85,7 +85,8 @@ pub enum PartitionBy {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampConfig {
-    /// Path to a `google.protobuf.Timestamp` or to a number.
+    /// Path to a `google.protobuf.Timestamp` or to a number. 0 counts as absent. What no Kafka
+    /// timestamp can be (negative, or beyond 64 bits of milliseconds) is the decoder's `on_error`.
     pub field: String,
     /// The unit of a number, counted from 1970-01-01T00:00:00Z.
     #[serde(default)]
@@ -135,7 +136,7 @@ pub struct CreateTopic {
     pub config: BTreeMap<String, Property>,
 }
 
-/// Where messages go that cannot be decoded.
+/// Where messages go that cannot become records.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterConfig {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decode::column::Purpose;
+use crate::sink::kafka::TimestampUnit;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::record::ReceivedAt;
@@ -21,10 +22,12 @@ fn event() -> MessageDescriptor {
 
 fn step(to: OutputFormat, on_error: OnError) -> Box<dyn Step> {
     let key = Demand { path: "device_id".to_owned(), purpose: Purpose::Key };
+    let unit = TimestampUnit::Ns;
+    let moment = Demand { path: "emitted_ns".to_owned(), purpose: Purpose::Timestamp(unit) };
     let factory = DecodeFactory {
         node: Arc::from("decoder"),
         decoder: ProtobufDecoder { message: event(), to, on_error },
-        demands: vec![None, Some(key)],
+        demands: vec![None, Some(key), Some(moment)],
         shards: Arc::from([ShardKey("events/a".to_owned())]),
     };
     factory.make()
@@ -98,5 +101,27 @@ fn a_broken_message_stops_the_pipeline_and_is_named() {
     assert_eq!(error.recovery, Recovery::Stop);
     for part in ["events/a", "session 2", "sequence 101", "on_error: dead_letter"] {
         assert!(error.message.contains(part), "{part} in {}", error.message);
+    }
+}
+
+#[test]
+fn a_message_with_an_impossible_timestamp_goes_the_way_of_a_broken_one() {
+    let wire = |emitted_ns| {
+        let event = Event { device_id: "a".to_owned(), emitted_ns, ..Event::default() };
+        Bytes::from(event.encode_to_vec())
+    };
+    for to in [OutputFormat::Json, OutputFormat::Raw] {
+        let wires = vec![wire(5_000_000), wire(-1), wire(7_000_000)];
+        let mut mixed = Batch { values: Values::Received(Arc::new(wires)), ..batch(&[None; 3]) };
+        let mut strict = mixed.clone();
+        step(to, OnError::DeadLetter).apply(&mut mixed).expect("dead letters are allowed");
+        assert_eq!(records(&mixed), [(100, Some(&b"a"[..])), (102, Some(&b"a"[..]))], "{to:?}");
+        let moments = [mixed.columns[2].unix_ms(0), mixed.columns[2].unix_ms(1)];
+        assert_eq!(moments, [Some(5), Some(7)], "columns and records stay side by side");
+        assert_eq!((mixed.dead[0].sequence.0, &mixed.dead[0].raw), (101, &wire(-1)));
+        let reason = &mixed.dead[0].reason;
+        assert!(reason.contains("`emitted_ns` is -1, before 1970"), "{reason}");
+        let error = step(to, OnError::Stop).apply(&mut strict).expect_err("it is impossible");
+        assert!(error.message.contains("sequence 101") && error.message.contains("emitted_ns"));
     }
 }
