@@ -127,7 +127,8 @@ fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
         page.line("timestamp", format!("{path}{}", timestamp_unit(*unit)));
     }
     if sink.headers.provenance {
-        page.line("headers", "headwater-shard, headwater-session, headwater-sequence");
+        let names = "headwater-shard, headwater-generation, headwater-session, headwater-sequence";
+        page.line("headers", names);
     }
     if !sink.headers.fixed.is_empty() {
         page.line("static headers", names(sink.headers.fixed.keys()));

@@ -150,10 +150,39 @@ fn keys_timestamps_and_headers_reach_the_topic() {
     let headers = rig.headers_of_first("events");
     let expected = [
         ("headwater-shard", "events/one"),
+        ("headwater-generation", "1"),
         ("headwater-session", "1"),
         ("headwater-sequence", "41"),
         ("team", "blue"),
     ];
     let expected = expected.map(|(key, value)| (key.to_owned(), value.to_owned()));
     assert_eq!(headers, expected);
+}
+
+#[test]
+fn the_name_of_a_record_outlives_a_repair_and_not_a_restart() {
+    let rig = Rig::start();
+    let more = "delivery: at_least_once\n    headers: { provenance: true }";
+    let file = sink_file(&rig, more);
+    let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    rig.wait_until_sent("events", 1, || outlet.poll());
+    // The progress is lost with the producer, so the record is sent again, under a newer claim.
+    assert_eq!(outlet.reacquire().expect("ours still"), None);
+    outlet.begin(Epoch(1)).expect("begun again");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
+    rig.wait_until_sent("events", 2, || outlet.poll());
+    drop(outlet);
+    let (mut outlet, _) = rig.outlet(&file).expect("a restart that knows of nothing");
+    outlet.begin(Epoch(1)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["another"])).expect("staged");
+    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+
+    assert_eq!(rig.committed("events"), ["a", "a", "another"]);
+    let names = rig.headers("events");
+    assert_eq!(names[0], names[1], "the copies of one record bear one name");
+    let generation = |place: usize| names[place][1].1.parse::<u64>().expect("a number");
+    assert!(generation(2) > generation(0), "session and sequence alone are used again");
+    assert_eq!(names[2][2..], names[0][2..]);
 }

@@ -147,10 +147,17 @@ impl Rig {
     }
 
     pub fn headers_of_first(&self, topic: &str) -> Vec<(String, String)> {
-        let messages = self.read(topic, "read_committed");
-        let headers = messages[0].headers().expect("headers");
+        self.headers(topic).remove(0)
+    }
+
+    /// The headers of each record, names and values.
+    pub fn headers(&self, topic: &str) -> Vec<Vec<(String, String)>> {
         let text = |value: Option<&[u8]>| String::from_utf8_lossy(value.expect("a value")).into();
-        headers.iter().map(|header| (header.key.to_owned(), text(header.value))).collect()
+        let of = |message: &OwnedMessage| {
+            let headers = message.headers().expect("headers").iter();
+            headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
+        };
+        self.read(topic, "read_committed").iter().map(of).collect()
     }
 
     fn read(&self, topic: &str, isolation: &str) -> Vec<OwnedMessage> {

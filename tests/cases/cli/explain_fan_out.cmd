@@ -42,7 +42,7 @@ sink compact (kafka), from bytes
   delivery       exactly_once: records and progress in one transaction
   key            device_id
   partition      by key (murmur2)
-  headers        headwater-shard, headwater-session, headwater-sequence
+  headers        headwater-shard, headwater-generation, headwater-session, headwater-sequence
   static headers schema (values not shown)
   progress       topic __fan-out.progress
 

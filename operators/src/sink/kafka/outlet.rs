@@ -128,6 +128,7 @@ impl KafkaOutlet {
             key_column: entry.key_column,
             timestamp_column: entry.timestamp_column,
             headers: entry.sink.headers,
+            generation: acquired.owner.generation,
             dead_letter_topic: entry.sink.dead_letter.map(|dead_letter| dead_letter.topic),
             dead_letters_of: entry.dead_letters_of,
         };
