@@ -58,6 +58,10 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error).into(),
     };
+    if let Err(error) = headwater_engine::fault::arm() {
+        eprintln!("error: {error}");
+        return Exit::Mistake.into();
+    }
     let exit = dispatch(arguments.command).unwrap_or_else(|failed| {
         if let Some(error) = failed.error {
             eprintln!("error: {error:#}");

@@ -9,12 +9,14 @@
 //! 5. [`dataflow::stage`] — the sink operator forwards to the committer and reports its frontier.
 //! 6. [`commit`] — the decision (a state machine without I/O) and the thread that obeys it.
 //!
+//! [`fault`] holds the points at which a test lets all of this die.
 //! [`spec`] turns a pipeline file into the [`spec::Plan`] all of this is built from.
 
 pub mod clock;
 pub mod commit;
 pub mod dataflow;
 pub mod failure;
+pub mod fault;
 pub mod ids;
 pub mod limits;
 pub mod position;

@@ -14,6 +14,7 @@
 use crate::dataflow::epochs::{Due, Epochs};
 use crate::dataflow::inlet::{Drained, InletReceiver};
 use crate::failure::Failure;
+use crate::fault::{self, Point};
 use crate::ids::Epoch;
 use crate::limits::SOURCE_QUANTUM_BATCHES;
 use crate::record::Batch;
@@ -74,7 +75,11 @@ struct Drain {
 
 impl SourceState {
     fn close_if_due(&self) {
-        self.look_again(self.epochs.try_close());
+        let due = self.epochs.try_close();
+        if due == Due::Closed {
+            fault::point(Point::EpochClose);
+        }
+        self.look_again(due);
     }
 
     fn follow_open_epoch(&mut self) {
@@ -117,6 +122,7 @@ impl SourceState {
 
     fn after(&mut self, drain: Drain) {
         if drain.bytes > 0 {
+            fault::point(Point::SrcEmitted);
             let capability = self.capability.as_ref().expect("only a capability lets us emit");
             self.look_again(self.epochs.emitted(Epoch(*capability.time()), drain.bytes));
         }

@@ -12,6 +12,7 @@
 
 use crate::dataflow::source::Batches;
 use crate::failure::{Failure, FailureReason, Recovery};
+use crate::fault::{self, Point};
 use crate::record::Batch;
 use std::any::Any;
 use std::cell::Cell;
@@ -72,7 +73,12 @@ pub fn apply<'s>(
 }
 
 fn run(step: &mut dyn Step, batches: &mut [Batch], place: &str) -> Result<(), FailureReason> {
-    let all = || batches.iter_mut().try_for_each(|batch| step.apply(batch));
+    let all = || {
+        batches.iter_mut().try_for_each(|batch| {
+            fault::point(Point::StepApply);
+            step.apply(batch)
+        })
+    };
     CAUGHT.set(true);
     let outcome = catch_unwind(AssertUnwindSafe(all));
     CAUGHT.set(false);

@@ -17,6 +17,7 @@ use super::status::CallError;
 use crate::limits::GAPS_LOGGED_PER_CALL_MAX;
 use crate::source::ShardContext;
 use bytes::Bytes;
+use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::BATCH_RECORDS_MAX;
 use headwater_engine::record::ReceivedAt;
@@ -101,6 +102,7 @@ impl Reader<'_, '_> {
             }
             self.count(pass, before);
             if let Some(batch) = self.batcher.take() {
+                fault::point(Point::SrcRecv);
                 if context.inlet.send(batch).await.is_err() {
                     return CallEnd::DataflowEnded;
                 }

@@ -28,6 +28,7 @@ use super::resume::Resume;
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
 use crate::source::{ShardContext, ShardEnd};
+use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
 
 /// A shard's task between two calls.
@@ -143,6 +144,7 @@ impl<'a> Shard<'a> {
         self.has_connected = true;
         self.context.metrics.connected.set(1);
         self.log_opened();
+        fault::point(Point::SrcResumed);
         let mut reader = Reader {
             batcher: &mut self.batcher,
             context: self.context,
