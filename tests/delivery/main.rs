@@ -6,7 +6,8 @@
 //!
 //! With `HEADWATER_KAFKA=real` the broker is Apache Kafka, started by `scripts/kafka`, as CI does;
 //! without it the embedded one serves wherever it can be had the fault with, and the rest says
-//! aloud that it was skipped.
+//! aloud that it was skipped. The fail points of `faults` are built into the program by
+//! `--features failpoints` only, which `scripts/test` gives.
 //!
 //! | file | goal |
 //! |---|---|
@@ -18,10 +19,13 @@
 //! | `stopping` | a stop commits what was received |
 //! | `tls` | mutual TLS, and what is said where it fails |
 //! | `shapes` | both deliveries, fan-out, many shards |
+//! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 
 mod broker;
 mod dead_letters;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod instances;
 mod kills;
 mod mutations;

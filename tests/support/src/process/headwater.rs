@@ -23,6 +23,7 @@ pub struct Launch {
     binary: PathBuf,
     folder: TempDir,
     environment: Vec<(String, String)>,
+    environment_once: Vec<(String, String)>,
     arguments: Vec<String>,
     starts: u32,
 }
@@ -46,6 +47,7 @@ impl Launch {
             binary: binary.into(),
             folder: TempDir::with_prefix("headwater-test-")?,
             environment: Vec::new(),
+            environment_once: Vec::new(),
             arguments: Vec::new(),
             starts: 0,
         })
@@ -56,6 +58,11 @@ impl Launch {
     pub fn environment(mut self, name: &str, value: &str) -> Launch {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// Sets a variable of the next child's environment, and of no later one's.
+    pub fn environment_once(&mut self, name: &str, value: &str) {
+        self.environment_once.push((name.to_owned(), value.to_owned()));
     }
 
     /// Adds an argument of `headwater run`.
@@ -85,8 +92,10 @@ impl Launch {
         let mut command = Command::new(&self.binary);
         command.arg("run").args(files).args(["--metrics", &metrics.to_string()]);
         command.args(["--log-format", "text"]).args(&self.arguments);
+        let once = std::mem::take(&mut self.environment_once);
         let child = command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .envs(once)
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(output.try_clone()?)
