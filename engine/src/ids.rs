@@ -54,6 +54,10 @@ number! {
     /// A sink's place in the pipeline's list of sinks; means nothing outside this process.
     SinkIndex(u32)
 }
+number! {
+    /// A producer's place in the ring of a pipeline's producers.
+    Slot(u32)
+}
 
 /// A shard's lasting name, `<source>/<label>`: the key of its progress record.
 #[derive(

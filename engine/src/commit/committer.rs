@@ -1,28 +1,31 @@
 //! The committer: one thread per pipeline that obeys the decision.
 //!
-//! A commit blocks for milliseconds and must not block a timely worker, so it has a thread of its
-//! own. It keeps every batch of an epoch until the epoch is durable: an aborted transaction is
-//! repaired here, from memory, and no source is rewound.
+//! Kafka's calls block for milliseconds and must not block a timely worker, so it has a thread of
+//! its own, and a second one for the commit itself. It keeps every batch of an epoch until the
+//! epoch is durable: an aborted transaction is repaired here, from memory, and no source is
+//! rewound.
 //!
 //! Invariants
-//! 1. Batches of the open epoch are staged on arrival, those of the next epoch wait.
-//! 2. A failed pipeline commits nothing more; its open transaction is aborted.
+//! 1. Batches of the open epoch are staged on arrival, those of later epochs wait.
+//! 2. A failed pipeline commits nothing more; its open transactions are aborted.
 //! 3. Credit is given back only for epochs that are durable.
 //!
 //! Next: the outlet, `operators/src/sink/`.
 
+use crate::commit::call::{Answer, CommitCalls};
 use crate::commit::frontier::Frontier;
-use crate::commit::outlet::{Outlet, OutletError, Repair, ShardPosition};
+use crate::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
+use crate::commit::positions::positions;
 use crate::commit::state::{Action, Decision};
 use crate::dataflow::credit::Credit;
 use crate::dataflow::epochs::Epochs;
 use crate::dataflow::stage::ToCommitter;
 use crate::dataflow::step::panic_text;
 use crate::failure::{Failure, FailureReason, Recovery};
-use crate::ids::{Epoch, ShardIndex, SinkIndex};
-use crate::record::{Batch, DeadLetter};
-use crossbeam_channel::{Receiver, RecvTimeoutError};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::ids::{Epoch, SinkIndex, Slot};
+use crate::record::Batch;
+use crossbeam_channel::{Receiver, select};
+use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -78,13 +81,25 @@ pub struct Committed<'a> {
 pub struct Committer {
     ports: CommitterPorts,
     outlet: Box<dyn Outlet>,
+    calls: CommitCalls,
     decision: Decision,
     frontier: Frontier,
     kept: BTreeMap<Epoch, Vec<(SinkIndex, Batch)>>,
+    sealed: Option<SealedEpoch>,
     last_error: Option<OutletError>,
     /// Whether the outlet may have a transaction open.
     has_transaction: bool,
     on_commit: OnCommit,
+}
+
+/// The epoch that is being committed.
+struct SealedEpoch {
+    epoch: Epoch,
+    positions: Vec<ShardPosition>,
+    /// When it was closed for good, on the process's monotonic clock.
+    since: Duration,
+    /// Away while the commit is under way.
+    transaction: Option<Box<dyn Sealed>>,
 }
 
 impl Committer {
@@ -92,11 +107,13 @@ impl Committer {
     #[must_use]
     pub fn new(ports: CommitterPorts, outlet: Box<dyn Outlet>, on_commit: OnCommit) -> Self {
         Committer {
-            decision: Decision::new(ports.epochs.open()),
+            decision: Decision::new(ports.epochs.open(), outlet.ring()),
             frontier: Frontier::new(ports.inputs),
+            calls: CommitCalls::start(),
             ports,
             outlet,
             kept: BTreeMap::new(),
+            sealed: None,
             last_error: None,
             has_transaction: false,
             on_commit,
@@ -120,9 +137,10 @@ impl Committer {
         }
         match self.decision.next() {
             Action::Wait => self.wait(),
-            Action::Begin(epoch) => self.begin(epoch),
-            Action::Commit(epoch) => self.commit(epoch),
-            Action::Abort(epoch) => self.abort(epoch),
+            Action::Begin(slot, epoch) => self.begin(slot, epoch),
+            Action::Seal(epoch) => self.seal(epoch),
+            Action::Commit(_) => self.commit(),
+            Action::Abort => self.abort(),
             Action::Acquire => self.acquire(),
             Action::Release(below) => self.release(below),
             Action::Finish => return false,
@@ -130,8 +148,14 @@ impl Committer {
         }
         true
     }
+}
 
+/// What comes in.
+impl Committer {
     fn receive(&mut self) {
+        if let Ok(answer) = self.calls.answers().try_recv() {
+            self.answered(answer);
+        }
         for _ in 0..RECEIVE_QUANTUM {
             match self.ports.receiver.try_recv() {
                 Ok(message) => self.take(message),
@@ -163,64 +187,104 @@ impl Committer {
     fn wait(&mut self) {
         let is_open = self.decision.open().is_some();
         let timeout = if is_open { POLL_OPEN } else { POLL_IDLE };
-        match self.ports.receiver.recv_timeout(timeout) {
-            Ok(message) => self.take(message),
-            Err(RecvTimeoutError::Timeout) => {}
-            // Every stage operator is gone without having reported its end: timely dropped them.
-            Err(RecvTimeoutError::Disconnected) => {
-                self.fail("the dataflow ended before its last epoch".to_owned(), Recovery::Restart);
-            }
+        // Cloned, because what arrives is taken by `self`; a clone of a receiver is a counter.
+        let (receiver, answers) = (self.ports.receiver.clone(), self.calls.answers().clone());
+        select! {
+            recv(receiver) -> message => match message {
+                Ok(message) => self.take(message),
+                // Every stage operator is gone without having reported its end: timely dropped
+                // them. What they had reported was taken before.
+                Err(_) => self.ended_early("the dataflow ended before its last epoch"),
+            },
+            recv(answers) -> answer => match answer {
+                Ok(answer) => self.answered(answer),
+                Err(_) => self.ended_early("a commit panicked"),
+            },
+            default(timeout) => {}
         }
     }
 
-    fn begin(&mut self, epoch: Epoch) {
-        if !self.back_off() {
+    fn ended_early(&mut self, why: &str) {
+        self.fail(why.to_owned(), Recovery::Restart);
+    }
+
+    fn answered(&mut self, answer: Answer) {
+        let sealed = self.sealed.as_mut().expect("only what is sealed is committed");
+        if let Err(error) = answer.outcome {
+            sealed.transaction = Some(answer.sealed);
+            self.decision.on_commit_failed(&error);
+            self.last_error = Some(error);
             return;
         }
-        let begun = self.outlet.begin(epoch);
+        let sealed = self.sealed.take().expect("it was there");
+        let took = self.ports.epochs.now().saturating_sub(sealed.since);
+        let attempts = self.decision.attempts();
+        self.outlet.committed(sealed.epoch, &sealed.positions);
+        self.decision.on_committed();
+        self.has_transaction = self.decision.has_transaction();
+        self.report(sealed.epoch, &sealed.positions, took, attempts);
+    }
+}
+
+/// What is due.
+impl Committer {
+    fn begin(&mut self, slot: Slot, epoch: Epoch) {
+        // Beside a commit nothing was sent again, so there is nothing to wait for.
+        if self.sealed.is_none() && !self.back_off() {
+            return;
+        }
+        let begun = self.outlet.begin(slot, epoch);
         if !self.note(begun) {
             return;
         }
         self.has_transaction = true;
-        self.decision.on_begun();
+        self.decision.on_begun(epoch);
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
         let staged = kept.iter().try_for_each(|(sink, batch)| self.outlet.stage(*sink, batch));
         self.note(staged);
     }
 
-    fn commit(&mut self, epoch: Epoch) {
-        self.decision.on_commit_started();
-        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
-        let started = self.ports.epochs.now();
-        let committed = self.outlet.commit(epoch, &positions(kept));
-        if !self.note(committed) {
-            return;
+    fn seal(&mut self, epoch: Epoch) {
+        let since = self.ports.epochs.now();
+        let positions = positions(self.kept.get(&epoch).map_or(&[][..], Vec::as_slice));
+        match self.outlet.seal(epoch, &positions) {
+            Ok(transaction) => {
+                let transaction = Some(transaction);
+                self.sealed = Some(SealedEpoch { epoch, positions, since, transaction });
+                self.decision.on_sealed();
+            }
+            Err(error) => {
+                self.note(Err(error));
+            }
         }
-        let took = self.ports.epochs.now().saturating_sub(started);
-        let attempts = self.decision.attempts();
-        self.has_transaction = false;
-        self.decision.on_committed();
-        self.report(epoch, took, attempts);
+    }
+
+    fn commit(&mut self) {
+        let sealed = self.sealed.as_mut().expect("only what is sealed is committed");
+        let transaction = sealed.transaction.take().expect("no other commit is under way");
+        self.decision.on_commit_started();
+        self.calls.ask(transaction);
     }
 
     /// Tells of an epoch that is durable; its batches are still kept.
-    fn report(&self, epoch: Epoch, took: Duration, attempts: u32) {
+    fn report(&self, epoch: Epoch, positions: &[ShardPosition], took: Duration, attempts: u32) {
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
         let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
-        (self.on_commit)(&Committed {
-            epoch,
-            positions: &positions(kept),
-            took,
-            attempts,
-            oldest_received_ns: oldest.unwrap_or(0),
-        });
+        let oldest_received_ns = oldest.unwrap_or(0);
+        (self.on_commit)(&Committed { epoch, positions, took, attempts, oldest_received_ns });
     }
 
-    fn abort(&mut self, _epoch: Epoch) {
-        let aborted = self.outlet.abort();
-        if self.note(aborted) {
-            self.has_transaction = false;
-            self.decision.on_aborted();
+    fn abort(&mut self) {
+        self.sealed = None;
+        match self.outlet.abort() {
+            Ok(()) => {
+                self.has_transaction = false;
+                self.decision.on_aborted();
+            }
+            Err(error) => {
+                self.decision.on_abort_failed(&error);
+                self.last_error = Some(error);
+            }
         }
     }
 
@@ -228,14 +292,17 @@ impl Committer {
         if !self.back_off() {
             return;
         }
-        let epoch = self.decision.lowest();
         let attempts = self.decision.attempts();
         match self.outlet.acquire() {
             Ok(stored) => {
                 self.has_transaction = false;
+                let in_doubt = self.sealed.take();
+                let before = self.decision.lowest();
                 self.decision.on_acquired(stored);
-                if self.decision.lowest() > epoch {
-                    self.report(epoch, Duration::ZERO, attempts);
+                if let Some(sealed) = in_doubt
+                    && self.decision.lowest() > before
+                {
+                    self.report(sealed.epoch, &sealed.positions, Duration::ZERO, attempts);
                 }
             }
             Err(error) => {
@@ -250,7 +317,10 @@ impl Committer {
         self.ports.credit.give_back(bytes);
         self.decision.on_released(below);
     }
+}
 
+/// When something fails.
+impl Committer {
     fn stop(&mut self, recovery: Recovery) {
         let message = self
             .last_error
@@ -285,6 +355,14 @@ impl Committer {
     /// A failed pipeline leaves no open transaction behind if it can help it: one would hide all
     /// later records of its partitions from readers until the broker gives up on it.
     fn leave(&mut self) {
+        let is_committing = self.sealed.as_ref().is_some_and(|sealed| sealed.transaction.is_none());
+        if is_committing {
+            // What is being committed cannot be aborted; a call has a limit of its own.
+            match self.calls.answers().recv() {
+                Ok(answer) => self.answered(answer),
+                Err(_) => return,
+            }
+        }
         if self.has_transaction
             && let Err(error) = self.outlet.abort()
             && error.repair == Repair::Again
@@ -298,33 +376,4 @@ impl Committer {
         self.ports.failure.set(FailureReason { place, message, recovery });
         self.ports.epochs.wake_all();
     }
-}
-
-/// The newest position of each shard, and what the epoch makes visible of it. A batch that several
-/// sinks read comes once per sink; its records count for each, its dead letters once.
-fn positions(kept: &[(SinkIndex, Batch)]) -> Vec<ShardPosition> {
-    let mut newest: BTreeMap<ShardIndex, ShardPosition> = BTreeMap::new();
-    let mut dead = BTreeSet::new();
-    for (_, batch) in kept {
-        let Some(position) = &batch.position else {
-            continue;
-        };
-        let entry = newest.entry(batch.shard).or_insert_with(|| ShardPosition {
-            shard: batch.shard,
-            position: position.clone(),
-            records: 0,
-            dead_letters: 0,
-        });
-        let order =
-            |position: &crate::position::Position| (position.session, position.next_sequence);
-        if order(position) > order(&entry.position) {
-            entry.position = position.clone();
-        }
-        entry.records += batch.len() as u64;
-        let is_new = |letter: &&DeadLetter| {
-            dead.insert((batch.shard, batch.session, letter.sequence, letter.node.clone()))
-        };
-        entry.dead_letters += batch.dead.iter().filter(is_new).count() as u64;
-    }
-    newest.into_values().collect()
 }

@@ -3,8 +3,11 @@
 //! [`state`] decides (no I/O, no clock, no threads), [`frontier`] feeds it, [`committer`] obeys it
 //! against an [`outlet::Outlet`], and [`progress`] is the record that makes a restart exact.
 
+pub mod acquisition;
+mod call;
 pub mod committer;
 pub mod frontier;
 pub mod outlet;
+mod positions;
 pub mod progress;
 pub mod state;

@@ -4,22 +4,26 @@
 //! pipeline, because they must change together: either all records of an epoch and the positions
 //! behind them are visible, or none is.
 
-use crate::ids::{Epoch, ShardIndex, SinkIndex};
+use crate::ids::{Epoch, ShardIndex, SinkIndex, Slot};
 use crate::position::Position;
 use crate::record::Batch;
 use std::sync::Arc;
 
-/// The sinks of a pipeline as one transaction.
+/// The sinks of a pipeline as transactions, one per epoch.
 ///
-/// Calls come in this order, from one thread:
-/// `begin`, `stage`*, then `commit` or `abort`; `acquire` whenever ownership is in doubt; `poll`
-/// between any two.
+/// The calls of an epoch come in this order, from one thread: `begin`, `stage`*, `seal`, the commit
+/// of what `seal` returned (on a thread of its own, because it blocks), `committed`. `stage` goes
+/// to the transaction that was begun last. Instead of going on, `abort` ends all that are open;
+/// `acquire` comes whenever ownership is in doubt; `poll` between any two.
 pub trait Outlet: Send {
-    /// Opens the transaction of `epoch`. Local: no round trip is needed.
+    /// How many transactions may be open at once, on producers that take turns; at least 1.
+    fn ring(&self) -> u32;
+
+    /// Opens the transaction of `epoch` on the producer `slot`. Local: no round trip is needed.
     ///
     /// # Errors
     /// The repair that is due.
-    fn begin(&mut self, epoch: Epoch) -> Result<(), OutletError>;
+    fn begin(&mut self, slot: Slot, epoch: Epoch) -> Result<(), OutletError>;
 
     /// Sends the records of `batch` into the open transaction, in order, without waiting for their
     /// acknowledgement. Waits for room when the client's own queue is full.
@@ -28,13 +32,20 @@ pub trait Outlet: Send {
     /// The repair that is due.
     fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError>;
 
-    /// Adds the positions and commits. `Ok` means that every reader may see the epoch.
+    /// Adds the positions to the lowest open transaction and waits until all of it is acknowledged.
     ///
     /// # Errors
-    /// The repair that is due; only [`Repair::Abort`] says for sure that nothing was committed.
-    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError>;
+    /// The repair that is due; after [`Repair::Again`] the call is made again with the same values.
+    fn seal(
+        &mut self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<Box<dyn Sealed>, OutletError>;
 
-    /// Aborts the open transaction: nothing of it will ever be visible.
+    /// The commit of `epoch` was acknowledged, with these positions.
+    fn committed(&mut self, epoch: Epoch, positions: &[ShardPosition]);
+
+    /// Aborts every open transaction: nothing of them will ever be visible.
     ///
     /// # Errors
     /// The repair that is due.
@@ -50,6 +61,15 @@ pub trait Outlet: Send {
     /// Serves the client's events; called often while a transaction is open and now and then while
     /// not.
     fn poll(&mut self);
+}
+
+/// A transaction that holds all it should, every record of it acknowledged.
+pub trait Sealed: Send {
+    /// Commits and waits for the answer. `Ok` means that every reader may see the epoch.
+    ///
+    /// # Errors
+    /// The repair that is due; only [`Repair::Abort`] says for sure that nothing was committed.
+    fn commit(&mut self) -> Result<(), OutletError>;
 }
 
 /// Where one shard stands at the end of an epoch.
@@ -85,6 +105,9 @@ pub enum Repair {
     Abort,
     /// The producer is lost or the outcome unknown: acquire, then compare the stored epoch.
     Acquire,
+    /// The producers have seen trouble whose effect may come later, and may not begin another
+    /// transaction: acquire once no commit is under way. Nothing has failed.
+    Renew,
     /// A newer instance owns the pipeline.
     Superseded,
     /// Nothing here can heal it.

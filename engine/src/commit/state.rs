@@ -3,48 +3,57 @@
 //! Why apart: a decision without I/O, clock or threads can be tried under every order of events.
 //! The committer asks [`Decision::next`], obeys, and reports what came of it.
 //!
-//! ```text
-//!            batch of the lowest epoch          frontier passed it
-//!   Idle ─────────────────────────────► Open ─────────────────────► Committing ──done──► Idle
-//!    ▲                                   │ ▲                            │   │
-//!    │                       must abort  │ │ aborted, sent again        │   └─ outcome unknown
-//!    │                                   ▼ │                            ▼               │
-//!    │                                 Aborting ◄────── must abort ─────┘               │
-//!    │                                   │ lost                                         ▼
-//!    └──── stored epoch says committed ──┴────────────────────────────────────────► Acquiring
-//!          (else: open again, and send it all again)
+//! An epoch's transaction runs through these stages:
 //!
-//!   any state ──superseded, or no repair is left──► Stopped (refuses everything)
+//! ```text
+//!   begin          frontier passed it,         commit asked for         acknowledged
+//!  ───────► Open ────────────────────► Sealed ───────────────► Committing ───────► durable
+//!             records are sent         all of it, positions       │   ▲
+//!                                      too, is acknowledged       └───┘ no answer: asked again
 //! ```
 //!
+//! Two producers or more make a ring. Then the next epoch's transaction may open, on the next
+//! producer, while the commit of the one before it is under way. All of an epoch is acknowledged
+//! before it is committed, so no partition sees a record of the next epoch before the last of this
+//! one.
+//!
+//! Trouble is dealt with once no commit is under way: *abort* ends every open transaction and
+//! sends their epochs again from the lowest; *acquire* takes the pipeline over anew, and the stored
+//! epoch tells whether the commit in doubt took place.
+//!
 //! Invariants
-//! 1. At most one transaction is open, and it holds the lowest epoch that is not durable.
-//! 2. An epoch is committed only after the frontier has passed it.
+//! 1. Transactions are begun and committed in the order of their epochs. At most two are open, and
+//!    only the lower one is committed: one commit at most is in doubt.
+//! 2. An epoch is sealed only after the frontier has passed it, committed only after it is sealed.
 //! 3. An epoch counts as durable only after a commit was acknowledged, or after the stored
 //!    progress, read under new ownership, says so.
-//! 4. An epoch without a batch opens no transaction.
-//! 5. A stopped machine never acts again.
+//! 4. The first commit after taking over goes through slot 0, which a rival takes first: so who
+//!    was overtaken while taking over commits nothing.
+//! 5. An epoch without a batch opens no transaction.
+//! 6. A stopped machine never acts again.
 //!
 //! Next: `committer.rs` obeys it.
 
 use crate::commit::frontier::Upper;
 use crate::commit::outlet::{OutletError, Repair};
 use crate::failure::Recovery;
-use crate::ids::Epoch;
+use crate::ids::{Epoch, Slot};
 use crate::limits::{COMMIT_RETRIES_MAX, EPOCH_ATTEMPTS_MAX};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 /// What the committer is to do next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing until the dataflow sends more.
+    /// Nothing until the dataflow sends more or a commit is answered.
     Wait,
-    /// Begin a transaction and stage all batches kept for this epoch.
-    Begin(Epoch),
-    /// Commit the open transaction, which holds this epoch.
+    /// Begin a transaction on this producer and stage all batches kept for this epoch.
+    Begin(Slot, Epoch),
+    /// Send the positions of this epoch into its transaction and wait for all acknowledgements.
+    Seal(Epoch),
+    /// Ask for the commit of the sealed transaction of this epoch, without waiting for the answer.
     Commit(Epoch),
-    /// Abort the open transaction.
-    Abort(Epoch),
+    /// Abort every open transaction.
+    Abort,
     /// Take ownership anew and report the stored epoch.
     Acquire,
     /// Everything below is durable: forget its batches, give back its credit.
@@ -55,27 +64,44 @@ pub enum Action {
     Stop(Recovery),
 }
 
-/// Where the machine stands.
+/// How far the transaction of an epoch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// No transaction is open.
-    Idle,
-    /// The transaction of `lowest` is open and takes records.
+enum Stage {
+    /// It takes records.
     Open,
-    /// The commit of `lowest` was asked for and is not acknowledged.
+    /// Records and positions are acknowledged.
+    Sealed,
+    /// A commit was asked for and is not answered.
     Committing,
-    /// The transaction of `lowest` must be aborted.
-    Aborting,
-    /// It is not known who owns the pipeline, or whether `lowest` is committed.
-    Acquiring,
-    /// Nothing more will be done.
-    Stopped(Recovery),
+    /// A commit was asked for and its outcome is not known.
+    Unanswered,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Transaction {
+    epoch: Epoch,
+    stage: Stage,
+}
+
+/// What has to be done before anything else, once no commit is under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Due {
+    Nothing,
+    Abort,
+    Acquire,
+    Stop(Recovery),
 }
 
 /// The machine.
 #[derive(Debug)]
 pub struct Decision {
-    state: State,
+    /// How many producers take turns.
+    ring: u32,
+    /// In the order of their epochs.
+    transactions: VecDeque<Transaction>,
+    due: Due,
+    /// Commits acknowledged since the pipeline was last taken over.
+    commits: u64,
     /// Every epoch below is durable.
     lowest: Epoch,
     /// What was last released.
@@ -83,88 +109,32 @@ pub struct Decision {
     /// Epochs that hold at least one batch and are not durable.
     filled: BTreeSet<Epoch>,
     upper: Upper,
-    /// How often `lowest` was sent again.
+    /// How often the lowest epoch was sent again.
     attempts: u32,
     /// How often the current call was repeated.
     retries: u32,
 }
 
+/// What the decision is told.
 impl Decision {
-    /// Starts at `first`, one past the last committed epoch.
+    /// Starts at `first`, one past the last committed epoch, with `ring` producers.
+    ///
+    /// # Panics
+    /// Without a producer.
     #[must_use]
-    pub fn new(first: Epoch) -> Self {
+    pub fn new(first: Epoch, ring: u32) -> Self {
+        assert!(ring > 0, "a pipeline has a producer");
         Decision {
-            state: State::Idle,
+            ring,
+            transactions: VecDeque::new(),
+            due: Due::Nothing,
+            commits: 0,
             lowest: first,
             released: first,
             filled: BTreeSet::new(),
             upper: Upper::At(Epoch(0)),
             attempts: 0,
             retries: 0,
-        }
-    }
-
-    /// The epoch whose transaction takes records now, if one does: its batches are staged on
-    /// arrival.
-    #[must_use]
-    pub fn open(&self) -> Option<Epoch> {
-        (self.state == State::Open).then_some(self.lowest)
-    }
-
-    /// Every epoch below this one is durable.
-    #[must_use]
-    pub fn lowest(&self) -> Epoch {
-        self.lowest
-    }
-
-    /// How often the lowest epoch was sent again; the committer backs off by it.
-    #[must_use]
-    pub fn attempts(&self) -> u32 {
-        self.attempts
-    }
-
-    /// What to do next. Asking twice without an event in between gives the same answer.
-    #[must_use]
-    pub fn next(&self) -> Action {
-        match self.state {
-            State::Stopped(recovery) => Action::Stop(recovery),
-            State::Acquiring => Action::Acquire,
-            State::Aborting => Action::Abort(self.lowest),
-            State::Committing => Action::Commit(self.lowest),
-            _ if self.released < self.lowest => Action::Release(self.lowest),
-            State::Open if self.passed(self.lowest) => Action::Commit(self.lowest),
-            State::Open => Action::Wait,
-            State::Idle => self.next_when_idle(),
-        }
-    }
-
-    fn next_when_idle(&self) -> Action {
-        match self.filled.first() {
-            Some(epoch) if *epoch == self.lowest => Action::Begin(*epoch),
-            // A gap of empty epochs below the next filled one is durable as soon as it is passed.
-            Some(_) | None if self.empty_below() > self.lowest => {
-                Action::Release(self.empty_below())
-            }
-            None if self.upper == Upper::End => Action::Finish,
-            _ => Action::Wait,
-        }
-    }
-
-    /// The epoch up to which nothing is filled and everything is passed.
-    fn empty_below(&self) -> Epoch {
-        let first_filled = self.filled.first().copied();
-        match (self.upper, first_filled) {
-            (Upper::At(upper), Some(filled)) => upper.min(filled),
-            (Upper::At(upper), None) => upper,
-            (Upper::End, Some(filled)) => filled,
-            (Upper::End, None) => self.lowest,
-        }
-    }
-
-    fn passed(&self, epoch: Epoch) -> bool {
-        match self.upper {
-            Upper::At(upper) => upper > epoch,
-            Upper::End => true,
         }
     }
 
@@ -184,56 +154,88 @@ impl Decision {
         self.upper = upper;
     }
 
-    /// The transaction of the lowest epoch is open.
-    pub fn on_begun(&mut self) {
-        assert_eq!(self.state, State::Idle, "one transaction at a time");
-        self.state = State::Open;
+    /// The transaction that [`Action::Begin`] named is open.
+    pub fn on_begun(&mut self, epoch: Epoch) {
+        let before = self.transactions.back();
+        assert!(before.is_none_or(|before| before.epoch < epoch), "epochs begin in their order");
+        self.transactions.push_back(Transaction { epoch, stage: Stage::Open });
     }
 
-    /// The commit was asked for; until its outcome is known nothing else may be done.
+    /// Everything of the lowest open transaction is acknowledged.
+    pub fn on_sealed(&mut self) {
+        self.move_head(Stage::Open, Stage::Sealed);
+        self.retries = 0;
+    }
+
+    /// The commit was asked for; until it is answered nothing else is done about its epoch.
     pub fn on_commit_started(&mut self) {
-        assert!(matches!(self.state, State::Open | State::Committing), "only an open one commits");
-        assert!(self.passed(self.lowest), "only what the frontier has passed is committed");
-        self.state = State::Committing;
+        let head = self.transactions.front_mut().expect("a commit has a transaction");
+        assert!(matches!(head.stage, Stage::Sealed | Stage::Unanswered), "only sealed ones commit");
+        head.stage = Stage::Committing;
     }
 
     /// The commit was acknowledged.
     pub fn on_committed(&mut self) {
-        assert_eq!(self.state, State::Committing, "only a commit in progress is acknowledged");
-        self.lowest_is_durable();
+        let head = self.transactions.pop_front().expect("a commit has a transaction");
+        assert_eq!(head.stage, Stage::Committing, "only a commit under way is acknowledged");
+        self.commits += 1;
+        self.is_durable(head.epoch);
     }
 
-    /// The abort was acknowledged: the epoch will be sent again.
+    /// The commit was answered with an error; only one that must be aborted is known to have come
+    /// to nothing.
+    pub fn on_commit_failed(&mut self, error: &OutletError) {
+        let known = error.repair == Repair::Abort;
+        let stage = if known { Stage::Sealed } else { Stage::Unanswered };
+        self.move_head(Stage::Committing, stage);
+        self.on_error(error);
+    }
+
+    /// Every transaction is aborted: their epochs will be sent again.
     pub fn on_aborted(&mut self) {
-        assert_eq!(self.state, State::Aborting, "only an abort in progress is acknowledged");
+        assert_eq!(self.due, Due::Abort, "nothing is aborted without need");
+        self.due = Due::Nothing;
+        self.transactions.clear();
         self.send_again();
+    }
+
+    /// An abort failed. What cannot even be aborted is lost, so the pipeline is taken over anew.
+    pub fn on_abort_failed(&mut self, error: &OutletError) {
+        match error.repair {
+            Repair::Abort => {
+                let due = self.doubt();
+                self.due = graver(self.due, due);
+            }
+            _ => self.on_error(error),
+        }
     }
 
     /// Ownership was taken anew; `stored` is the last epoch that is committed.
     pub fn on_acquired(&mut self, stored: Option<Epoch>) {
-        assert_eq!(self.state, State::Acquiring, "ownership is taken only when it is in doubt");
-        let committed = stored.is_some_and(|stored| stored >= self.lowest);
-        if committed && self.filled.contains(&self.lowest) {
-            self.lowest_is_durable();
-        } else {
-            self.send_again();
+        assert_eq!(self.due, Due::Acquire, "ownership is taken only when it is in doubt");
+        self.due = Due::Nothing;
+        self.commits = 0;
+        let in_doubt = self.transactions.front().map(|head| head.epoch);
+        self.transactions.clear();
+        match in_doubt {
+            Some(epoch) if stored.is_some_and(|stored| stored >= epoch) => self.is_durable(epoch),
+            Some(_) => self.send_again(),
+            None => {}
         }
     }
 
     /// A call failed. The outlet's word on what it needs decides; a bound on repeats ends in an
     /// acquisition, a bound on acquisitions and aborts in a rebuilt pipeline.
     pub fn on_error(&mut self, error: &OutletError) {
-        self.state = match (error.repair, self.state) {
-            (_, State::Stopped(recovery)) => State::Stopped(recovery),
-            (Repair::Stop, _) => State::Stopped(Recovery::Stop),
-            (Repair::Superseded, _) => State::Stopped(Recovery::Superseded),
-            (Repair::Again, state) => {
-                self.retries += 1;
-                if self.retries > COMMIT_RETRIES_MAX { self.doubt() } else { state }
-            }
-            (Repair::Abort, State::Open | State::Committing) => State::Aborting,
-            (Repair::Abort | Repair::Acquire, _) => self.doubt(),
+        let due = match error.repair {
+            Repair::Again => self.again(),
+            Repair::Abort => Due::Abort,
+            Repair::Acquire => self.doubt(),
+            Repair::Renew => Due::Acquire,
+            Repair::Superseded => Due::Stop(Recovery::Superseded),
+            Repair::Stop => Due::Stop(Recovery::Stop),
         };
+        self.due = graver(self.due, due);
     }
 
     /// Releases were carried out.
@@ -242,33 +244,153 @@ impl Decision {
         self.lowest = below;
         self.released = below;
     }
+}
 
-    fn doubt(&mut self) -> State {
+/// What the decision says.
+impl Decision {
+    /// The epoch whose transaction takes records now, if one does: its batches are staged on
+    /// arrival.
+    #[must_use]
+    pub fn open(&self) -> Option<Epoch> {
+        let last = self.transactions.back()?;
+        (last.stage == Stage::Open && self.due == Due::Nothing).then_some(last.epoch)
+    }
+
+    /// Whether any transaction may be open.
+    #[must_use]
+    pub fn has_transaction(&self) -> bool {
+        !self.transactions.is_empty()
+    }
+
+    /// Every epoch below this one is durable.
+    #[must_use]
+    pub fn lowest(&self) -> Epoch {
+        self.lowest
+    }
+
+    /// How often the lowest epoch was sent again; the committer backs off by it.
+    #[must_use]
+    pub fn attempts(&self) -> u32 {
+        self.attempts
+    }
+
+    /// What to do next. Asking twice without an event in between gives the same answer.
+    #[must_use]
+    pub fn next(&self) -> Action {
+        let head = self.transactions.front();
+        match (self.due, head.map(|head| head.stage)) {
+            (Due::Stop(recovery), _) => Action::Stop(recovery),
+            (_, Some(Stage::Committing)) => self.next_beside_commit(),
+            // An unanswered commit may have taken place: it is asked again and never aborted.
+            (Due::Abort, Some(Stage::Unanswered)) => self.next_of_head(Stage::Unanswered),
+            (Due::Abort, _) => Action::Abort,
+            (Due::Acquire, _) => Action::Acquire,
+            (Due::Nothing, _) if self.released < self.lowest => Action::Release(self.lowest),
+            (Due::Nothing, None) => self.next_when_idle(),
+            (Due::Nothing, Some(stage)) => self.next_of_head(stage),
+        }
+    }
+
+    /// While a commit is under way the next epoch may begin, if there is a producer for it.
+    fn next_beside_commit(&self) -> Action {
+        let has_room = self.ring > 1 && self.transactions.len() == 1;
+        match self.candidate() {
+            _ if self.due != Due::Nothing => Action::Wait,
+            Some(epoch) if has_room => Action::Begin(self.slot(1), epoch),
+            _ => Action::Wait,
+        }
+    }
+
+    fn next_of_head(&self, stage: Stage) -> Action {
+        let epoch = self.transactions[0].epoch;
+        match stage {
+            Stage::Open if self.passed(epoch) => Action::Seal(epoch),
+            Stage::Open => Action::Wait,
+            Stage::Sealed | Stage::Unanswered | Stage::Committing => Action::Commit(epoch),
+        }
+    }
+
+    fn next_when_idle(&self) -> Action {
+        if let Some(epoch) = self.candidate() {
+            return Action::Begin(self.slot(0), epoch);
+        }
+        match (self.upper, self.filled.is_empty()) {
+            // Epochs that stayed empty are durable as soon as they are passed.
+            (Upper::At(upper), true) if upper > self.lowest => Action::Release(upper),
+            (Upper::End, true) => Action::Finish,
+            _ => Action::Wait,
+        }
+    }
+
+    /// The next epoch to begin: the lowest with a batch that has no transaction yet, once nothing
+    /// below it can come any more.
+    fn candidate(&self) -> Option<Epoch> {
+        let last = self.transactions.back().map(|last| last.epoch);
+        let above = |epoch: &&Epoch| last.is_none_or(|last| **epoch > last);
+        let epoch = *self.filled.iter().find(above)?;
+        let is_next = epoch == last.map_or(self.lowest, Epoch::next);
+        (is_next || self.upper >= Upper::At(epoch)).then_some(epoch)
+    }
+
+    /// The producer whose turn comes `ahead` of the lowest transaction.
+    fn slot(&self, ahead: u64) -> Slot {
+        let turn = (self.commits + ahead) % u64::from(self.ring);
+        Slot(u32::try_from(turn).expect("a turn is below the ring's size"))
+    }
+
+    fn passed(&self, epoch: Epoch) -> bool {
+        self.upper > Upper::At(epoch)
+    }
+}
+
+/// Steps that several events share.
+impl Decision {
+    fn move_head(&mut self, from: Stage, to: Stage) {
+        let head = self.transactions.front_mut().expect("the event names a transaction");
+        assert_eq!(head.stage, from, "epoch {} cannot become {to:?}", head.epoch);
+        head.stage = to;
+    }
+
+    fn again(&mut self) -> Due {
+        self.retries += 1;
+        if self.retries > COMMIT_RETRIES_MAX { self.doubt() } else { Due::Nothing }
+    }
+
+    fn doubt(&mut self) -> Due {
         self.retries = 0;
         self.attempts += 1;
         if self.attempts > EPOCH_ATTEMPTS_MAX {
-            return State::Stopped(Recovery::Restart);
+            return Due::Stop(Recovery::Restart);
         }
-        State::Acquiring
+        Due::Acquire
     }
 
-    fn lowest_is_durable(&mut self) {
-        self.filled.remove(&self.lowest);
-        self.lowest = self.lowest.next();
+    fn is_durable(&mut self, epoch: Epoch) {
+        self.filled.remove(&epoch);
+        self.lowest = epoch.next();
         self.attempts = 0;
         self.retries = 0;
-        self.state = State::Idle;
     }
 
     fn send_again(&mut self) {
         self.attempts += 1;
         self.retries = 0;
-        self.state = if self.attempts > EPOCH_ATTEMPTS_MAX {
-            State::Stopped(Recovery::Restart)
-        } else {
-            State::Idle
-        };
+        if self.attempts > EPOCH_ATTEMPTS_MAX {
+            self.due = Due::Stop(Recovery::Restart);
+        }
     }
+}
+
+/// What asks for more hides what asks for less: taking over aborts as well, and a machine that is
+/// stopped stays so.
+fn graver(one: Due, other: Due) -> Due {
+    let gravity = |due: &Due| match due {
+        Due::Nothing => 0,
+        Due::Abort => 1,
+        Due::Acquire => 2,
+        Due::Stop(_) => 3,
+    };
+    if gravity(&other) > gravity(&one) { other } else { one }
 }
 
 #[cfg(test)]

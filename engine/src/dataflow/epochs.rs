@@ -1,8 +1,9 @@
 //! When an epoch closes: on demand, never by a ticking clock.
 //!
 //! An epoch closes once something was emitted into it *and* it is old or large enough *and* the
-//! epoch before it is durable. So an idle pipeline closes nothing, opens no transaction and uses no
-//! CPU; and behind a slow sink epochs grow instead of queueing up (a group commit for free).
+//! epochs before it are durable, but for as many as can be committed beside it. So an idle pipeline
+//! closes nothing, opens no transaction and uses no CPU; and behind a slow sink epochs grow instead
+//! of queueing up (a group commit for free).
 //!
 //! The clock is looked at by source operators, which ask timely to wake them again when the open
 //! epoch is due. All source operators of a pipeline share one [`Epochs`].
@@ -10,7 +11,7 @@
 //! Invariants
 //! 1. `open` only grows; so does `durable`; `durable <= open`, except at the end, when all is
 //!    durable.
-//! 2. At most one closed epoch is not durable.
+//! 2. At most [`EpochBounds::closed_max`] closed epochs are not durable.
 //! 3. Whoever closes an epoch or makes one durable wakes all source and stage operators.
 //!
 //! Next: `source.rs` downgrades its capability when the open epoch moves.
@@ -30,6 +31,8 @@ pub struct EpochBounds {
     pub interval: Duration,
     /// Credit bytes at which the open epoch closes before its time.
     pub bytes_max: u64,
+    /// How many closed epochs may not be durable yet: as many as have a transaction at a time.
+    pub closed_max: u64,
 }
 
 /// The epochs of one pipeline, shared by its operators and its committer.
@@ -120,7 +123,7 @@ impl Epochs {
         }
     }
 
-    /// Closes the open epoch if it is due and the one before it is durable.
+    /// Closes the open epoch if it is due and not too many before it are still to be committed.
     pub fn try_close(&self) -> Due {
         let mut emitted = self.lock_emitted();
         let Some(first_at) = emitted.first_at else {
@@ -131,7 +134,7 @@ impl Epochs {
         if age < self.bounds.interval && bytes < self.bounds.bytes_max {
             return Due::In(self.bounds.interval - age);
         }
-        if self.open() > self.durable() {
+        if self.open().0.saturating_sub(self.durable().0) >= self.bounds.closed_max {
             return Due::No;
         }
         emitted.first_at = None;
@@ -181,7 +184,7 @@ mod tests {
 
     fn epochs(bytes_max: u64) -> (Epochs, Arc<ManualClock>) {
         let clock = Arc::new(ManualClock::default());
-        let bounds = EpochBounds { interval: INTERVAL, bytes_max };
+        let bounds = EpochBounds { interval: INTERVAL, bytes_max, closed_max: 1 };
         (Epochs::new(Epoch(7), bounds, clock.clone()), clock)
     }
 

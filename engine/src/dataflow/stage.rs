@@ -26,7 +26,7 @@ use timely::dataflow::operators::Capability;
 use timely::dataflow::operators::generic::Operator;
 
 /// What the committer hears from the dataflow. The channel needs no bound of its own: credit bounds
-/// the bytes of all batches, and at most two epochs are not durable.
+/// the bytes of all batches, and at most three epochs are not durable.
 pub enum ToCommitter {
     /// Batches of one sink that belong to `epoch`, in order per shard.
     Staged {

@@ -37,6 +37,12 @@ pub struct CommitSettings {
     /// An epoch that has received this many bytes ends before its interval is over.
     #[schemars(range(min = 65_536, max = 1_073_741_824))]
     pub epoch_bytes_max: u64,
+
+    /// How many transactional producers take turns. With one, the next transaction waits until
+    /// the broker has finished the last; with two or more it opens while the last is being
+    /// committed. Without effect for `delivery: at_least_once`.
+    #[schemars(range(min = 1, max = 8))]
+    pub ring: u32,
 }
 
 /// How much the pipeline may hold in memory.
@@ -59,7 +65,7 @@ pub enum Requirement {
 
 impl Default for CommitSettings {
     fn default() -> Self {
-        Self { interval_ms: 50, epoch_bytes_max: 16 * 1024 * 1024 }
+        Self { interval_ms: 50, epoch_bytes_max: 16 * 1024 * 1024, ring: 2 }
     }
 }
 

@@ -7,10 +7,12 @@
 //! faults by a seed; threads stand for the I/O tasks.
 
 mod rig;
+mod world;
 
 use headwater_engine::commit::outlet::Repair;
 use headwater_engine::failure::Recovery;
-use rig::{Faults, Graph, Rig};
+use rig::{Graph, Rig};
+use world::Faults;
 
 #[test]
 fn every_record_is_committed_once_and_in_order_per_shard() {
@@ -39,11 +41,13 @@ fn two_sources_join_in_one_sink() {
 
 #[test]
 fn aborted_and_unknown_commits_are_repaired_from_memory() {
-    for repair in [Repair::Abort, Repair::Acquire, Repair::Again] {
+    for repair in [Repair::Abort, Repair::Acquire, Repair::Again, Repair::Renew] {
         let mut faults = 0;
         for seed in 1..=6 {
-            println!("repair {repair:?}, seed {seed}");
-            let rig = Rig::start(2, Graph::Plain, Faults::seeded(seed, 3, &[repair]));
+            let ring = 1 + seed as u32 % 3;
+            println!("repair {repair:?}, seed {seed}, ring {ring}");
+            let all = Faults::seeded(seed, 3, &[repair]).with_ring(ring);
+            let rig = Rig::start(2, Graph::Plain, all);
             // Little credit makes many small epochs.
             let rig = rig.with_credit(8 * 1024);
             let end = rig.feed(4, 100, 1);
@@ -51,6 +55,16 @@ fn aborted_and_unknown_commits_are_repaired_from_memory() {
             faults += end.faults;
         }
         assert!(faults > 5, "{repair:?} hit {faults} times in six runs");
+    }
+}
+
+#[test]
+fn the_next_epoch_is_staged_beside_a_commit_only_if_a_producer_is_free() {
+    for (ring, open_peak) in [(1, 1), (2, 2), (3, 2)] {
+        let faults = Faults::slow_commits(5).with_ring(ring);
+        let end = Rig::start(2, Graph::Plain, faults).with_credit(64 * 1024).feed(4, 200, 4);
+        end.assert_exact(4, 800);
+        assert_eq!(end.open_peak, open_peak, "ring {ring}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! A pipeline on real workers, fed by threads, committed to a world that remembers and misbehaves.
 
+use crate::world::{CommittedEpoch, Faults, TestOutlet, World};
 use bytes::Bytes;
 use headwater_engine::clock::SystemClock;
-use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, ShardPosition};
 use headwater_engine::dataflow::build::{
     Blueprint, BlueprintNode, Running, Shared, Station, launch,
 };
@@ -34,134 +34,6 @@ pub enum Graph {
     Join,
     /// As `Plain`; the step panics when it has seen so many records.
     PanicsAt(u64),
-}
-
-/// What the outside world does wrong.
-#[derive(Clone)]
-pub struct Faults {
-    random: u64,
-    one_in: u64,
-    repairs: Vec<Repair>,
-    commit_takes: Duration,
-}
-
-impl Faults {
-    pub fn none() -> Self {
-        Faults { random: 1, one_in: 0, repairs: Vec::new(), commit_takes: Duration::ZERO }
-    }
-
-    pub fn seeded(seed: u64, one_in: u64, repairs: &[Repair]) -> Self {
-        let random = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-        Faults { random, one_in, repairs: repairs.to_vec(), ..Faults::none() }
-    }
-
-    pub fn always(repair: Repair) -> Self {
-        Faults { one_in: 1, repairs: vec![repair], ..Faults::none() }
-    }
-
-    pub fn slow_commits(millis: u64) -> Self {
-        Faults { commit_takes: Duration::from_millis(millis), ..Faults::none() }
-    }
-
-    fn roll(&mut self) -> Option<Repair> {
-        if self.one_in == 0 {
-            return None;
-        }
-        self.random ^= self.random << 13;
-        self.random ^= self.random >> 7;
-        self.random ^= self.random << 17;
-        let hits = self.random.is_multiple_of(self.one_in);
-        hits.then(|| self.repairs[(self.random >> 32) as usize % self.repairs.len()])
-    }
-}
-
-/// What became visible with one epoch.
-#[derive(Clone, Default)]
-pub struct CommittedEpoch {
-    pub epoch: u64,
-    /// Per sink: (shard, value), in order.
-    pub records: Vec<Vec<(u32, u64)>>,
-    /// Per shard: the position that was committed with it.
-    pub positions: BTreeMap<u32, u64>,
-}
-
-#[derive(Default)]
-struct World {
-    open: Option<CommittedEpoch>,
-    log: Vec<CommittedEpoch>,
-    begun: usize,
-    faults: usize,
-}
-
-struct TestOutlet {
-    world: Arc<Mutex<World>>,
-    faults: Faults,
-    sinks: usize,
-}
-
-impl TestOutlet {
-    fn world(&self) -> std::sync::MutexGuard<'_, World> {
-        self.world.lock().expect("tests do not panic while they hold the world")
-    }
-
-    fn fail(&self, repair: Repair) -> OutletError {
-        self.world().faults += 1;
-        OutletError { message: "injected".to_owned(), repair }
-    }
-}
-
-impl Outlet for TestOutlet {
-    fn begin(&mut self, epoch: Epoch) -> Result<(), OutletError> {
-        let mut world = self.world();
-        world.begun += 1;
-        let records = vec![Vec::new(); self.sinks];
-        world.open = Some(CommittedEpoch { epoch: epoch.0, records, ..Default::default() });
-        Ok(())
-    }
-
-    fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
-        let mut world = self.world();
-        let open = world.open.as_mut().expect("records go into an open transaction");
-        for value in batch.values.iter() {
-            let value = u64::from_le_bytes(value[..8].try_into().expect("eight bytes"));
-            open.records[sink.0 as usize].push((batch.shard.0, value));
-        }
-        Ok(())
-    }
-
-    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
-        std::thread::sleep(self.faults.commit_takes);
-        let fault = self.faults.roll();
-        let mut world = self.world();
-        // The outcome of a failed commit is open, except where the error promises an abort; a
-        // repeated commit of what has landed is acknowledged.
-        let lands = match fault {
-            Some(Repair::Abort | Repair::Superseded) => false,
-            Some(_) => self.faults.random.is_multiple_of(2),
-            None => true,
-        };
-        if lands && let Some(mut open) = world.open.take() {
-            assert_eq!(open.epoch, epoch.0, "the open epoch is the one that commits");
-            let place = |moved: &ShardPosition| (moved.shard.0, moved.position.next_sequence.0);
-            open.positions = positions.iter().map(place).collect();
-            world.log.push(open);
-        }
-        drop(world);
-        fault.map_or(Ok(()), |repair| Err(self.fail(repair)))
-    }
-
-    fn abort(&mut self) -> Result<(), OutletError> {
-        self.world().open = None;
-        Ok(())
-    }
-
-    fn acquire(&mut self) -> Result<Option<Epoch>, OutletError> {
-        let mut world = self.world();
-        world.open = None;
-        Ok(world.log.last().map(|epoch| Epoch(epoch.epoch)))
-    }
-
-    fn poll(&mut self) {}
 }
 
 struct Pass {
@@ -199,6 +71,8 @@ pub struct End {
     pub failure: Option<FailureReason>,
     pub begun: usize,
     pub faults: usize,
+    /// The most transactions that were open at once.
+    pub open_peak: usize,
     pub credit_peak: u64,
     pub credit_waits: u64,
     pub credit_left: u64,
@@ -259,7 +133,9 @@ impl Rig {
 
     fn launch(&self) -> Started {
         let clock = Arc::new(SystemClock::default());
-        let bounds = EpochBounds { interval: Duration::from_millis(2), bytes_max: 4_096 };
+        let closed_max = u64::from(self.faults.ring.min(2));
+        let interval = Duration::from_millis(2);
+        let bounds = EpochBounds { interval, bytes_max: 4_096, closed_max };
         let shared = Shared {
             epochs: Arc::new(Epochs::new(Epoch(1), bounds, clock)),
             credit: Arc::new(Credit::new(self.credit_bytes)),
@@ -267,7 +143,7 @@ impl Rig {
         };
         let (blueprint, sinks) = blueprint(self.graph);
         let world = Arc::new(Mutex::new(World::default()));
-        let outlet = TestOutlet { world: world.clone(), faults: self.faults.clone(), sinks };
+        let outlet = TestOutlet::new(&world, &self.faults, sinks);
         let outlet = Box::new(outlet);
         let running = launch(&self.workers, blueprint, &shared, outlet, Box::new(|_| {}));
         let Running { inlets, gone, committer } = running.expect("the workers run");
@@ -300,6 +176,7 @@ impl Started {
             failure: self.shared.failure.get().cloned(),
             begun: world.begun,
             faults: world.faults,
+            open_peak: world.open_peak,
             credit_peak: self.shared.credit.peak_bytes(),
             credit_waits: self.shared.credit.waits(),
             credit_left: self.shared.credit.used_bytes(),

@@ -78,6 +78,7 @@ pub fn assemble(plan: &Plan, instance: &str, held: &HeldGeneration) -> Assembly 
         sinks: kafka,
         shards: shards.iter().map(entry).collect(),
         held: held.clone(),
+        ring: plan.settings().commit.ring,
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, blueprint, parts, outlet }

@@ -98,6 +98,8 @@ impl Attempt {
         let bounds = EpochBounds {
             interval: Duration::from_millis(settings.commit.interval_ms),
             bytes_max: settings.commit.epoch_bytes_max,
+            // One is being committed while the next is complete.
+            closed_max: u64::from(settings.commit.ring.min(2)),
         };
         let first = stored.epoch().map_or(FIRST_EPOCH, Epoch::next);
         Shared {

@@ -8,8 +8,8 @@
 
 use crate::sink::kafka::KafkaOutlet;
 use crate::sink::stdout::StdoutSink;
-use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, ShardPosition};
-use headwater_engine::ids::{Epoch, SinkIndex};
+use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
+use headwater_engine::ids::{Epoch, SinkIndex, Slot};
 use headwater_engine::record::Batch;
 use std::io;
 
@@ -38,8 +38,12 @@ impl PipelineOutlet {
 }
 
 impl Outlet for PipelineOutlet {
-    fn begin(&mut self, epoch: Epoch) -> Result<(), OutletError> {
-        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.begin(epoch))
+    fn ring(&self) -> u32 {
+        self.kafka.as_ref().map_or(1, KafkaOutlet::ring)
+    }
+
+    fn begin(&mut self, slot: Slot, _: Epoch) -> Result<(), OutletError> {
+        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.begin(slot))
     }
 
     fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
@@ -53,8 +57,21 @@ impl Outlet for PipelineOutlet {
         }
     }
 
-    fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
-        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.commit(epoch, positions))
+    fn seal(
+        &mut self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<Box<dyn Sealed>, OutletError> {
+        match &mut self.kafka {
+            Some(kafka) => kafka.seal(epoch, positions),
+            None => Ok(Box::new(Printed)),
+        }
+    }
+
+    fn committed(&mut self, _: Epoch, positions: &[ShardPosition]) {
+        if let Some(kafka) = &mut self.kafka {
+            kafka.committed(positions);
+        }
     }
 
     fn abort(&mut self) -> Result<(), OutletError> {
@@ -69,6 +86,15 @@ impl Outlet for PipelineOutlet {
         if let Some(kafka) = &mut self.kafka {
             kafka.poll();
         }
+    }
+}
+
+/// What local sinks have taken is as durable as it gets.
+struct Printed;
+
+impl Sealed for Printed {
+    fn commit(&mut self) -> Result<(), OutletError> {
+        Ok(())
     }
 }
 

@@ -122,7 +122,8 @@ impl World {
     /// Runs the first shard of `source` from `start`.
     pub fn run(source: Arc<GrpcSource>, start: Option<Position>) -> World {
         let clock = Arc::new(SystemClock::default());
-        let bounds = EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20 };
+        let bounds =
+            EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20, closed_max: 1 };
         let shared = Shared {
             epochs: Arc::new(Epochs::new(Epoch(1), bounds, clock.clone())),
             credit: Arc::new(Credit::new(CREDIT_BYTES)),

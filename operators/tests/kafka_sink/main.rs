@@ -7,7 +7,7 @@
 mod rig;
 
 use headwater_engine::commit::outlet::Repair;
-use headwater_engine::ids::Epoch;
+use headwater_engine::ids::{Epoch, Slot};
 use headwater_operators::sink::kafka::{KafkaStartError, read_progress, reset_progress};
 use rig::{Rig, sink_file};
 
@@ -16,14 +16,14 @@ fn an_epoch_and_its_positions_become_visible_together() {
     let rig = Rig::start();
     let (mut outlet, stored) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
     assert_eq!(stored.epoch(), None);
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a", "b"])).expect("staged");
     assert_eq!(
         rig.committed("events"),
         Vec::<String>::new(),
         "nothing is visible before the commit"
     );
-    outlet.commit(Epoch(1), &rig::positions(0, 2, 2)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 2, 2)).expect("committed");
     assert_eq!(rig.committed("events"), ["a", "b"]);
     let progress = rig.progress();
     let shard = progress.shards.values().next().expect("the shard's progress");
@@ -34,13 +34,13 @@ fn an_epoch_and_its_positions_become_visible_together() {
 fn an_aborted_epoch_is_sent_again_and_visible_once() {
     let rig = Rig::start();
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig.wait_until_sent("events", 1, || outlet.poll());
     outlet.abort().expect("aborted");
-    outlet.begin(Epoch(1)).expect("begun again");
+    outlet.begin(Slot(0)).expect("begun again");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
-    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     assert_eq!(rig.committed("events"), ["a"]);
     assert_eq!(rig.uncommitted("events"), ["a", "a"], "the aborted copy proves that the fault hit");
 }
@@ -50,22 +50,22 @@ fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
     let rig = Rig::start();
     let file = sink_file(&rig, "");
     let (mut first, _) = rig.outlet(&file).expect("a fresh pipeline");
-    first.begin(Epoch(1)).expect("begun");
+    first.begin(Slot(0)).expect("begun");
     first.stage(0, &rig::batch(0, &["a"])).expect("staged");
-    first.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
-    first.begin(Epoch(2)).expect("begun");
+    rig::commit(&mut first, 1, &rig::positions(0, 1, 1)).expect("committed");
+    first.begin(Slot(0)).expect("begun");
     first.stage(0, &rig::batch(1, &["b"])).expect("staged");
 
     let (mut second, stored) = rig.outlet(&file).expect("a take-over");
     assert_eq!(stored.epoch(), Some(Epoch(1)));
-    let refused = first.commit(Epoch(2), &rig::positions(0, 2, 1)).expect_err("it is fenced");
+    let refused = rig::commit(&mut first, 2, &rig::positions(0, 2, 1)).expect_err("it is fenced");
     assert_eq!(refused.repair, Repair::Acquire, "{refused}");
     let refused = first.reacquire().expect_err("the pipeline has a newer owner");
     assert_eq!(refused.repair, Repair::Superseded, "{refused}");
 
-    second.begin(Epoch(2)).expect("begun");
+    second.begin(Slot(0)).expect("begun");
     second.stage(0, &rig::batch(1, &["b"])).expect("staged");
-    second.commit(Epoch(2), &rig::positions(0, 2, 1)).expect("committed");
+    rig::commit(&mut second, 2, &rig::positions(0, 2, 1)).expect("committed");
     assert_eq!(rig.committed("events"), ["a", "b"]);
 }
 
@@ -73,12 +73,12 @@ fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
 fn a_lost_producer_is_replaced_and_the_stored_epoch_tells_what_was_committed() {
     let rig = Rig::start();
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     assert_eq!(outlet.reacquire().expect("ours still"), None, "epoch 1 was not committed");
-    outlet.begin(Epoch(1)).expect("begun with the new producer");
+    outlet.begin(Slot(0)).expect("begun with the new producer");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
-    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     assert_eq!(outlet.reacquire().expect("ours still"), Some(Epoch(1)));
     assert_eq!(rig.committed("events"), ["a"]);
 }
@@ -90,9 +90,9 @@ fn at_least_once_writes_progress_after_its_records_and_totals_add_up() {
     for epoch in 1..=2 {
         let (mut outlet, stored) = rig.outlet(&file).expect("a start");
         assert_eq!(stored.epoch(), (epoch > 1).then(|| Epoch(epoch - 1)));
-        outlet.begin(Epoch(epoch)).expect("begun");
+        outlet.begin(Slot(0)).expect("begun");
         outlet.stage(0, &rig::batch(epoch - 1, &["x"])).expect("staged");
-        outlet.commit(Epoch(epoch), &rig::positions(0, epoch, 1)).expect("committed");
+        rig::commit(&mut outlet, epoch, &rig::positions(0, epoch, 1)).expect("committed");
     }
     assert_eq!(rig.committed("events"), ["x", "x"]);
     let totals: Vec<u64> = rig.progress().shards.values().map(|shard| shard.committed).collect();
@@ -115,13 +115,13 @@ fn a_position_of_another_source_is_not_resumed_until_it_is_forgotten() {
     let rig = Rig::start();
     let file = sink_file(&rig, "");
     let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
-    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     let refused = rig.outlet_of(&file, "another fingerprint").err().expect("another source");
-    outlet.begin(Epoch(2)).expect("the owner was not disturbed");
+    outlet.begin(Slot(0)).expect("the owner was not disturbed");
     outlet.stage(0, &rig::batch(1, &["b"])).expect("staged");
-    outlet.commit(Epoch(2), &rig::positions(0, 2, 1)).expect("a refused start fences nobody");
+    rig::commit(&mut outlet, 2, &rig::positions(0, 2, 1)).expect("a refused start fences nobody");
     assert!(matches!(refused, KafkaStartError::FingerprintChanged { .. }), "{refused}");
     let target = rig.target(&file);
     let forgotten = reset_progress(&target, "p", "__p.progress", &[]).expect("reset");
@@ -144,9 +144,9 @@ fn keys_timestamps_and_headers_reach_the_topic() {
     let rig = Rig::start();
     let more = "headers: { provenance: true, static: { team: blue } }";
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, more)).expect("a fresh pipeline");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(41, &["a"])).expect("staged");
-    outlet.commit(Epoch(1), &rig::positions(0, 42, 1)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 42, 1)).expect("committed");
     let headers = rig.headers_of_first("events");
     let expected = [
         ("headwater-shard", "events/one"),
@@ -165,19 +165,19 @@ fn the_name_of_a_record_outlives_a_repair_and_not_a_restart() {
     let more = "delivery: at_least_once\n    headers: { provenance: true }";
     let file = sink_file(&rig, more);
     let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig.wait_until_sent("events", 1, || outlet.poll());
     // The progress is lost with the producer, so the record is sent again, under a newer claim.
     assert_eq!(outlet.reacquire().expect("ours still"), None);
-    outlet.begin(Epoch(1)).expect("begun again");
+    outlet.begin(Slot(0)).expect("begun again");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
     rig.wait_until_sent("events", 2, || outlet.poll());
     drop(outlet);
     let (mut outlet, _) = rig.outlet(&file).expect("a restart that knows of nothing");
-    outlet.begin(Epoch(1)).expect("begun");
+    outlet.begin(Slot(0)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["another"])).expect("staged");
-    outlet.commit(Epoch(1), &rig::positions(0, 1, 1)).expect("committed");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
 
     assert_eq!(rig.committed("events"), ["a", "a", "another"]);
     let names = rig.headers("events");

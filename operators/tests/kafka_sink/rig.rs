@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use headwater_broker::{Broker, BrokerConfig};
-use headwater_engine::commit::outlet::ShardPosition;
+use headwater_engine::commit::outlet::{OutletError, ShardPosition};
 use headwater_engine::commit::progress::StoredProgress;
-use headwater_engine::ids::{Sequence, Session, ShardIndex, ShardKey};
+use headwater_engine::ids::{Epoch, Sequence, Session, ShardIndex, ShardKey};
 use headwater_engine::position::Position;
 use headwater_engine::record::{Batch, ReceivedAt, Values};
 use headwater_engine::spec::{
@@ -62,6 +62,17 @@ pub fn batch(first: u64, values: &[&str]) -> Batch {
     }
 }
 
+/// Adds the positions and commits, as the committer does.
+pub fn commit(
+    outlet: &mut KafkaOutlet,
+    epoch: u64,
+    positions: &[ShardPosition],
+) -> Result<(), OutletError> {
+    outlet.seal(Epoch(epoch), positions)?.commit()?;
+    outlet.committed(positions);
+    Ok(())
+}
+
 /// The position of one shard, with the number of records the epoch adds to it.
 pub fn positions(shard: u32, next_sequence: u64, records: u64) -> Vec<ShardPosition> {
     let next_sequence = Sequence(next_sequence);
@@ -99,6 +110,7 @@ impl Rig {
                 dead_letters_of: Vec::new(),
             }],
             held: HeldGeneration::default(),
+            ring: 2,
             shards: vec![ShardEntry { key, fingerprint: fingerprint.to_owned() }],
         })
     }

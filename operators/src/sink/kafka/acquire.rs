@@ -1,30 +1,22 @@
-//! Taking a pipeline over: claim → fence → read. In this order, always.
+//! Takes a pipeline over: does what the acquisition needs, in its order, against Kafka.
 //!
-//! 1. Read the claims, uncommitted ones and open transactions included: who was here last?
-//! 2. Append our claim with the next generation and read it back. The first claim of a generation
-//!    in the log owns it, so of two that start at once exactly one goes on.
-//! 3. Fence every transactional id that any earlier owner may still write with: `init_transactions`
-//!    aborts what they left open and refuses whatever they send later.
-//! 4. Only now read the committed progress: nobody but us can add to it any more.
+//! What is needed and why in this order is in `engine/src/commit/acquisition.rs`, which has no I/O.
 //!
-//! Reading before fencing is a proven bug: the old owner could commit between the two, and its
-//! records would be written twice.
-//!
-//! At-least-once has no transactional ids and so no fence: two instances may overlap for a moment,
-//! and the highest (generation, epoch) wins when progress is read.
+//! Next: `outlet.rs` fills transactions of the producers that come out of this.
 
 use crate::limits::INIT_TRANSACTIONS_TIMEOUT;
-use crate::sink::kafka::client::{Context, KafkaTarget};
+use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, is_denied};
 use crate::sink::kafka::producer::SinkProducer;
 use crate::sink::kafka::progress::Mark;
-use headwater_engine::commit::progress::{Owner, PROGRESS_FORMAT, ProgressKey, StoredProgress};
+use headwater_engine::commit::acquisition::{Acquisition, Need};
+use headwater_engine::commit::progress::{Owner, StoredProgress};
 use headwater_engine::ids::Generation;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
-
-/// How often two instances that claim the same generation try again.
-const CLAIM_ATTEMPTS_MAX: u32 = 5;
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// How often one `init_transactions` is repeated while the coordinator is busy.
 const FENCE_ATTEMPTS_MAX: u32 = 10;
@@ -35,6 +27,8 @@ pub(super) struct Identity {
     pub(super) pipeline: String,
     pub(super) instance: String,
     pub(super) progress_topic: String,
+    /// Our transactional ids, by slot; none without transactions.
+    pub(super) ids: Vec<String>,
 }
 
 /// Judges whether stored progress may be resumed.
@@ -42,14 +36,14 @@ pub(super) type Usable<'a> = &'a dyn Fn(&StoredProgress) -> Result<(), KafkaStar
 
 /// A pipeline that is ours.
 pub(super) struct Acquired {
-    pub(super) producer: SinkProducer,
+    /// By slot, at least one.
+    pub(super) producers: Vec<Arc<SinkProducer>>,
     pub(super) owner: Owner,
     pub(super) stored: StoredProgress,
 }
 
 /// Takes the pipeline over, whoever had it. `ours` is the generation that this process already
-/// held, if it did: then a newer claim of another means that we were replaced, and nothing is
-/// taken.
+/// held, if it did.
 ///
 /// `is_usable` judges what is stored. It is asked before the claim, so that a mistake in the
 /// pipeline file disturbs nobody, and again of what is really committed.
@@ -59,124 +53,135 @@ pub(super) fn acquire(
     ours: Option<Generation>,
     is_usable: Usable<'_>,
 ) -> Result<Acquired, KafkaStartError> {
-    let mark = Mark::open(target, &identity.pipeline, &identity.progress_topic)?;
-    let known = mark.read("read_uncommitted")?;
-    if let Some(ours) = ours {
-        refuse_if_replaced(&known, ours, &identity.instance)?;
-    }
-    is_usable(&known)?;
-    let ids = target.transactional_ids(&identity.pipeline);
-    let (owner, seen) = claim(&mark, identity, &known, &ids)?;
-    let generation = owner.generation;
-    let taken = take_over(target, &mark, identity, owner, &seen.ids_to_fence(&ids), is_usable);
-    // A claim that came to nothing must not make a healthy owner believe that it was replaced.
-    taken.inspect_err(|_| withdraw(&mark, identity, generation))
-}
-
-/// Fences every id and reads what is committed; the claim is ours.
-fn take_over(
-    target: &KafkaTarget,
-    mark: &Mark<'_>,
-    identity: &Identity,
-    owner: Owner,
-    ids: &[String],
-    is_usable: Usable<'_>,
-) -> Result<Acquired, KafkaStartError> {
-    let pipeline = &identity.pipeline;
-    let producer = fence(target, ids, owner.transactional_ids.first())?;
-    let stored = mark.read("read_committed")?;
-    refuse_if_replaced(&stored, owner.generation, &identity.instance)?;
-    is_usable(&stored)?;
-    tracing::info!(
-        event = "pipeline_acquired",
-        pipeline,
-        generation = owner.generation.0,
-        epoch = stored.epoch().map(|epoch| epoch.0),
-        shards = stored.shards.len(),
-    );
-    Ok(Acquired { producer, owner, stored })
-}
-
-/// The newest generation belongs to somebody else. A newer one that is ours too was left by a
-/// repair that did not come to its end.
-fn refuse_if_replaced(
-    stored: &StoredProgress,
-    ours: Generation,
-    instance: &str,
-) -> Result<(), KafkaStartError> {
-    let newest = stored.generation();
-    let owner = stored.owner_of(newest);
-    let is_ours = owner.map_or(newest <= ours, |owner| owner.instance == instance);
-    if newest < ours || is_ours {
-        return Ok(());
-    }
-    let instance = owner.map_or("unknown", |owner| owner.instance.as_str()).to_owned();
-    Err(KafkaStartError::Superseded { instance, generation: newest.0 })
-}
-
-fn claim(
-    mark: &Mark<'_>,
-    identity: &Identity,
-    known: &StoredProgress,
-    ids: &[String],
-) -> Result<(Owner, StoredProgress), KafkaStartError> {
-    let mut generation = known.generation().next();
-    for _ in 0..CLAIM_ATTEMPTS_MAX {
-        let owner = Owner {
-            fmt: PROGRESS_FORMAT,
-            generation,
-            instance: identity.instance.clone(),
-            transactional_ids: ids.to_vec(),
-            at_unix_ms: unix_ms(),
-        };
-        let key = ProgressKey::Claim(generation, identity.instance.clone());
-        let key = key.encode(&identity.pipeline);
-        let value = serde_json::to_vec(&owner).expect("an owner is plain data");
-        mark.append(&key, Some(&value))?;
-        let seen = mark.read_to("read_uncommitted", &key)?;
-        let first = seen.owner_of(generation).map(|owner| owner.instance.as_str());
-        if first == Some(identity.instance.as_str()) {
-            return Ok((owner, seen));
-        }
-        // A rival was first with this generation: withdraw, and take the next one.
-        mark.append(&key, None)?;
-        generation = seen.generation().next();
-    }
-    let instance = "several that start at the same time".to_owned();
-    Err(KafkaStartError::Superseded { instance, generation: generation.0 })
-}
-
-/// Best effort: if it fails, the claim merely names a generation that nobody writes with.
-fn withdraw(mark: &Mark<'_>, identity: &Identity, generation: Generation) {
-    let key = ProgressKey::Claim(generation, identity.instance.clone());
-    if let Err(error) = mark.append(&key.encode(&identity.pipeline), None) {
-        tracing::debug!(event = "claim_not_withdrawn", %error);
-    }
-}
-
-/// Takes every id; the producer of `own` is kept, the others have done their work by being made.
-fn fence(
-    target: &KafkaTarget,
-    ids: &[String],
-    own: Option<&String>,
-) -> Result<SinkProducer, KafkaStartError> {
-    let mut kept = None;
-    for id in ids {
-        let context = Context::default();
-        let producer: BaseProducer<Context> = target.producer(Some(id), context.clone())?;
-        init(&producer, id)?;
-        if Some(id) == own {
-            kept = Some(SinkProducer::transactional(producer, context));
+    let mut acquirer = Acquirer {
+        target,
+        mark: Mark::open(target, &identity.pipeline, &identity.progress_topic)?,
+        machine: Acquisition::new(identity.instance.clone(), identity.ids.clone(), ours),
+        identity,
+        is_usable,
+        seen: StoredProgress::default(),
+        producers: BTreeMap::new(),
+    };
+    match acquirer.run() {
+        Ok(acquired) => Ok(acquired),
+        Err(error) => {
+            acquirer.withdraw();
+            Err(error)
         }
     }
-    match kept {
-        Some(producer) => Ok(producer),
-        None => {
+}
+
+/// The machine and what it is driven with.
+struct Acquirer<'a> {
+    target: &'a KafkaTarget,
+    identity: &'a Identity,
+    mark: Mark<'a>,
+    machine: Acquisition,
+    is_usable: Usable<'a>,
+    /// The topic as it was read last.
+    seen: StoredProgress,
+    /// The producers of our own ids.
+    producers: BTreeMap<String, Arc<SinkProducer>>,
+}
+
+impl Acquirer<'_> {
+    fn run(&mut self) -> Result<Acquired, KafkaStartError> {
+        loop {
+            match self.machine.need().clone() {
+                Need::ReadAll => {
+                    self.seen = self.mark.read("read_uncommitted")?;
+                    self.machine.on_known(&self.seen)?;
+                    (self.is_usable)(&self.seen)?;
+                }
+                Need::Claim(generation) => {
+                    let owner = self.machine.owner(generation, unix_ms());
+                    let value = serde_json::to_vec(&owner).expect("an owner is plain data");
+                    self.mark.append(&self.key(generation), Some(&value))?;
+                    self.machine.on_claimed();
+                }
+                Need::ReadBack(generation) => {
+                    self.seen = self.mark.read_to("read_uncommitted", &self.key(generation))?;
+                    self.machine.on_read_back(&self.seen);
+                }
+                Need::Withdraw(generation) => {
+                    self.mark.append(&self.key(generation), None)?;
+                    self.machine.on_withdrawn(&self.seen)?;
+                }
+                Need::Fence(ids) => {
+                    self.fence(&ids)?;
+                    self.machine.on_fenced();
+                }
+                Need::ReadCommitted => {
+                    self.seen = self.mark.read("read_committed")?;
+                    (self.is_usable)(&self.seen)?;
+                    self.machine.on_committed(&self.seen)?;
+                }
+                Need::Nothing(generation) => return self.acquired(generation),
+            }
+        }
+    }
+
+    fn acquired(&mut self, generation: Generation) -> Result<Acquired, KafkaStartError> {
+        let stored = std::mem::take(&mut self.seen);
+        tracing::info!(
+            event = "pipeline_acquired",
+            pipeline = self.identity.pipeline,
+            generation = generation.0,
+            epoch = stored.epoch().map(|epoch| epoch.0),
+            shards = stored.shards.len(),
+        );
+        let own = self.identity.ids.iter().filter_map(|id| self.producers.remove(id));
+        let mut producers: Vec<_> = own.collect();
+        if producers.is_empty() {
             let context = Context::default();
-            let producer = target.producer(None, context.clone())?;
-            Ok(SinkProducer::idempotent(producer, context))
+            let producer = self.target.producer(None, context.clone())?;
+            producers.push(Arc::new(SinkProducer::idempotent(producer, context)));
+        }
+        Ok(Acquired { producers, owner: self.machine.owner(generation, unix_ms()), stored })
+    }
+
+    /// Takes every id, all at the same time; our own producers are kept, the others have done
+    /// their work by being made.
+    fn fence(&mut self, ids: &[String]) -> Result<(), KafkaStartError> {
+        let target = self.target;
+        let taken: Vec<_> = std::thread::scope(|scope| {
+            let calls: Vec<_> =
+                ids.iter().map(|id| scope.spawn(move || take_id(target, id))).collect();
+            let answer = |call: std::thread::ScopedJoinHandle<'_, _>| call.join();
+            calls
+                .into_iter()
+                .map(|call| answer(call).expect("taking an id does not panic"))
+                .collect()
+        });
+        for (id, producer) in ids.iter().zip(taken) {
+            let producer = producer?;
+            if self.identity.ids.contains(id) {
+                self.producers.insert(id.clone(), Arc::new(producer));
+            }
+        }
+        Ok(())
+    }
+
+    /// Best effort: if it fails, the claim merely names a generation that nobody writes with.
+    fn withdraw(&self) {
+        if let Some(generation) = self.machine.claim()
+            && let Err(error) = self.mark.append(&self.key(generation), None)
+        {
+            tracing::debug!(event = "claim_not_withdrawn", %error);
         }
     }
+
+    fn key(&self, generation: Generation) -> String {
+        self.machine.key(generation).encode(&self.identity.pipeline)
+    }
+}
+
+/// Makes the producer of `id`, which fences whoever had it before.
+fn take_id(target: &KafkaTarget, id: &str) -> Result<SinkProducer, KafkaStartError> {
+    let context = Context::default();
+    let producer: BaseProducer<Context> = target.producer(Some(id), context.clone())?;
+    init(&producer, id)?;
+    Ok(SinkProducer::transactional(producer, context))
 }
 
 fn init(producer: &BaseProducer<Context>, id: &str) -> Result<(), KafkaStartError> {
@@ -202,36 +207,4 @@ fn not_fenced(id: &str, error: &KafkaError) -> KafkaStartError {
 pub(super) fn unix_ms() -> i64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn claims(list: &[(u64, &str)]) -> StoredProgress {
-        let mut stored = StoredProgress::default();
-        for (generation, instance) in list {
-            stored.claims.push(Owner {
-                fmt: PROGRESS_FORMAT,
-                generation: Generation(*generation),
-                instance: (*instance).to_owned(),
-                transactional_ids: Vec::new(),
-                at_unix_ms: 0,
-            });
-        }
-        stored
-    }
-
-    #[test]
-    fn a_newer_claim_means_replaced_and_our_own_does_not() {
-        let replaced = |list: &[(u64, &str)], ours: u64| {
-            refuse_if_replaced(&claims(list), Generation(ours), "a").is_err()
-        };
-        assert!(!replaced(&[(1, "a")], 1));
-        assert!(!replaced(&[(1, "b"), (2, "a")], 2));
-        assert!(replaced(&[(1, "a"), (2, "b")], 1));
-        assert!(replaced(&[(2, "b"), (2, "a")], 2), "the first claim of a generation owns it");
-        assert!(!replaced(&[], 1));
-        assert!(!replaced(&[(1, "a"), (2, "a")], 1), "our own repair that broke off");
-    }
 }

@@ -4,17 +4,11 @@
 //! ([`refusal`]). Properties the sink sets itself stand under a comment that says why.
 
 use crate::sink::kafka::config::{Delivery, KafkaConfig};
+use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::KafkaStartError;
-use crate::sink::kafka::log_limit;
-use rdkafka::Message;
-use rdkafka::client::ClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
-use rdkafka::producer::ProducerContext;
+use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
 
 /// The cluster a pipeline writes to, and how: what all its Kafka sinks must agree on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,21 +23,6 @@ pub struct KafkaTarget {
     pub transaction_timeout_ms: u32,
     /// The user's properties.
     pub properties: BTreeMap<String, String>,
-}
-
-/// Keeps what librdkafka reports out of band: logs, errors, failed deliveries.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Context {
-    failed: Arc<Mutex<Option<FailedDelivery>>>,
-}
-
-/// A record that librdkafka gave up.
-#[derive(Clone, Debug)]
-pub(super) struct FailedDelivery {
-    /// Why.
-    pub(super) code: RDKafkaErrorCode,
-    /// Topic, partition and reason, for a person to read.
-    pub(super) text: String,
 }
 
 impl KafkaTarget {
@@ -62,10 +41,11 @@ impl KafkaTarget {
         }
     }
 
-    /// The transactional ids of `pipeline`. One producer for now; a ring would number on.
-    pub(super) fn transactional_ids(&self, pipeline: &str) -> Vec<String> {
+    /// The transactional ids of `pipeline`, by slot of its ring of producers.
+    pub(super) fn transactional_ids(&self, pipeline: &str, ring: u32) -> Vec<String> {
+        let id = |slot| format!("{}.{pipeline}.{slot}", self.transactional_id_prefix);
         match self.delivery {
-            Delivery::ExactlyOnce => vec![format!("{}.{pipeline}.0", self.transactional_id_prefix)],
+            Delivery::ExactlyOnce => (0..ring).map(id).collect(),
             Delivery::AtLeastOnce => Vec::new(),
         }
     }
@@ -178,6 +158,9 @@ pub(super) fn refusal(key: &str) -> Option<&'static str> {
             "it is experimental, and a failed record aborts the epoch anyway"
         }
         "allow.auto.create.topics" => "the sink's key `create` says it",
+        "log.connection.close" | "log_level" | "log.queue" => {
+            "the sink learns of broken connections from the client's log"
+        }
         "partitioner" => "the sink's key `partition` says it",
         "isolation.level" | "group.id" | "enable.auto.commit" | "auto.offset.reset" => {
             "it configures readers; the sink reads only its own progress"
@@ -196,51 +179,6 @@ pub fn instance_name() -> String {
     let host = host.trim().replace('/', "-");
     let host = if host.is_empty() { "host".to_owned() } else { host };
     format!("{host}-{}-{:08x}", std::process::id(), rand::random::<u32>())
-}
-
-impl Context {
-    /// The first delivery that failed since the last call, if one did.
-    pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
-        self.failed.lock().expect("storing a text does not panic").take()
-    }
-}
-
-impl ClientContext for Context {
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        match level {
-            // Producers and readers share the user's properties; that one of them does not need
-            // some is no news. What no client knows is refused when the file is checked.
-            _ if facility == "CONFWARN" => {
-                tracing::debug!(event = "kafka_client", facility, "{message}");
-            }
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error
-            | RDKafkaLogLevel::Warning => log_limit::warn(facility, message),
-            _ => tracing::debug!(event = "kafka_client", facility, "{message}"),
-        }
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        log_limit::error(&error, reason);
-    }
-}
-
-impl ConsumerContext for Context {}
-
-impl ProducerContext for Context {
-    type DeliveryOpaque = ();
-
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, message)) = result {
-            let text = format!("{}[{}]: {error}", message.topic(), message.partition());
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            let delivery = FailedDelivery { code, text };
-            let mut failed = self.failed.lock().expect("storing a text does not panic");
-            failed.get_or_insert(delivery);
-        }
-    }
 }
 
 fn create<T: FromClientConfigAndContext<Context>>(

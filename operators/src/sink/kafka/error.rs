@@ -6,6 +6,7 @@
 //! librdkafka has an error for "committed on the broker but failed locally". So such an error is
 //! settled by reading the stored progress under new ownership, never by guessing.
 
+use headwater_engine::commit::acquisition::Replaced;
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use headwater_engine::commit::progress::ProgressError;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -75,13 +76,8 @@ pub enum KafkaStartError {
         reason: String,
     },
     /// A newer instance owns the pipeline.
-    #[error("superseded by instance `{instance}` (generation {generation})")]
-    Superseded {
-        /// The instance.
-        instance: String,
-        /// Its generation.
-        generation: u64,
-    },
+    #[error(transparent)]
+    Superseded(#[from] Replaced),
     /// The broker refuses a transactional id.
     #[error("transactional id `{id}` could not be taken: {reason}")]
     NotFenced {
@@ -119,7 +115,7 @@ impl KafkaStartError {
 impl From<KafkaStartError> for OutletError {
     fn from(error: KafkaStartError) -> Self {
         let repair = match &error {
-            KafkaStartError::Superseded { .. } => Repair::Superseded,
+            KafkaStartError::Superseded(_) => Repair::Superseded,
             error if error.may_heal() => Repair::Acquire,
             _ => Repair::Stop,
         };

@@ -8,11 +8,13 @@
 //!
 //! - [`config`] what the pipeline file says, [`check`] what it must mean;
 //! - `client` how librdkafka is set up, and which of its properties are ours alone;
+//! - `context` what librdkafka reports out of band, and when a producer must be replaced for it;
 //! - `log_limit` how often librdkafka may say the same;
 //! - `topics` what must exist before the first record;
 //! - `progress` reading the progress topic to a mark of our own;
 //! - `acquire` claim → fence → read: how a pipeline is taken over;
-//! - `producer` the transaction, and what each error means;
+//! - `producer` one producer of the ring: its transaction, step by step;
+//! - `error` what each error means;
 //! - [`outlet`] what the committer drives.
 //!
 //! Why one progress topic per pipeline and no `send_offsets_to_transaction`: two round trips less
@@ -23,6 +25,7 @@ mod acquire;
 mod check;
 mod client;
 mod config;
+mod context;
 mod error;
 mod log_limit;
 mod murmur2;

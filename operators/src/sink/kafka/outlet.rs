@@ -17,13 +17,13 @@ use crate::sink::kafka::error::KafkaStartError;
 use crate::sink::kafka::producer::{Record, SinkProducer};
 use crate::sink::kafka::record::SinkWriter;
 use crate::sink::kafka::topics::prepare;
-use headwater_engine::commit::outlet::{OutletError, ShardPosition};
+use headwater_engine::commit::outlet::{OutletError, Sealed, ShardPosition};
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
 };
-use headwater_engine::ids::{Epoch, Generation, ShardKey};
+use headwater_engine::ids::{Epoch, Generation, ShardKey, Slot};
 use headwater_engine::record::Batch;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -62,6 +62,8 @@ pub struct OutletPlan {
     pub shards: Vec<ShardEntry>,
     /// The generation this process holds or held.
     pub held: HeldGeneration,
+    /// How many transactional producers take turns.
+    pub ring: u32,
 }
 
 /// The generation that a process holds or held of a pipeline; 0 before the first. It outlives an
@@ -86,7 +88,10 @@ pub struct KafkaOutlet {
     identity: Identity,
     writers: Vec<SinkWriter>,
     shards: Vec<ShardEntry>,
-    producer: SinkProducer,
+    /// The ring, by slot.
+    producers: Vec<Arc<SinkProducer>>,
+    /// The slots of the open transactions, in the order of their epochs.
+    open: VecDeque<Slot>,
     owner: Owner,
     /// Committed records and dead letters of each shard since its first start.
     totals: BTreeMap<ShardKey, Totals>,
@@ -94,9 +99,18 @@ pub struct KafkaOutlet {
     has_manifest: bool,
     /// Claims of earlier generations, to be withdrawn with the first commit.
     stale_claims: Vec<ProgressKey>,
-    /// The epoch whose positions are already in the open transaction.
+    /// The epoch whose positions are already in its transaction.
     sent_for: Option<Epoch>,
     held: HeldGeneration,
+}
+
+/// A transaction that only waits for its commit.
+struct SealedTransaction(Arc<SinkProducer>);
+
+impl Sealed for SealedTransaction {
+    fn commit(&mut self) -> Result<(), OutletError> {
+        self.0.commit()
+    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -116,8 +130,9 @@ impl KafkaOutlet {
         let progress_topic = first.progress_topic(&plan.pipeline);
         let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|entry| entry.sink.clone()).collect();
         let partitions = prepare(&target, &sinks, &progress_topic)?;
+        let ids = target.transactional_ids(&plan.pipeline, plan.ring);
         let identity =
-            Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic };
+            Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic, ids };
         let is_usable = |stored: &StoredProgress| check_fingerprints(&plan.shards, stored);
         let acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
         plan.held.set(acquired.owner.generation);
@@ -141,7 +156,8 @@ impl KafkaOutlet {
             shards: plan.shards,
             totals: totals(&acquired.stored),
             stale_claims: stale_claims(&acquired),
-            producer: acquired.producer,
+            producers: acquired.producers,
+            open: VecDeque::new(),
             owner: acquired.owner,
             has_manifest: false,
             sent_for: None,
@@ -150,35 +166,53 @@ impl KafkaOutlet {
         Ok((outlet, stored))
     }
 
-    /// Opens the transaction.
+    /// How many transactions may be open at once.
+    #[must_use]
+    pub fn ring(&self) -> u32 {
+        u32::try_from(self.producers.len()).expect("a ring is small")
+    }
+
+    /// Opens a transaction on the producer `slot`.
     ///
     /// # Errors
     /// The repair that is due.
-    pub fn begin(&mut self, _epoch: Epoch) -> Result<(), OutletError> {
-        self.producer.begin()
+    pub fn begin(&mut self, slot: Slot) -> Result<(), OutletError> {
+        self.producers[slot.0 as usize].begin()?;
+        self.open.push_back(slot);
+        Ok(())
     }
 
-    /// Sends a batch into it, to the sink at `place`.
+    /// Sends a batch into the transaction that was begun last, to the sink at `place`.
     ///
     /// # Errors
     /// The repair that is due.
     pub fn stage(&mut self, place: usize, batch: &Batch) -> Result<(), OutletError> {
         let shard = &self.shards[batch.shard.0 as usize].key.0;
-        self.writers[place].write(&self.producer, batch, shard)
+        let slot = *self.open.back().expect("records go into an open transaction");
+        self.writers[place].write(&self.producers[slot.0 as usize], batch, shard)
     }
 
-    /// Adds the positions and commits.
+    /// Adds the positions to the lowest transaction and waits until all of it is acknowledged.
     ///
     /// # Errors
     /// The repair that is due.
-    pub fn commit(&mut self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
-        // Once the commit itself was asked for, the positions are in: asking again must not add
-        // them.
+    pub fn seal(
+        &mut self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<Box<dyn Sealed>, OutletError> {
+        // Asking again must not add the positions again.
         if self.sent_for != Some(epoch) {
             self.send_progress(epoch, positions)?;
             self.sent_for = Some(epoch);
         }
-        self.producer.commit()?;
+        self.head().seal()?;
+        Ok(Box::new(SealedTransaction(self.head().clone())))
+    }
+
+    /// The lowest transaction is committed.
+    pub fn committed(&mut self, positions: &[ShardPosition]) {
+        self.open.pop_front();
         self.has_manifest = true;
         self.stale_claims.clear();
         for moved in positions {
@@ -187,16 +221,19 @@ impl KafkaOutlet {
             totals.committed += moved.records;
             totals.dead_letters += moved.dead_letters;
         }
-        Ok(())
     }
 
-    /// Aborts the transaction.
+    /// Aborts every open transaction, the newest first: so none is open without the one before it.
     ///
     /// # Errors
     /// The repair that is due.
     pub fn abort(&mut self) -> Result<(), OutletError> {
         self.sent_for = None;
-        self.producer.abort()
+        while let Some(slot) = self.open.back() {
+            self.producers[slot.0 as usize].abort()?;
+            self.open.pop_back();
+        }
+        Ok(())
     }
 
     /// Takes the pipeline over again, unless somebody else has; returns the last committed epoch.
@@ -205,12 +242,13 @@ impl KafkaOutlet {
     /// The repair that is due.
     pub fn reacquire(&mut self) -> Result<Option<Epoch>, OutletError> {
         self.sent_for = None;
+        self.open.clear();
         let ours = Some(self.owner.generation);
         let acquired = acquire(&self.target, &self.identity, ours, &|_| Ok(()))?;
         self.held.set(acquired.owner.generation);
         self.totals = totals(&acquired.stored);
         self.stale_claims = stale_claims(&acquired);
-        self.producer = acquired.producer;
+        self.producers = acquired.producers;
         self.owner = acquired.owner;
         self.has_manifest = false;
         Ok(acquired.stored.epoch())
@@ -218,7 +256,13 @@ impl KafkaOutlet {
 
     /// Serves delivery reports.
     pub fn poll(&mut self) {
-        self.producer.poll();
+        self.producers.iter().for_each(|producer| producer.poll());
+    }
+
+    /// The producer of the lowest transaction.
+    fn head(&self) -> &Arc<SinkProducer> {
+        let slot = self.open.front().expect("a transaction is open");
+        &self.producers[slot.0 as usize]
     }
 
     fn is_transactional(&self) -> bool {
@@ -228,7 +272,7 @@ impl KafkaOutlet {
     fn send_progress(&self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
         if !self.is_transactional() {
             // Progress must never be ahead of its records.
-            self.producer.drain()?;
+            self.head().drain()?;
         }
         if !self.has_manifest {
             let manifest = serde_json::to_vec(&self.owner).expect("an owner is plain data");
@@ -265,7 +309,7 @@ impl KafkaOutlet {
         let key = key.encode(&self.identity.pipeline);
         let mut record = Record::to(&self.identity.progress_topic).partition(0).key(key.as_bytes());
         record.payload = value;
-        self.producer.send(record)
+        self.head().send(record)
     }
 }
 

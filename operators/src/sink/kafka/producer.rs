@@ -1,4 +1,4 @@
-//! The transaction: one producer, driven in the order of the protocol.
+//! One producer of the ring and its transaction, driven in the order of the protocol.
 //!
 //! Why the commit drains first: rust-rdkafka's `commit_transaction` flushes, and its flush sleeps
 //! in steps of 100 ms while a record is in flight. Serving delivery reports until nothing is in
@@ -9,11 +9,13 @@
 //! until every record is acknowledged. Progress is sent only after that.
 
 use crate::limits::COMMIT_TIMEOUT;
-use crate::sink::kafka::client::{Context, FailedDelivery};
+use crate::sink::kafka::context::{Context, FailedDelivery};
 use crate::sink::kafka::error::{is_denied, outlet_error};
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
 /// One step of waiting for deliveries. `BaseProducer::poll` always takes its whole time.
@@ -22,22 +24,24 @@ const DRAIN_STEP: Duration = Duration::from_millis(1);
 /// A record as it is handed to librdkafka, which copies it.
 pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8]>;
 
-/// The producer of a pipeline.
+/// A producer. The committer's thread fills its transaction, another one waits for the commit.
 pub(super) struct SinkProducer {
     producer: BaseProducer<Context>,
     context: Context,
     is_transactional: bool,
+    /// Whether a transaction is open that was neither committed nor aborted.
+    is_open: AtomicBool,
 }
 
 impl SinkProducer {
     /// `producer` has taken its transactional id.
     pub(super) fn transactional(producer: BaseProducer<Context>, context: Context) -> Self {
-        SinkProducer { producer, context, is_transactional: true }
+        SinkProducer { producer, context, is_transactional: true, is_open: AtomicBool::new(false) }
     }
 
     /// `producer` has no transactional id.
     pub(super) fn idempotent(producer: BaseProducer<Context>, context: Context) -> Self {
-        SinkProducer { producer, context, is_transactional: false }
+        SinkProducer { producer, context, is_transactional: false, is_open: AtomicBool::new(false) }
     }
 
     /// Serves delivery reports without waiting.
@@ -45,11 +49,18 @@ impl SinkProducer {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// Opens a transaction, unless the producer has seen trouble since it was made.
     pub(super) fn begin(&self) -> Result<(), OutletError> {
         if !self.is_transactional {
             return Ok(());
         }
-        self.producer.begin_transaction().map_err(|error| outlet_error("begin", &error))
+        if let Some(why) = self.context.tainted() {
+            let message = format!("the producers are replaced before the next transaction: {why}");
+            return Err(OutletError { message, repair: Repair::Renew });
+        }
+        self.producer.begin_transaction().map_err(|error| outlet_error("begin", &error))?;
+        self.is_open.store(true, Release);
+        Ok(())
     }
 
     /// Hands one record over; a full queue is waited out, because records leave it while we wait.
@@ -88,26 +99,39 @@ impl SinkProducer {
         }
     }
 
-    /// Commits what was sent since `begin`.
-    pub(super) fn commit(&self) -> Result<(), OutletError> {
+    /// Waits until every record sent since `begin` is acknowledged.
+    pub(super) fn seal(&self) -> Result<(), OutletError> {
         let drained = self.drain();
-        if !self.is_transactional {
-            return drained;
+        match &drained {
+            // A record that was given up says little about the transaction; a commit, which then
+            // fails without doing anything, says whether it may be aborted or the producer is lost.
+            Err(error) if self.is_transactional && error.repair == Repair::Abort => {
+                self.commit().and(drained)
+            }
+            _ => drained,
         }
-        // A record that was given up says little about the transaction; the commit, which then
-        // fails without doing anything, says whether it may be aborted or the producer is lost.
-        if let Err(error) = &drained
-            && error.repair != Repair::Abort
-        {
-            return drained;
+    }
+
+    /// Commits what was sent since `begin`, all of which is acknowledged.
+    pub(super) fn commit(&self) -> Result<(), OutletError> {
+        if !self.is_transactional {
+            return Ok(());
         }
         let committed = self.producer.commit_transaction(COMMIT_TIMEOUT);
-        committed.map_err(|error| outlet_error("commit", &error)).and(drained)
+        let committed = committed.map_err(|error| outlet_error("commit", &error));
+        match &committed {
+            Ok(()) => self.is_open.store(false, Release),
+            Err(error) => self.taint_if_in_doubt(error),
+        }
+        committed
     }
 
     /// Aborts what was sent since `begin`; what is still queued is thrown away first, because
     /// librdkafka refuses to abort while deliveries are pending.
     pub(super) fn abort(&self) -> Result<(), OutletError> {
+        if self.is_transactional && !self.is_open.load(Acquire) {
+            return Ok(());
+        }
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
@@ -119,7 +143,19 @@ impl SinkProducer {
             return Ok(());
         }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
-        aborted.map_err(|error| outlet_error("abort", &error))
+        let aborted = aborted.map_err(|error| outlet_error("abort", &error));
+        match &aborted {
+            Ok(()) => self.is_open.store(false, Release),
+            Err(error) => self.taint_if_in_doubt(error),
+        }
+        aborted
+    }
+
+    /// A request without an answer may still be on its way.
+    fn taint_if_in_doubt(&self, error: &OutletError) {
+        if error.repair == Repair::Again {
+            self.context.taint(&error.message);
+        }
     }
 
     /// A record the broker refuses for what it is would be refused again for ever.

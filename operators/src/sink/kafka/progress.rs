@@ -6,7 +6,8 @@
 //! been seen. The mark is a tombstone under a key of its own, which compaction removes.
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
-use crate::sink::kafka::client::{Context, KafkaTarget};
+use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
 use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;

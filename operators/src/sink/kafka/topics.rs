@@ -6,8 +6,9 @@
 
 use crate::limits::KAFKA_REQUEST_TIMEOUT;
 use crate::sink::kafka::KafkaSink;
-use crate::sink::kafka::client::{Context, KafkaTarget};
+use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::config::CreateTopic;
+use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, is_denied, is_passing, request_error};
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::progress::{ProgressKey, StoredProgress};
