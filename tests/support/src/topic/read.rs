@@ -2,7 +2,8 @@
 //!
 //! Why a fresh reader each time: only what a reader sees that knows nothing of the writer counts.
 //! The end of a partition is where the broker says it is for this isolation: the high watermark,
-//! or, for `read_committed`, the last stable offset.
+//! or, for `read_committed`, the last stable offset. A commit is acknowledged before its markers
+//! are in the logs, so such a reader first waits until what was written before it is stable.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -44,6 +45,10 @@ pub struct Read {
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
+/// How long a reader waits for markers. What is still open then belongs to a transaction that
+/// nobody ends, and no reader of committed records may see it.
+const MARKERS_MAX: Duration = Duration::from_secs(5);
+
 /// A reader of the whole topic, standing at its start.
 pub fn consumer(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
     let mut config = ClientConfig::new();
@@ -71,6 +76,9 @@ pub fn for_each(
     mut visit: impl FnMut(&BorrowedMessage<'_>) -> Result<()>,
 ) -> Result<u64> {
     let consumer = consumer(bootstrap, topic, isolation)?;
+    if isolation == Isolation::Committed {
+        await_markers(bootstrap, topic, &consumer)?;
+    }
     let mut open: BTreeSet<i32> = partitions(&consumer, topic)?.into_iter().collect();
     let (mut count, mut heard) = (0, Instant::now());
     while !open.is_empty() {
@@ -95,6 +103,17 @@ pub fn for_each(
     Ok(count)
 }
 
+/// Waits until everything that is in the logs now is committed or aborted.
+fn await_markers(bootstrap: &str, topic: &str, committed: &BaseConsumer) -> Result<()> {
+    let all = consumer(bootstrap, topic, Isolation::Uncommitted)?;
+    let end = end_offsets(&all, topic)?;
+    let until = Instant::now() + MARKERS_MAX;
+    while end_offsets(committed, topic)? < end && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
 /// Whether librdkafka only says that it has lost the broker, and goes on trying by itself.
 pub fn is_passing(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
@@ -113,7 +132,8 @@ pub fn read_all(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Ve
     Ok(records)
 }
 
-/// The sum of the partitions' end offsets: counts records, and also markers of transactions.
+/// The sum of the partitions' end offsets, as far as the reader's isolation lets it see: counts
+/// records, and also markers of transactions.
 pub fn end_offsets(consumer: &BaseConsumer, topic: &str) -> Result<i64> {
     let mut sum = 0;
     for partition in partitions(consumer, topic)? {
