@@ -9,13 +9,17 @@
 //!
 //! Next: `request/mod.rs` builds the request of the method found here.
 
+mod sound;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use prost::Message as _;
 use prost_reflect::{DescriptorPool, MessageDescriptor, MethodDescriptor};
+use prost_types::FileDescriptorSet;
 
 use crate::nearest::nearest_few;
 
@@ -213,7 +217,11 @@ fn decode_set(bytes: &[u8], origin: impl Fn() -> String) -> Result<Descriptors, 
     if bytes.is_empty() {
         return Err(refused("it is empty".to_owned()));
     }
-    let pool = DescriptorPool::decode(bytes).map_err(|error| refused(error.to_string()))?;
+    let set = FileDescriptorSet::decode(bytes).map_err(|error| refused(error.to_string()))?;
+    sound::check(&set).map_err(refused)?;
+    let pool = sound::guarded(|| DescriptorPool::decode(bytes))
+        .and_then(|pool| pool.map_err(|error| error.to_string()))
+        .map_err(refused)?;
     Ok(Descriptors(pool))
 }
 
@@ -248,9 +256,15 @@ fn include_paths(files: &[PathBuf], includes: &[PathBuf]) -> Vec<PathBuf> {
     roots
 }
 
-/// The compiler's `Debug` form is the rendered diagnostic with file, line and column.
+/// The compiler's `Debug` form is the rendered diagnostic with file, line and column; where the
+/// source ends too early it has no place to show, and so no file.
 fn compiler_text(error: &protox::Error) -> String {
-    format!("{error:?}").trim_end().to_owned()
+    let text = format!("{error:?}");
+    let text = text.trim_end();
+    match error.file() {
+        Some(file) if !text.contains(file) => format!("{file}: {text}"),
+        _ => text.to_owned(),
+    }
 }
 
 fn split_method(path: &str) -> Result<(&str, &str), MethodError> {

@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use prost_types::{DescriptorProto, MessageOptions};
+
 use super::*;
 use crate::TELEMETRY_PROTO;
 use crate::telemetry::{Event, SubscribeRequest};
@@ -152,4 +154,40 @@ fn the_telemetry_structs_equal_their_proto() {
         let name = statuses.get_value(status.into()).unwrap().name().to_owned();
         assert_eq!(name.to_ascii_lowercase(), format!("status_{status:?}").to_ascii_lowercase());
     }
+}
+
+/// The pool's builder would panic over them.
+#[test]
+fn a_set_that_no_compiler_wrote_is_refused_in_words() {
+    use prost_types::{EnumDescriptorProto, FileDescriptorProto};
+    let file = FileDescriptorProto { name: Some("a.proto".to_owned()), ..Default::default() };
+    let nameless = EnumDescriptorProto { name: Some("E".to_owned()), ..Default::default() };
+    let entry = DescriptorProto {
+        name: Some("FEntry".to_owned()),
+        options: Some(MessageOptions { map_entry: Some(true), ..Default::default() }),
+        ..Default::default()
+    };
+    let cases = [
+        (
+            FileDescriptorProto { syntax: Some("proto4".to_owned()), ..file.clone() },
+            "file \"a.proto\" has syntax \"proto4\", expected proto2 or proto3",
+        ),
+        (FileDescriptorProto { enum_type: vec![nameless], ..file.clone() }, "enum \"E\" has no"),
+        (FileDescriptorProto { message_type: vec![entry], ..file }, "is not made of a key and a"),
+    ];
+    for (file, expected) in cases {
+        let bytes = FileDescriptorSet { file: vec![file] }.encode_to_vec();
+        let told = decode_set(&bytes, || "set.desc".to_owned()).expect_err(expected).to_string();
+        assert!(told.contains(expected) && told.contains("set.desc"), "{told}");
+    }
+}
+
+#[test]
+fn a_source_that_ends_too_early_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("cut.proto");
+    fs::write(&path, "syntax = \"proto3\"; message M {").unwrap();
+    let input = DescriptorInput::Protos { files: vec![path], includes: Vec::new() };
+    let told = Descriptors::load(&input).expect_err("it is cut").to_string();
+    assert!(told.starts_with("cut.proto: expected"), "{told}");
 }
