@@ -3,12 +3,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../tests/support/property/mod.rs"]
+mod property;
 mod support;
 
 use std::borrow::Cow;
 
 use headwater_proto::wire::WireFault;
 use headwater_proto::{FieldPath, Leaf, LeafKind, Timestamp};
+use property::property;
 use proptest::prelude::*;
 use prost_reflect::{DynamicMessage, MapKey, ReflectMessage as _, Value};
 use support::{Maker, field, message, tag, varint};
@@ -374,20 +377,11 @@ fn compare(pick: usize, entropy: &[u8]) -> Result<bool, String> {
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(10_000), ..ProptestConfig::default() })]
-
-    #[test]
-    fn a_path_finds_what_prost_reflect_finds(
-        pick in 0..PATHS.len(), entropy in prop::collection::vec(any::<u8>(), 0..300)
-    ) {
-        compare(pick, &entropy).map_err(TestCaseError::fail)?;
-    }
-}
-
-/// How many random cases: `PROPTEST_CASES` if set.
-fn cases(default: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+#[test]
+fn a_path_finds_what_prost_reflect_finds() {
+    let strategy = (0..PATHS.len(), prop::collection::vec(any::<u8>(), 0..300));
+    property!("path-find", 8.0, 2)
+        .holds(&strategy, |(pick, entropy)| compare(pick, &entropy).map(drop));
 }
 
 #[test]

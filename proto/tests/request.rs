@@ -4,6 +4,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "../../tests/support/property/mod.rs"]
+mod property;
 mod support;
 
 use std::fmt::Write as _;
@@ -15,6 +17,7 @@ use headwater_proto::{
     CursorComponent, CursorScalar, LeafKind, MessageDescriptor, Overlay, OverlayError,
     RequestError, RequestTemplate,
 };
+use property::property;
 use proptest::prelude::*;
 use prost::Message as _;
 use prost_reflect::DynamicMessage;
@@ -279,18 +282,9 @@ fn compare(pick: usize, entropy: &[u8]) -> Result<bool, String> {
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(3000), ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_messages_come_back_from_their_json(
-        pick in 0..TYPES.len(), entropy in prop::collection::vec(any::<u8>(), 0..300)
-    ) {
-        compare(pick, &entropy).map_err(TestCaseError::fail)?;
-    }
-}
-
-/// How many random cases: `PROPTEST_CASES` if set.
-fn cases(default: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+#[test]
+fn random_messages_come_back_from_their_json() {
+    let strategy = (0..TYPES.len(), prop::collection::vec(any::<u8>(), 0..300));
+    property!("request-json", 3.0, 2)
+        .holds(&strategy, |(pick, entropy)| compare(pick, &entropy).map(drop));
 }

@@ -5,6 +5,9 @@
 
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub(crate) mod json;
+pub(crate) mod types;
+
 use prost_reflect::{DescriptorPool, FieldDescriptor, Kind, MessageDescriptor};
 
 use headwater_proto::{DescriptorInput, Descriptors};

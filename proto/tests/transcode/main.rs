@@ -7,6 +7,10 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod depth;
+mod descriptors;
+mod mutated;
+#[path = "../../../tests/support/property/mod.rs"]
+mod property;
 mod random;
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,9 +6,10 @@ use proptest::strategy::ValueTree as _;
 use prost_reflect::MessageDescriptor;
 
 use crate::compare;
+use crate::property::property;
 use crate::support::{self, Maker};
 
-const TYPES: [&str; 9] = [
+pub(crate) const TYPES: [&str; 9] = [
     "rich.Everything",
     "rich.Scalars",
     "rich.Lists",
@@ -32,6 +33,14 @@ thread_local! {
     };
 }
 
+/// Calls `use_it` with one of the types and its transcoder.
+pub(crate) fn with_subject<T>(
+    pick: usize,
+    use_it: impl FnOnce(&MessageDescriptor, &JsonTranscoder) -> T,
+) -> T {
+    SUBJECTS.with(|subjects| use_it(&subjects[pick].0, &subjects[pick].1))
+}
+
 fn compare_random(pick: usize, entropy: &[u8], mistakes: bool) -> Result<Option<String>, String> {
     SUBJECTS.with(|subjects| {
         let (descriptor, transcoder) = &subjects[pick];
@@ -41,37 +50,30 @@ fn compare_random(pick: usize, entropy: &[u8], mistakes: bool) -> Result<Option<
     })
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(4000), ..ProptestConfig::default() })]
-
-    #[test]
-    fn random_messages_are_printed_as_prost_reflect_prints_them(
-        pick in 0..TYPES.len(), entropy in prop::collection::vec(prop::num::u8::ANY, 0..400)
-    ) {
-        compare_random(pick, &entropy, false).map_err(TestCaseError::fail)?;
-    }
-
-    #[test]
-    fn random_messages_with_mistakes_are_refused_together(
-        pick in 0..TYPES.len(), entropy in prop::collection::vec(prop::num::u8::ANY, 0..400)
-    ) {
-        compare_random(pick, &entropy, true).map_err(TestCaseError::fail)?;
-    }
-
-    #[test]
-    fn random_bytes_are_judged_alike(
-        pick in 0..TYPES.len(), wire in prop::collection::vec(prop::num::u8::ANY, 0..40)
-    ) {
-        SUBJECTS.with(|subjects| {
-            let (descriptor, transcoder) = &subjects[pick];
-            compare(transcoder, descriptor, &wire)
-        }).map_err(TestCaseError::fail)?;
-    }
+fn entropy(most: usize) -> impl Strategy<Value = (usize, Vec<u8>)> {
+    (0..TYPES.len(), prop::collection::vec(prop::num::u8::ANY, 0..most))
 }
 
-/// How many random cases: `PROPTEST_CASES` if set.
-fn cases(default: u32) -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+#[test]
+fn random_messages_are_printed_as_prost_reflect_prints_them() {
+    property!("transcode-random", 4.0, 2)
+        .holds(&entropy(400), |(pick, entropy)| compare_random(pick, &entropy, false).map(drop));
+}
+
+#[test]
+fn random_messages_with_mistakes_are_refused_together() {
+    property!("transcode-mistakes", 4.0, 2)
+        .holds(&entropy(400), |(pick, entropy)| compare_random(pick, &entropy, true).map(drop));
+}
+
+#[test]
+fn random_bytes_are_judged_alike() {
+    property!("transcode-bytes", 4.0, 2).holds(&entropy(40), |(pick, wire)| {
+        SUBJECTS.with(|subjects| {
+            let (descriptor, transcoder) = &subjects[pick];
+            compare(transcoder, descriptor, &wire).map(drop)
+        })
+    });
 }
 
 #[test]
