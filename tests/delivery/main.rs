@@ -16,6 +16,8 @@
 //! | `broker` | a broker that dies, freezes and comes back |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
 //! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
+//! | `topics` | a missing topic is told, and no topic is made unasked |
+//! | `demo` | the demo on a cluster of the visitor's |
 //! | `stopping` | a stop commits what was received |
 //! | `tls` | mutual TLS, and what is said where it fails |
 //! | `shapes` | both deliveries, fan-out, many shards |
@@ -24,6 +26,7 @@
 
 mod broker;
 mod dead_letters;
+mod demo;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod instances;
@@ -33,4 +36,5 @@ mod server;
 mod shapes;
 mod stopping;
 mod tls;
+mod topics;
 mod world;

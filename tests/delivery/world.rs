@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use headwater_test_support::grpc::{Call, Script, ScriptedServer, ServerOptions, Step};
-use headwater_test_support::kafka::Cluster;
+use headwater_test_support::kafka::{ApacheOptions, Cluster};
 use headwater_test_support::pipeline::Pipeline;
 use headwater_test_support::process::{Headwater, Launch};
 use headwater_test_support::topic::{Isolation, Sequences, check::Faults, event, for_each};
@@ -57,9 +57,14 @@ pub(crate) fn kafka() -> &'static str {
 
 /// A Kafka of the test's own, to be killed and frozen; none unless real Kafka is wanted.
 pub(crate) fn own_kafka() -> Result<Option<Cluster>> {
+    own_kafka_with(ApacheOptions::default)
+}
+
+/// The same, started as `options` say.
+pub(crate) fn own_kafka_with(options: impl FnOnce() -> ApacheOptions) -> Result<Option<Cluster>> {
     static SAID: Once = Once::new();
     if is_real() {
-        return Cluster::apache().map(Some);
+        return Cluster::apache_with(options()).map(Some);
     }
     // Past the test harness, which swallows what a passing test prints.
     SAID.call_once(|| drop(writeln!(std::io::stderr(), "\n{SKIPPED}\n")));

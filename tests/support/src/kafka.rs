@@ -3,6 +3,8 @@
 //! The embedded broker is for speed. What claims exactly once is also tried on real Apache Kafka,
 //! which only here can be killed, restarted on its data, and frozen.
 
+use std::ffi::OsStr;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -32,10 +34,20 @@ enum Kind {
     Given,
 }
 
+/// How Apache Kafka is started, where it is not the usual way.
+#[derive(Debug, Clone, Default)]
+pub struct ApacheOptions {
+    /// Settings of the broker that stand above those of `scripts/kafka`.
+    pub settings: Vec<(&'static str, String)>,
+    /// The port of a proxy, to which a second listener sends its clients.
+    pub via: Option<u16>,
+}
+
 /// The broker process of the project's script, and where it keeps its data.
 struct Apache {
     folder: TempDir,
     port: String,
+    options: ApacheOptions,
 }
 
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,11 +61,16 @@ impl Cluster {
 
     /// Real Apache Kafka, on a free port, with an empty data folder.
     pub fn apache() -> Result<Cluster> {
+        Cluster::apache_with(ApacheOptions::default())
+    }
+
+    /// The same as `options` say.
+    pub fn apache_with(options: ApacheOptions) -> Result<Cluster> {
         let folder = TempDir::with_prefix("headwater-kafka-")?;
-        let bootstrap = script(&["start"], folder.path())?;
+        let bootstrap = script(&options.start(&[]), folder.path())?;
         let (_, port) = bootstrap.rsplit_once(':').context("scripts/kafka printed no address")?;
         let port = port.to_owned();
-        Ok(Cluster { bootstrap, kind: Kind::Apache(Apache { folder, port }) })
+        Ok(Cluster { bootstrap, kind: Kind::Apache(Apache { folder, port, options }) })
     }
 
     /// A cluster that is already there, and stays.
@@ -70,6 +87,21 @@ impl Cluster {
     /// What a client gives as `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where a proxy finds the listener that sends clients to it; see [`ApacheOptions::via`].
+    pub fn behind(&self) -> Result<SocketAddr> {
+        let address = std::fs::read_to_string(self.apache_folder()?.join("behind"));
+        address.context("started for no proxy")?.trim().parse().context("the file of scripts/kafka")
+    }
+
+    /// The names of all topics that are there now; asking makes none.
+    pub fn topics(&self) -> Result<Vec<String>> {
+        let mut config = ClientConfig::new();
+        let config = config.set("bootstrap.servers", &self.bootstrap);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let metadata = admin.inner().fetch_metadata(None, ADMIN_TIMEOUT)?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
     }
 
     /// What kind of broker this is, for reports.
@@ -118,8 +150,8 @@ impl Cluster {
         let Kind::Apache(apache) = &self.kind else {
             bail!("only Apache Kafka can be restarted, not the {}", self.name());
         };
-        let folder = apache.folder.path();
-        let bootstrap = script(&["start", "--keep", "--port", &apache.port], folder)?;
+        let again = ["--keep", "--port", &apache.port];
+        let bootstrap = script(&apache.options.start(&again), apache.folder.path())?;
         ensure!(bootstrap == self.bootstrap, "restarted elsewhere: {bootstrap}");
         Ok(())
     }
@@ -147,6 +179,21 @@ impl Cluster {
     }
 }
 
+impl ApacheOptions {
+    /// The arguments that start the broker.
+    fn start(&self, more: &[&str]) -> Vec<String> {
+        let mut arguments: Vec<String> =
+            ["start"].iter().chain(more).map(ToString::to_string).collect();
+        for (key, value) in &self.settings {
+            arguments.extend(["--set".to_owned(), format!("{key}={value}")]);
+        }
+        if let Some(port) = self.via {
+            arguments.extend(["--via".to_owned(), port.to_string()]);
+        }
+        arguments
+    }
+}
+
 impl Drop for Cluster {
     fn drop(&mut self) {
         match &mut self.kind {
@@ -165,9 +212,10 @@ impl Drop for Cluster {
 }
 
 /// Runs `scripts/kafka` and returns the line it prints.
-fn script(arguments: &[&str], folder: &Path) -> Result<String> {
+fn script(arguments: &[impl AsRef<OsStr>], folder: &Path) -> Result<String> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let (command, rest) = arguments.split_first().context("a command for scripts/kafka")?;
+    let command = command.as_ref();
     let mut child = Command::new(root.join("scripts/kafka"));
     child.arg(command).arg("--dir").arg(folder).args(rest);
     let output = child
@@ -175,7 +223,7 @@ fn script(arguments: &[&str], folder: &Path) -> Result<String> {
         .stderr(Stdio::inherit())
         .output()
         .context("cannot run scripts/kafka")?;
-    ensure!(output.status.success(), "scripts/kafka {command}: {}", output.status);
+    ensure!(output.status.success(), "scripts/kafka {command:?}: {}", output.status);
     let printed = String::from_utf8(output.stdout)?;
     Ok(printed.lines().last().unwrap_or_default().trim().to_owned())
 }
