@@ -218,7 +218,7 @@ impl Committer {
         }
         let sealed = self.sealed.take().expect("it was there");
         let took = self.ports.epochs.now().saturating_sub(sealed.since);
-        let attempts = self.decision.attempts();
+        let attempts = self.decision.resends();
         self.outlet.committed(sealed.epoch, &sealed.positions);
         self.decision.on_committed();
         self.has_transaction = self.decision.has_transaction();
@@ -246,7 +246,8 @@ impl Committer {
 
     fn seal(&mut self, epoch: Epoch) {
         let since = self.ports.epochs.now();
-        let positions = positions(self.kept.get(&epoch).map_or(&[][..], Vec::as_slice));
+        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
+        let positions = positions(kept, &self.outlet.set_aside(epoch));
         match self.outlet.seal(epoch, &positions) {
             Ok(transaction) => {
                 let transaction = Some(transaction);
@@ -292,7 +293,7 @@ impl Committer {
         if !self.back_off() {
             return;
         }
-        let attempts = self.decision.attempts();
+        let attempts = self.decision.resends();
         match self.outlet.acquire() {
             Ok(stored) => {
                 self.has_transaction = false;

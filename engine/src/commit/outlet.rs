@@ -7,6 +7,7 @@
 use crate::ids::{Epoch, ShardIndex, SinkIndex, Slot};
 use crate::position::Position;
 use crate::record::Batch;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The sinks of a pipeline as transactions, one per epoch.
@@ -31,6 +32,12 @@ pub trait Outlet: Send {
     /// # Errors
     /// The repair that is due.
     fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError>;
+
+    /// Records of `epoch` that became dead letters when they were staged, because they could never
+    /// be written; by shard. Asked when all of the epoch is staged.
+    fn set_aside(&self, _epoch: Epoch) -> BTreeMap<ShardIndex, u64> {
+        BTreeMap::new()
+    }
 
     /// Adds the positions to the lowest open transaction and waits until all of it is acknowledged.
     ///
@@ -68,7 +75,7 @@ pub trait Sealed: Send {
     /// Commits and waits for the answer. `Ok` means that every reader may see the epoch.
     ///
     /// # Errors
-    /// The repair that is due; only [`Repair::Abort`] says for sure that nothing was committed.
+    /// The repair that is due; only those that abort say for sure that nothing was committed.
     fn commit(&mut self) -> Result<(), OutletError>;
 }
 
@@ -83,6 +90,14 @@ pub struct ShardPosition {
     pub records: u64,
     /// Dead letters of this shard in this epoch.
     pub dead_letters: u64,
+}
+
+impl Repair {
+    /// Whether the transaction is to be aborted, which is known to be possible.
+    #[must_use]
+    pub fn aborts(self) -> bool {
+        matches!(self, Repair::Abort | Repair::Isolate)
+    }
 }
 
 /// A call of the outlet did not do what it should.
@@ -103,6 +118,10 @@ pub enum Repair {
     Again,
     /// Abort the transaction and send the epoch again.
     Abort,
+    /// As [`Repair::Abort`], and the outlet has just learnt something of why the epoch was refused,
+    /// so that the next attempt gets further. It must be able to say so finitely often per epoch
+    /// only: such an attempt counts towards no bound.
+    Isolate,
     /// The producer is lost or the outcome unknown: acquire, then compare the stored epoch.
     Acquire,
     /// The producers have seen trouble whose effect may come later, and may not begin another

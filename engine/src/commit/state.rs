@@ -109,8 +109,12 @@ pub struct Decision {
     /// Epochs that hold at least one batch and are not durable.
     filled: BTreeSet<Epoch>,
     upper: Upper,
-    /// How often the lowest epoch was sent again.
+    /// How often the lowest epoch was sent again without being any wiser.
     attempts: u32,
+    /// How often it was sent again, whatever for.
+    resends: u32,
+    /// Whether the abort that is due follows from something new about the epoch.
+    is_wiser: bool,
     /// How often the current call was repeated.
     retries: u32,
 }
@@ -134,6 +138,8 @@ impl Decision {
             filled: BTreeSet::new(),
             upper: Upper::At(Epoch(0)),
             attempts: 0,
+            resends: 0,
+            is_wiser: false,
             retries: 0,
         }
     }
@@ -185,7 +191,7 @@ impl Decision {
     /// The commit was answered with an error; only one that must be aborted is known to have come
     /// to nothing.
     pub fn on_commit_failed(&mut self, error: &OutletError) {
-        let known = error.repair == Repair::Abort;
+        let known = error.repair.aborts();
         let stage = if known { Stage::Sealed } else { Stage::Unanswered };
         self.move_head(Stage::Committing, stage);
         self.on_error(error);
@@ -201,12 +207,11 @@ impl Decision {
 
     /// An abort failed. What cannot even be aborted is lost, so the pipeline is taken over anew.
     pub fn on_abort_failed(&mut self, error: &OutletError) {
-        match error.repair {
-            Repair::Abort => {
-                let due = self.doubt();
-                self.due = graver(self.due, due);
-            }
-            _ => self.on_error(error),
+        if error.repair.aborts() {
+            let due = self.doubt();
+            self.due = graver(self.due, due);
+        } else {
+            self.on_error(error);
         }
     }
 
@@ -230,6 +235,10 @@ impl Decision {
         let due = match error.repair {
             Repair::Again => self.again(),
             Repair::Abort => Due::Abort,
+            Repair::Isolate => {
+                self.is_wiser = true;
+                Due::Abort
+            }
             Repair::Acquire => self.doubt(),
             Repair::Renew => Due::Acquire,
             Repair::Superseded => Due::Stop(Recovery::Superseded),
@@ -268,10 +277,17 @@ impl Decision {
         self.lowest
     }
 
-    /// How often the lowest epoch was sent again; the committer backs off by it.
+    /// How often the lowest epoch was sent again without being any wiser; the committer backs off
+    /// by it.
     #[must_use]
     pub fn attempts(&self) -> u32 {
         self.attempts
+    }
+
+    /// How often the lowest epoch was sent again.
+    #[must_use]
+    pub fn resends(&self) -> u32 {
+        self.resends
     }
 
     /// What to do next. Asking twice without an event in between gives the same answer.
@@ -369,12 +385,16 @@ impl Decision {
         self.filled.remove(&epoch);
         self.lowest = epoch.next();
         self.attempts = 0;
+        self.resends = 0;
         self.retries = 0;
     }
 
     fn send_again(&mut self) {
-        self.attempts += 1;
+        self.resends += 1;
         self.retries = 0;
+        // An attempt that gets further than the last one is no repetition of it.
+        self.attempts = if self.is_wiser { 0 } else { self.attempts + 1 };
+        self.is_wiser = false;
         if self.attempts > EPOCH_ATTEMPTS_MAX {
             self.due = Due::Stop(Recovery::Restart);
         }

@@ -69,6 +69,37 @@ fn an_aborted_epoch_is_sent_again() {
 }
 
 #[test]
+fn attempts_that_each_learn_something_do_not_run_out_and_those_that_do_not_do() {
+    let mut decision = committing();
+    let mut resends = 0;
+    let mut again = |decision: &mut Decision, repair| {
+        decision.on_commit_failed(&error(repair));
+        assert_eq!(decision.next(), Action::Abort);
+        decision.on_aborted();
+        resends += 1;
+        assert_eq!(decision.resends(), resends);
+    };
+    let send = |decision: &mut Decision| {
+        assert_eq!(decision.next(), Action::Begin(Slot(0), Epoch(1)));
+        decision.on_begun(Epoch(1));
+        decision.on_sealed();
+        decision.on_commit_started();
+    };
+    for _ in 0..=3 * EPOCH_ATTEMPTS_MAX {
+        again(&mut decision, Repair::Isolate);
+        assert_eq!(decision.attempts(), 0, "nothing is waited for");
+        send(&mut decision);
+    }
+    for attempt in 1..=EPOCH_ATTEMPTS_MAX {
+        again(&mut decision, Repair::Abort);
+        assert_eq!(decision.attempts(), attempt);
+        send(&mut decision);
+    }
+    again(&mut decision, Repair::Abort);
+    assert_eq!(decision.next(), Action::Stop(Recovery::Restart));
+}
+
+#[test]
 fn an_unknown_outcome_is_settled_by_the_stored_epoch() {
     for (stored, next) in [
         (Some(Epoch(1)), Action::Release(Epoch(2))),
@@ -178,6 +209,7 @@ fn if_an_epoch_aborts_the_one_behind_it_aborts_too() {
 fn trouble_of_the_next_epoch_waits_for_the_commit_before_it() {
     for (repair, next) in [
         (Repair::Abort, Action::Abort),
+        (Repair::Isolate, Action::Abort),
         (Repair::Acquire, Action::Acquire),
         (Repair::Renew, Action::Acquire),
     ] {
@@ -261,7 +293,8 @@ impl World {
 
     /// Any call may do its work or not, and may say so or not.
     fn fault(&mut self) -> Option<Repair> {
-        let repairs = [Repair::Again, Repair::Abort, Repair::Acquire, Repair::Renew];
+        let repairs =
+            [Repair::Again, Repair::Abort, Repair::Acquire, Repair::Renew, Repair::Isolate];
         repairs.get(self.below(16) as usize).copied()
     }
 
@@ -271,8 +304,8 @@ impl World {
         let fault = self.fault();
         let lands = match fault {
             None => true,
-            // The one error that promises that nothing was committed.
-            Some(Repair::Abort) => false,
+            // The errors that promise that nothing was committed.
+            Some(Repair::Abort | Repair::Isolate) => false,
             Some(_) => self.below(2) == 0,
         };
         if lands && self.committed.last() != Some(&epoch.0) {
