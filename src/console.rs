@@ -3,7 +3,7 @@
 use crate::pipelines::Watched;
 use crate::screen::Screen;
 use crate::words::{age, bytes, count};
-use headwater_operators::pipeline::status::Phase;
+use headwater_operators::pipeline::state::StateName;
 use std::time::{Duration, Instant};
 
 /// How often the live lines are drawn.
@@ -50,16 +50,15 @@ fn live_line(one: &Watched, rate: u64) -> String {
     )
 }
 
-/// The phase, and how many shards are not whole.
+/// The state, and how many calls are open if not all are.
 fn state(one: &Watched) -> String {
-    let phase = one.status.phase();
-    let broken = one.status.broken().len();
-    let open = one.shards.iter().filter(|shard| shard.connected.get() > 0).count();
-    match phase {
-        Phase::Running if broken > 0 => format!("running, {broken} of {} broken", one.shards.len()),
-        Phase::Running if open < one.shards.len() => {
-            format!("running, {open} of {} connected", one.shards.len())
+    let report = one.status.report();
+    let open = report.shards - report.not_open.len();
+    match report.state.name {
+        // Not for long enough to be a state of its own.
+        StateName::Running if open < report.shards => {
+            format!("running, {open} of {} calls open", report.shards)
         }
-        phase => phase.to_string(),
+        _ => report.state.to_string(),
     }
 }

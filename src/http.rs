@@ -1,17 +1,22 @@
 //! What machines ask for: `/metrics`, `/healthz`, `/readyz`.
 //!
-//! Healthy means the process lives; ready means that records flow on every shard of every pipeline.
-//! Nothing here can change anything, and nothing is secret: shard names are shown, values are not.
+//! Healthy means the process lives; ready means that records flow on every shard of every pipeline,
+//! or will as soon as what is in their way has passed. Why a degraded pipeline is still ready is in
+//! `docs/design/0008-degraded-is-ready.md`.
+//!
+//! Nothing here can change anything, and nothing is secret: names of shards and numbers are shown,
+//! no message and no value of the pipeline file is.
 
 use crate::args::Metrics;
 use crate::exit::{Exit, Failed};
 use crate::pipelines::Watched;
+use crate::words::unix_ms;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
-use headwater_operators::pipeline::status::Phase;
+use headwater_engine::ids::ShardKey;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
@@ -23,6 +28,9 @@ use tokio::net::TcpListener;
 /// Where metrics are served if nobody says: the port Prometheus reserves for OpenTelemetry's
 /// exporter.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9464);
+
+/// Shards whose call is not open that `/readyz` names; it counts all of them.
+const SHARDS_SHOWN_MAX: usize = 100;
 
 /// What requests are answered from.
 struct Shown {
@@ -41,11 +49,22 @@ struct Readiness {
 struct PipelineReadiness {
     pipeline: String,
     ready: bool,
-    phase: &'static str,
+    state: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
+    /// How long it has been in this state, and since when.
+    seconds: u64,
+    since_unix_ms: i64,
+    shards: ShardReadiness,
+}
+
+#[derive(Serialize)]
+struct ShardReadiness {
+    all: usize,
+    not_open: usize,
+    /// Why, of [`SHARDS_SHOWN_MAX`] of them.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    broken: BTreeMap<String, String>,
+    why: BTreeMap<String, String>,
 }
 
 /// Opens the port, before any pipeline starts. The default port may be taken; one that was asked
@@ -88,6 +107,8 @@ pub(crate) async fn serve(listener: TcpListener, pipelines: Registry, watched: V
 }
 
 async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
+    // What is derived is derived now.
+    shown.watched.iter().for_each(|one| one.status.look());
     let mut families = shown.pipelines.gather();
     families.extend(shown.process.gather());
     let content_type = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
@@ -102,24 +123,25 @@ async fn readiness(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
     let ready = pipelines.iter().all(|pipeline| pipeline.ready);
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut body = serde_json::to_string(&Readiness { ready, pipelines })
-        .expect("texts and booleans are plain data");
+        .expect("texts and numbers are plain data");
     body.push('\n');
     (code, [(header::CONTENT_TYPE, "application/json")], body)
 }
 
 fn readiness_of(one: &Watched) -> PipelineReadiness {
-    let (phase, reason) = match one.status.phase() {
-        Phase::Starting => ("starting", None),
-        Phase::Running => ("running", None),
-        Phase::Recovering(reason) => ("recovering", Some(reason)),
-        Phase::Draining => ("draining", None),
-        Phase::Stopped(reason) => ("stopped", reason),
-    };
+    let report = one.status.report();
+    let why = |(shard, why): (ShardKey, String)| (shard.0, why);
     PipelineReadiness {
         pipeline: one.name.clone(),
-        ready: one.status.is_ready(),
-        phase,
-        reason,
-        broken: one.status.broken().into_iter().map(|(shard, why)| (shard.0, why)).collect(),
+        ready: report.state.is_ready(),
+        state: report.state.name.as_str(),
+        reason: report.state.reason,
+        seconds: report.lasted.as_secs(),
+        since_unix_ms: unix_ms() - i64::try_from(report.lasted.as_millis()).unwrap_or(0),
+        shards: ShardReadiness {
+            all: report.shards,
+            not_open: report.not_open.len(),
+            why: report.not_open.into_iter().take(SHARDS_SHOWN_MAX).map(why).collect(),
+        },
     }
 }

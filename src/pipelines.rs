@@ -56,7 +56,7 @@ impl Pipelines {
         let mut tasks = JoinSet::new();
         let mut watched = Vec::new();
         for plan in plans {
-            let watch = Watched::new(plan, &telemetry);
+            let watch = Watched::new(plan, &telemetry, clock.clone());
             let context = RunContext {
                 workers: workers.clone(),
                 telemetry: telemetry.clone(),
@@ -65,9 +65,8 @@ impl Pipelines {
                 clock: clock.clone(),
                 instance: instance.clone(),
             };
+            tasks.spawn(watch_over(watch.status.clone(), plan.clone(), context));
             watched.push(watch);
-            let plan = plan.clone();
-            tasks.spawn(async move { (plan.name().to_owned(), run(plan, context).await) });
         }
         Ok(Pipelines { watched, telemetry, workers, tasks })
     }
@@ -93,7 +92,7 @@ impl Pipelines {
 }
 
 impl Watched {
-    fn new(plan: &Plan, telemetry: &Telemetry) -> Self {
+    fn new(plan: &Plan, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Self {
         let of_source = |node: &headwater_engine::spec::PlanNode| {
             let shards = node.config::<GrpcSource>().shards().to_vec();
             let source = node.name.clone();
@@ -101,7 +100,7 @@ impl Watched {
         };
         Watched {
             name: plan.name().to_owned(),
-            status: Status::default(),
+            status: Status::new(plan, telemetry, clock),
             metrics: telemetry.pipeline(plan.name()),
             shards: plan.of_role(Role::Source).flat_map(of_source).collect(),
         }
@@ -111,6 +110,16 @@ impl Watched {
     pub(crate) fn received(&self) -> u64 {
         self.shards.iter().map(|shard| shard.received_messages.get()).sum()
     }
+}
+
+/// Runs a pipeline, and looks after its state meanwhile.
+async fn watch_over(status: Status, plan: Arc<Plan>, context: RunContext) -> (String, RunEnd) {
+    let name = plan.name().to_owned();
+    let end = tokio::select! {
+        end = run(plan, context) => end,
+        never = status.keep_looking() => match never {},
+    };
+    (name, end)
 }
 
 /// How many workers a plan asks for: its own number, or one per core.

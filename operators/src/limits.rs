@@ -16,6 +16,22 @@ pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;
 /// Bytes of an unfinished group of messages (`boundary: change`) held back before the shard stops.
 pub const GROUP_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How long a call may be away before the pipeline counts as degraded; a server that is restarted
+/// is usually back before.
+pub const CALL_AWAY_MAX: Duration = Duration::from_secs(5);
+
+/// How long a server may take to refuse a call; one that says nothing for longer has accepted it.
+pub const CALL_SILENT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a sink may be busy with repairs before the pipeline counts as degraded.
+pub const SINK_REPAIR_MAX: Duration = Duration::from_secs(1);
+
+/// How long the commit of an epoch may take before the pipeline counts as degraded.
+pub const COMMIT_LATE_MAX: Duration = Duration::from_secs(5);
+
+/// How often a pipeline's state is derived anew without anybody asking.
+pub const STATE_LOOK: Duration = Duration::from_millis(500);
+
 /// How long a librdkafka metadata or watermark request may take at start.
 pub const KAFKA_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 

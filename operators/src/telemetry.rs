@@ -3,9 +3,11 @@
 //! Handles are resolved once, when a shard or sink starts; the hot path adds to an atomic per
 //! batch. Names follow the Prometheus conventions: `headwater_<part>_<what>_<unit>_total`.
 
+use crate::pipeline::state::StateName;
+use headwater_engine::position::{CursorValue, Position};
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// All series of this process.
@@ -18,6 +20,10 @@ pub struct Telemetry {
     pipeline_gauges: Vec<IntGaugeVec>,
     commit_seconds: HistogramVec,
     latency_seconds: HistogramVec,
+    states: IntGaugeVec,
+    age_seconds: GaugeVec,
+    /// By [`CURSOR_GAUGES`].
+    cursors: Vec<IntGaugeVec>,
 }
 
 /// What one shard counts.
@@ -41,6 +47,8 @@ pub struct ShardMetrics {
     pub connected: IntGauge,
     /// When the last message was received, milliseconds since 1970-01-01T00:00:00Z.
     pub last_message_unix_ms: IntGauge,
+    /// Messages received and not yet durable.
+    pub lag_messages: IntGauge,
 }
 
 /// What one pipeline counts.
@@ -68,6 +76,25 @@ pub struct PipelineMetrics {
     pub receipt_to_commit_seconds: Histogram,
 }
 
+/// What is shown of a pipeline's state.
+#[derive(Clone, Debug)]
+pub struct StateMetrics {
+    states: Vec<IntGauge>,
+    /// How long the oldest message has waited that is received and not durable; 0 if none waits.
+    pub age_seconds: Gauge,
+}
+
+/// Where one shard durably stands.
+#[derive(Clone, Debug)]
+pub struct PlaceMetrics {
+    /// The call of the last durable message.
+    session: IntGauge,
+    /// The number the next message of that call gets.
+    sequence: IntGauge,
+    labels: [String; 3],
+    cursors: Vec<IntGaugeVec>,
+}
+
 const SHARD_LABELS: [&str; 3] = ["pipeline", "source", "shard"];
 const PIPELINE_LABELS: [&str; 1] = ["pipeline"];
 
@@ -81,10 +108,24 @@ const SHARD_COUNTERS: [(&str, &str); 7] = [
     ("source_calls_total", "Calls opened, the first one included"),
 ];
 
-const SHARD_GAUGES: [(&str, &str); 2] = [
+const SHARD_GAUGES: [(&str, &str); 5] = [
     ("source_connected", "1 while a call is open"),
     ("source_last_message_timestamp_ms", "When the last message was received, Unix milliseconds"),
+    (
+        "source_lag_messages",
+        "Messages received and not yet durable; dropped duplicates never count",
+    ),
+    ("source_committed_session", "The call of the last durable message"),
+    ("source_committed_sequence", "The number that the next message of that call gets"),
 ];
+
+/// Cursors that are numbers, and those that are moments; texts and bytes have no gauge.
+const CURSOR_GAUGES: [(&str, &str); 2] = [
+    ("source_committed_cursor", "The cursor behind the last durable message, where it is a number"),
+    ("source_committed_cursor_timestamp_ms", "The same where it is a moment, Unix milliseconds"),
+];
+const CURSOR_LABELS: [&str; 4] = ["pipeline", "source", "shard", "component"];
+const STATE_LABELS: [&str; 2] = ["pipeline", "state"];
 
 const PIPELINE_COUNTERS: [(&str, &str); 5] = [
     ("committed_records_total", "Records made visible"),
@@ -116,6 +157,7 @@ impl Default for Telemetry {
             list.iter().map(|(name, help)| gauge(&registry, name, help, labels)).collect()
         };
         let commit = "From asking for a commit to its acknowledgement";
+        let states = "1 for the state the pipeline is in, 0 for all others";
         let latency = "From the receipt of an epoch's oldest record to its commit";
         Telemetry {
             shard_counters: counters(&SHARD_COUNTERS, &SHARD_LABELS),
@@ -124,6 +166,9 @@ impl Default for Telemetry {
             pipeline_gauges: gauges(&PIPELINE_GAUGES, &PIPELINE_LABELS),
             commit_seconds: histogram(&registry, "commit_seconds", commit),
             latency_seconds: histogram(&registry, "receipt_to_commit_seconds", latency),
+            states: gauge(&registry, "pipeline_state", states, &STATE_LABELS),
+            age_seconds: age_seconds(&registry),
+            cursors: gauges(&CURSOR_GAUGES, &CURSOR_LABELS),
             registry,
         }
     }
@@ -152,6 +197,29 @@ impl Telemetry {
             calls: counter(6),
             connected: gauge(0),
             last_message_unix_ms: gauge(1),
+            lag_messages: gauge(2),
+        }
+    }
+
+    /// Where one shard durably stands.
+    #[must_use]
+    pub fn place(&self, pipeline: &str, source: &str, shard: &str) -> PlaceMetrics {
+        let labels = [pipeline, source, shard];
+        PlaceMetrics {
+            session: self.shard_gauges[3].with_label_values(&labels),
+            sequence: self.shard_gauges[4].with_label_values(&labels),
+            labels: labels.map(str::to_owned),
+            cursors: self.cursors.clone(),
+        }
+    }
+
+    /// The state of one pipeline.
+    #[must_use]
+    pub fn state(&self, pipeline: &str) -> StateMetrics {
+        let gauge = |name: &StateName| self.states.with_label_values(&[pipeline, name.as_str()]);
+        StateMetrics {
+            states: StateName::ALL.iter().map(gauge).collect(),
+            age_seconds: self.age_seconds.with_label_values(&[pipeline]),
         }
     }
 
@@ -174,6 +242,45 @@ impl Telemetry {
             receipt_to_commit_seconds: self.latency_seconds.with_label_values(&labels),
         }
     }
+}
+
+impl StateMetrics {
+    /// The pipeline is in this state, and in no other.
+    pub fn set(&self, state: StateName) {
+        for (name, gauge) in StateName::ALL.iter().zip(&self.states) {
+            gauge.set(i64::from(*name == state));
+        }
+    }
+}
+
+impl PlaceMetrics {
+    /// The shard is durable up to `position`.
+    pub fn set(&self, position: &Position) {
+        self.session.set(i64::from(position.session.0));
+        self.sequence.set(position.next_sequence.0.try_into().unwrap_or(i64::MAX));
+        let values = position.cursor.iter().flat_map(|cursor| &cursor.values);
+        for (component, value) in values {
+            let (gauge, number) = match value {
+                CursorValue::Int(value) => (0, *value),
+                CursorValue::Uint(value) => (0, i64::try_from(*value).unwrap_or(i64::MAX)),
+                CursorValue::Timestamp { seconds, nanos } => {
+                    (1, seconds.saturating_mul(1_000).saturating_add(i64::from(nanos / 1_000_000)))
+                }
+                CursorValue::Text(_) | CursorValue::Opaque(_) | CursorValue::Message(_) => continue,
+            };
+            let [pipeline, source, shard] = &self.labels;
+            let labels = [pipeline, source, shard, component];
+            self.cursors[gauge].with_label_values(&labels).set(number);
+        }
+    }
+}
+
+fn age_seconds(registry: &Registry) -> GaugeVec {
+    let help = "How long the oldest message has waited that is received and not durable";
+    let options = Opts::new("open_transaction_age_seconds", help);
+    let vec = GaugeVec::new(options, &PIPELINE_LABELS).expect("names are constants");
+    registry.register(Box::new(vec.clone())).expect("each name is registered once");
+    vec
 }
 
 fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {

@@ -8,7 +8,7 @@ use crate::pipelines::Watched;
 use crate::screen::Screen;
 use crate::words::{count, cut};
 use headwater_operators::pipeline::guarantee::streams;
-use headwater_operators::pipeline::status::Phase;
+use headwater_operators::pipeline::state::StateName;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -99,9 +99,9 @@ impl View {
             millis(p99),
             count(watched.metrics.commits.get()),
         );
-        let phase = watched.status.phase();
-        if phase != Phase::Running {
-            let _ = write!(line, "  {phase}");
+        let state = watched.status.report().state;
+        if state.name != StateName::Running {
+            let _ = write!(line, "  {state}");
         }
         line
     }

@@ -14,6 +14,7 @@
 
 use crate::commit::call::{Answer, CommitCalls};
 use crate::commit::frontier::Frontier;
+use crate::commit::observe::{CommitEvent, Committed, Observer};
 use crate::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
 use crate::commit::positions::positions;
 use crate::commit::state::{Action, Decision};
@@ -59,24 +60,6 @@ pub struct CommitterPorts {
     pub failure: Arc<Failure>,
 }
 
-/// Told of every commit; called on the committer's thread, once per epoch.
-pub type OnCommit = Box<dyn Fn(&Committed<'_>) + Send>;
-
-/// An epoch that became durable.
-#[derive(Debug)]
-pub struct Committed<'a> {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Every shard that moved, and how far.
-    pub positions: &'a [ShardPosition],
-    /// From the call of commit to its acknowledgement.
-    pub took: Duration,
-    /// Times the epoch had to be sent again.
-    pub attempts: u32,
-    /// When the oldest record of the epoch was received, on the process's monotonic clock.
-    pub oldest_received_ns: u64,
-}
-
 /// The thread's state.
 pub struct Committer {
     ports: CommitterPorts,
@@ -89,7 +72,7 @@ pub struct Committer {
     last_error: Option<OutletError>,
     /// Whether the outlet may have a transaction open.
     has_transaction: bool,
-    on_commit: OnCommit,
+    observer: Observer,
 }
 
 /// The epoch that is being committed.
@@ -105,7 +88,7 @@ struct SealedEpoch {
 impl Committer {
     /// Starts at the epoch that `ports.epochs` has open.
     #[must_use]
-    pub fn new(ports: CommitterPorts, outlet: Box<dyn Outlet>, on_commit: OnCommit) -> Self {
+    pub fn new(ports: CommitterPorts, outlet: Box<dyn Outlet>, observer: Observer) -> Self {
         Committer {
             decision: Decision::new(ports.epochs.open(), outlet.ring()),
             frontier: Frontier::new(ports.inputs),
@@ -116,7 +99,7 @@ impl Committer {
             sealed: None,
             last_error: None,
             has_transaction: false,
-            on_commit,
+            observer,
         }
     }
 
@@ -169,6 +152,7 @@ impl Committer {
         match message {
             ToCommitter::Staged { sink, epoch, batches } => {
                 self.decision.on_batch(epoch);
+                self.tell_filled(epoch, &batches);
                 for batch in batches {
                     if self.decision.open() == Some(epoch) {
                         let staged = self.outlet.stage(sink, &batch);
@@ -212,6 +196,7 @@ impl Committer {
         let sealed = self.sealed.as_mut().expect("only what is sealed is committed");
         if let Err(error) = answer.outcome {
             sealed.transaction = Some(answer.sealed);
+            self.tell_failed(&error);
             self.decision.on_commit_failed(&error);
             self.last_error = Some(error);
             return;
@@ -222,7 +207,7 @@ impl Committer {
         self.outlet.committed(sealed.epoch, &sealed.positions);
         self.decision.on_committed();
         self.has_transaction = self.decision.has_transaction();
-        self.report(sealed.epoch, &sealed.positions, took, attempts);
+        self.tell_committed(&sealed, took, attempts);
     }
 }
 
@@ -246,6 +231,7 @@ impl Committer {
 
     fn seal(&mut self, epoch: Epoch) {
         let since = self.ports.epochs.now();
+        (self.observer)(&CommitEvent::Closed { epoch });
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
         let positions = positions(kept, &self.outlet.set_aside(epoch));
         match self.outlet.seal(epoch, &positions) {
@@ -267,14 +253,6 @@ impl Committer {
         self.calls.ask(transaction);
     }
 
-    /// Tells of an epoch that is durable; its batches are still kept.
-    fn report(&self, epoch: Epoch, positions: &[ShardPosition], took: Duration, attempts: u32) {
-        let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
-        let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
-        let oldest_received_ns = oldest.unwrap_or(0);
-        (self.on_commit)(&Committed { epoch, positions, took, attempts, oldest_received_ns });
-    }
-
     fn abort(&mut self) {
         self.sealed = None;
         match self.outlet.abort() {
@@ -283,6 +261,7 @@ impl Committer {
                 self.decision.on_aborted();
             }
             Err(error) => {
+                self.tell_failed(&error);
                 self.decision.on_abort_failed(&error);
                 self.last_error = Some(error);
             }
@@ -303,7 +282,7 @@ impl Committer {
                 if let Some(sealed) = in_doubt
                     && self.decision.lowest() > before
                 {
-                    self.report(sealed.epoch, &sealed.positions, Duration::ZERO, attempts);
+                    self.tell_committed(&sealed, Duration::ZERO, attempts);
                 }
             }
             Err(error) => {
@@ -320,6 +299,34 @@ impl Committer {
     }
 }
 
+/// What is told to the observer.
+impl Committer {
+    /// An epoch's first batch has arrived, and is not kept yet.
+    fn tell_filled(&mut self, epoch: Epoch, batches: &[Batch]) {
+        if let Some(first) = batches.first()
+            && !self.kept.contains_key(&epoch)
+        {
+            let received_ns = first.received.monotonic_ns;
+            (self.observer)(&CommitEvent::Filled { epoch, received_ns });
+        }
+    }
+
+    fn tell_failed(&mut self, error: &OutletError) {
+        let attempts = self.decision.attempts();
+        (self.observer)(&CommitEvent::Failed { error, attempts });
+    }
+
+    /// An epoch is durable; its batches are still kept.
+    fn tell_committed(&mut self, sealed: &SealedEpoch, took: Duration, attempts: u32) {
+        let SealedEpoch { epoch, positions, .. } = sealed;
+        let kept = self.kept.get(epoch).map_or(&[][..], Vec::as_slice);
+        let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
+        let oldest_received_ns = oldest.unwrap_or(0);
+        let committed = Committed { epoch: *epoch, positions, took, attempts, oldest_received_ns };
+        (self.observer)(&CommitEvent::Committed(committed));
+    }
+}
+
 /// When something fails.
 impl Committer {
     fn stop(&mut self, recovery: Recovery) {
@@ -333,6 +340,7 @@ impl Committer {
     /// Tells the decision about an error; true if there was none.
     fn note(&mut self, outcome: Result<(), OutletError>) -> bool {
         let Err(error) = outcome else { return true };
+        self.tell_failed(&error);
         self.decision.on_error(&error);
         self.last_error = Some(error);
         false

@@ -8,7 +8,8 @@
 //!
 //! Next: `workers.rs` runs it.
 
-use crate::commit::committer::{Committer, CommitterPorts, OnCommit};
+use crate::commit::committer::{Committer, CommitterPorts};
+use crate::commit::observe::Observer;
 use crate::commit::outlet::Outlet;
 use crate::dataflow::credit::Credit;
 use crate::dataflow::epochs::Epochs;
@@ -87,7 +88,7 @@ pub fn launch(
     blueprint: Blueprint,
     shared: &Shared,
     outlet: Box<dyn Outlet>,
-    on_commit: OnCommit,
+    observer: Observer,
 ) -> Result<Running, WorkersGone> {
     let peers = workers.peers();
     let (committer_sender, receiver) = unbounded();
@@ -118,7 +119,7 @@ pub fn launch(
         gone: gone_sender,
     };
     let committer =
-        start_committer(&builder.blueprint.name, Committer::new(ports, outlet, on_commit));
+        start_committer(&builder.blueprint.name, Committer::new(ports, outlet, observer));
     let epochs = shared.epochs.clone();
     shared.failure.on_set(move || epochs.wake_all());
     workers.install(Box::new(builder))?;

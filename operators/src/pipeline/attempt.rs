@@ -9,14 +9,17 @@
 
 use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Shard, assemble};
+use crate::pipeline::commits::{Commits, CommittedShard, used_bytes};
 use crate::pipeline::run::{RunContext, RunEnd};
-use crate::pipeline::status::Phase;
-use crate::sink::kafka::{HeldGeneration, KafkaOutlet, KafkaStartError, OutletPlan};
+use crate::pipeline::state::Phase;
+use crate::pipeline::status::ShardWatch;
+use crate::sink::kafka::{HeldGeneration, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan};
 use crate::sink::outlet::PipelineOutlet;
 use crate::source::grpc::GrpcSource;
+use crate::source::link::Link;
 use crate::source::{ShardContext, ShardEnd};
 use crate::telemetry::PipelineMetrics;
-use headwater_engine::commit::committer::{Committed, OnCommit};
+use headwater_engine::commit::observe::Observer;
 use headwater_engine::commit::progress::StoredProgress;
 use headwater_engine::dataflow::build::{Running, Shared, launch};
 use headwater_engine::dataflow::credit::Credit;
@@ -66,8 +69,7 @@ type Shards = JoinSet<(ShardKey, ShardEnd)>;
 
 impl Attempt {
     pub(super) async fn run(self) -> AttemptEnd {
-        self.context.status.set(Phase::Starting);
-        self.context.status.forget_broken();
+        self.context.status.attempt();
         let assembly = assemble(&self.plan, &self.context.instance, &self.held);
         let started = tokio::select! {
             started = start_outlet(assembly.outlet.clone()) => started,
@@ -80,16 +82,19 @@ impl Attempt {
         let shared = self.shared(&stored);
         let Assembly { shards, blueprint, parts, .. } = assembly;
         let outlet = Box::new(PipelineOutlet::new(kafka, parts));
-        let on_commit = self.on_commit(&shared);
+        let watched = self.watched(&shards, &stored);
+        let observer = self.observer(&shards, &watched, &stored, &shared);
         let workers = &self.context.workers;
-        let running = match launch(workers, blueprint, &shared, outlet, on_commit) {
+        let running = match launch(workers, blueprint, &shared, outlet, observer) {
             Ok(running) => running,
             Err(error) => {
                 let reason = failure("workers", error.to_string());
                 return AttemptEnd::NotStarted(Some(reason));
             }
         };
-        self.context.status.set(Phase::Running);
+        let links = watched.iter().map(|shard| shard.link.clone());
+        let shards = shards.into_iter().zip(links).collect();
+        self.context.status.flow(watched);
         self.watch(shards, &stored, shared, running).await
     }
 
@@ -109,33 +114,54 @@ impl Attempt {
         }
     }
 
-    /// Counts each commit; runs on the committer's thread, once per epoch.
-    fn on_commit(&self, shared: &Shared) -> OnCommit {
-        let metrics = self.metrics.clone();
-        let clock = self.context.clock.clone();
-        let credit = shared.credit.clone();
-        Box::new(move |committed: &Committed<'_>| {
-            let records = committed.positions.iter().map(|moved| moved.records).sum();
-            let dead_letters = committed.positions.iter().map(|moved| moved.dead_letters).sum();
-            metrics.committed_records.inc_by(records);
-            metrics.dead_letters.inc_by(dead_letters);
-            metrics.commits.inc();
-            metrics.resends.inc_by(u64::from(committed.attempts));
-            metrics.epoch.set(i64::try_from(committed.epoch.0).unwrap_or(i64::MAX));
-            metrics.credit_used_bytes.set(used_bytes(&credit));
-            metrics.last_commit_unix_ms.set(unix_ms());
-            metrics.commit_seconds.observe(committed.took.as_secs_f64());
-            let oldest = Duration::from_nanos(committed.oldest_received_ns);
-            let latency = clock.now().saturating_sub(oldest);
-            metrics.receipt_to_commit_seconds.observe(latency.as_secs_f64());
-        })
+    /// What is watched of each shard, by its index.
+    fn watched(&self, shards: &[Shard], stored: &StoredProgress) -> Vec<ShardWatch> {
+        let watch = |shard: &Shard| {
+            let key = &shard.spec.key;
+            let node = &self.plan.nodes()[shard.node];
+            let metrics = self.context.telemetry.shard(self.plan.name(), &node.name, &key.0);
+            let stored = stored.shards.get(key).map(|stored| stored.position.counters);
+            let clock = self.context.clock.clone();
+            let link = Link::new(clock, metrics.connected, stored.unwrap_or_default());
+            ShardWatch { key: key.clone(), link, lag: metrics.lag_messages }
+        };
+        shards.iter().map(watch).collect()
+    }
+
+    /// Counts what becomes of each epoch; runs on the committer's thread.
+    fn observer(
+        &self,
+        shards: &[Shard],
+        watched: &[ShardWatch],
+        stored: &StoredProgress,
+        shared: &Shared,
+    ) -> Observer {
+        let committed = |(shard, watch): (&Shard, &ShardWatch)| {
+            let node = &self.plan.nodes()[shard.node].name;
+            let place = self.context.telemetry.place(self.plan.name(), node, &watch.key.0);
+            let committed = CommittedShard { link: watch.link.clone(), place };
+            if let Some(stored) = stored.shards.get(&watch.key) {
+                committed.moved(&stored.position);
+            }
+            committed
+        };
+        let mut commits = Commits {
+            pipeline: self.plan.name().to_owned(),
+            metrics: self.metrics.clone(),
+            shards: shards.iter().zip(watched).map(committed).collect(),
+            status: self.context.status.clone(),
+            clock: self.context.clock.clone(),
+            credit: shared.credit.clone(),
+            log_limit: LogLimit::default(),
+        };
+        Box::new(move |event| commits.note(event))
     }
 
     /// Feeds the dataflow until the shards end, the pipeline fails or is asked to stop; then sees
     /// everything out.
     async fn watch(
         &self,
-        shards: Vec<Shard>,
+        shards: Vec<(Shard, Link)>,
         stored: &StoredProgress,
         shared: Shared,
         mut running: Running,
@@ -159,8 +185,9 @@ impl Attempt {
                 },
             }
         };
-        if matches!(cause, Cause::StopRequested) {
-            self.context.status.set(Phase::Draining);
+        match shared.failure.get() {
+            Some(reason) => self.context.status.fail(reason),
+            None => self.context.status.set(Phase::Draining),
         }
         stop.cancel();
         let seen_out = see_out(tasks, running, &shared.failure, &failed);
@@ -189,7 +216,7 @@ impl Attempt {
 
     fn spawn_shards(
         &self,
-        shards: Vec<Shard>,
+        shards: Vec<(Shard, Link)>,
         stored: &StoredProgress,
         shared: &Shared,
         running: &mut Running,
@@ -197,7 +224,7 @@ impl Attempt {
     ) -> Shards {
         let inlets = std::mem::take(&mut running.inlets);
         let mut tasks = JoinSet::new();
-        for shard in shards {
+        for (shard, link) in shards {
             let node = &self.plan.nodes()[shard.node];
             let of_node = inlets[shard.node].as_ref().expect("a source has inlets");
             let key = shard.spec.key;
@@ -207,6 +234,7 @@ impl Attempt {
                 inlet: of_node[shard.index.0 as usize % of_node.len()].clone(),
                 stop: stop.clone(),
                 failure: shared.failure.clone(),
+                link,
                 metrics: self.context.telemetry.shard(self.plan.name(), &node.name, &key.0),
                 clock: self.context.clock.clone(),
             };
@@ -230,7 +258,6 @@ impl Attempt {
             Ok((_, ShardEnd::Finished | ShardEnd::Stopped)) => {}
             Ok((shard, ShardEnd::Broken(reason))) => {
                 // The shard's own task has logged it.
-                self.context.status.set_broken(shard.clone(), reason.clone());
                 broken.push((shard, reason));
             }
             Err(error) => shared.failure.set(failure("source", error.to_string())),
@@ -290,13 +317,4 @@ fn start_failure(error: &KafkaStartError) -> FailureReason {
 
 fn failure(place: &str, message: String) -> FailureReason {
     FailureReason { place: place.to_owned(), message, recovery: Recovery::Restart }
-}
-
-fn used_bytes(credit: &Credit) -> i64 {
-    i64::try_from(credit.used_bytes()).unwrap_or(i64::MAX)
-}
-
-fn unix_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

@@ -4,13 +4,17 @@
 //! - [`guarantee`] derives what each stream is promised, and which field weakens it;
 //! - [`check`] is what a whole plan must satisfy beyond its nodes;
 //! - [`run()`] starts a pipeline, watches it and builds it anew from committed progress;
-//! - [`status`] is what health checks and the console read.
+//! - [`state`] derives one word, and why, from how calls and sinks stand;
+//! - [`status`] is what health checks, metrics, the log and the console show of it.
 
 pub mod assemble;
 mod attempt;
 pub mod check;
+mod commits;
 pub mod guarantee;
 mod run;
+mod sink_state;
+pub mod state;
 pub mod status;
 
 pub use run::{RunContext, RunEnd, run};

@@ -7,7 +7,8 @@
 
 use crate::limits::{REBUILD_BACKOFF_MAX, REBUILD_BACKOFF_MIN};
 use crate::pipeline::attempt::{Attempt, AttemptEnd};
-use crate::pipeline::status::{Phase, Status};
+use crate::pipeline::state::Phase;
+use crate::pipeline::status::Status;
 use crate::sink::kafka::HeldGeneration;
 use crate::telemetry::{PipelineMetrics, Telemetry};
 use headwater_engine::clock::Clock;

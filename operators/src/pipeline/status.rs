@@ -1,83 +1,223 @@
-//! What health checks, the console and logs say of a pipeline: one word, and why.
+//! The status of a pipeline, shared by those who run it and those who watch it.
+//!
+//! Whoever looks has the state derived from the facts of that moment, so `/readyz` and `/metrics`
+//! are never behind; and somebody looks every [`STATE_LOOK`], so that the log tells of states that
+//! nobody asked for.
+//!
+//! Invariants
+//! 1. Each change of state is one log line, `event=pipeline_state`.
+//! 2. Exactly one of the gauges `headwater_pipeline_state` of a pipeline is 1.
+//!
+//! Next: `src/http.rs` and `src/console.rs` show it.
 
+use crate::limits::STATE_LOOK;
+use crate::pipeline::sink_state::SinkFacts;
+use crate::pipeline::state::{Facts, Phase, State, StateName};
+use crate::source::link::{CallState, Link, LinkFacts};
+use crate::telemetry::{StateMetrics, Telemetry};
+use headwater_engine::clock::Clock;
+use headwater_engine::commit::observe::CommitEvent;
+use headwater_engine::failure::{FailureReason, Recovery};
 use headwater_engine::ids::ShardKey;
-use std::collections::BTreeMap;
-use std::fmt;
+use headwater_engine::spec::Plan;
+use prometheus::IntGauge;
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
-/// Where a pipeline is in its life.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Phase {
-    /// It takes the pipeline over and reads its progress.
-    #[default]
-    Starting,
-    /// Records flow, or would if there were any.
-    Running,
-    /// It failed and is being built anew; the reason is why.
-    Recovering(String),
-    /// It was asked to stop and commits what it has.
-    Draining,
-    /// It has ended; the reason is why, if it is not by request.
-    Stopped(Option<String>),
-}
-
-/// The status of one pipeline, shared by those who run it and those who watch it.
-#[derive(Clone, Debug, Default)]
+/// The handle; clones are the same status.
+#[derive(Clone)]
 pub struct Status(Arc<Mutex<Inner>>);
 
-#[derive(Debug, Default)]
 struct Inner {
+    pipeline: String,
+    interval: Duration,
+    clock: Arc<dyn Clock>,
+    metrics: StateMetrics,
     phase: Phase,
-    broken: BTreeMap<ShardKey, String>,
+    shards: Vec<ShardWatch>,
+    sink: SinkFacts,
+    shown: State,
+    since: Duration,
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Phase::Starting => f.write_str("starting"),
-            Phase::Running => f.write_str("running"),
-            Phase::Recovering(reason) => write!(f, "recovering: {reason}"),
-            Phase::Draining => f.write_str("draining"),
-            Phase::Stopped(None) => f.write_str("stopped"),
-            Phase::Stopped(Some(reason)) => write!(f, "stopped: {reason}"),
-        }
-    }
+/// One shard, for those who watch.
+#[derive(Clone)]
+pub(super) struct ShardWatch {
+    pub(super) key: ShardKey,
+    pub(super) link: Link,
+    /// Messages received and not yet durable.
+    pub(super) lag: IntGauge,
+}
+
+/// A pipeline at one moment.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Its state.
+    pub state: State,
+    /// How long it has been in it.
+    pub lasted: Duration,
+    /// How many shards it has; none before the dataflow runs.
+    pub shards: usize,
+    /// Those whose call is not open, and why.
+    pub not_open: Vec<(ShardKey, String)>,
 }
 
 impl Status {
-    /// Where the pipeline is.
+    /// A pipeline that is about to start.
     #[must_use]
-    pub fn phase(&self) -> Phase {
-        self.lock().phase.clone()
+    pub fn new(plan: &Plan, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Self {
+        let status = Status(Arc::new(Mutex::new(Inner {
+            pipeline: plan.name().to_owned(),
+            interval: Duration::from_millis(plan.settings().commit.interval_ms),
+            since: clock.now(),
+            clock,
+            metrics: telemetry.state(plan.name()),
+            phase: Phase::Starting,
+            shards: Vec::new(),
+            sink: SinkFacts::default(),
+            shown: State::STARTING,
+        })));
+        status.lock().publish();
+        status
     }
 
-    /// Shards that cannot go on, and why.
+    /// The pipeline as it is now.
     #[must_use]
-    pub fn broken(&self) -> BTreeMap<ShardKey, String> {
-        self.lock().broken.clone()
+    pub fn report(&self) -> Report {
+        let mut inner = self.lock();
+        inner.look();
+        inner.report()
     }
 
-    /// Whether records flow on every shard.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        let inner = self.lock();
-        inner.phase == Phase::Running && inner.broken.is_empty()
+    /// Has the state derived anew, logged if it changed, and published.
+    pub fn look(&self) {
+        self.lock().look();
+    }
+
+    /// Looks again and again, for as long as it is polled.
+    pub async fn keep_looking(&self) -> Infallible {
+        let mut ticks = tokio::time::interval(STATE_LOOK);
+        loop {
+            ticks.tick().await;
+            self.look();
+        }
     }
 
     pub(super) fn set(&self, phase: Phase) {
-        self.lock().phase = phase;
+        self.lock().set(phase);
     }
 
-    pub(super) fn set_broken(&self, shard: ShardKey, reason: String) {
-        self.lock().broken.insert(shard, reason);
+    /// A new attempt begins. Until its dataflow runs, a pipeline that failed is still recovering.
+    pub(super) fn attempt(&self) {
+        let mut inner = self.lock();
+        if !matches!(inner.phase, Phase::Recovering(_)) {
+            inner.set(Phase::Starting);
+        }
     }
 
-    /// A new attempt starts with all shards whole.
-    pub(super) fn forget_broken(&self) {
-        self.lock().broken.clear();
+    /// The dataflow runs, and these are to call.
+    pub(super) fn flow(&self, shards: Vec<ShardWatch>) {
+        let mut inner = self.lock();
+        (inner.shards, inner.sink) = (shards, SinkFacts::default());
+        inner.set(Phase::Flowing);
+    }
+
+    /// The pipeline failed; what follows is said by the type of the failure.
+    pub(super) fn fail(&self, reason: &FailureReason) {
+        let why = reason.to_string();
+        self.set(match reason.recovery {
+            Recovery::Restart => Phase::Recovering(why),
+            Recovery::Superseded => Phase::Standby(why),
+            Recovery::Stop => Phase::Stopped(Some(why)),
+        });
+    }
+
+    /// The committer tells of an epoch.
+    pub(super) fn note(&self, event: &CommitEvent<'_>) {
+        let mut inner = self.lock();
+        let now = inner.clock.now();
+        inner.sink.note(event, now);
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().expect("no code panics while it holds a status")
+    }
+}
+
+impl Inner {
+    fn set(&mut self, phase: Phase) {
+        let works = matches!(phase, Phase::Flowing | Phase::Draining);
+        if !works {
+            // What was received and not committed is dropped, and so is every call.
+            self.shards.drain(..).for_each(|shard| shard.forget());
+            self.sink = SinkFacts::default();
+        }
+        self.phase = phase;
+        self.look();
+    }
+
+    fn look(&mut self) {
+        let now = self.clock.now();
+        let state = self.derive(now);
+        let before = std::mem::replace(&mut self.shown, state);
+        if before.name != self.shown.name {
+            self.since = now;
+        }
+        if !before.is_same_as(&self.shown) {
+            self.log(before.name);
+        }
+        self.publish();
+    }
+
+    fn derive(&self, now: Duration) -> State {
+        let Inner { phase, sink, interval, .. } = self;
+        Facts { phase, shards: &self.links(), sink, interval: *interval }.state(now)
+    }
+
+    fn links(&self) -> Vec<(&ShardKey, LinkFacts)> {
+        self.shards.iter().map(|shard| (&shard.key, shard.link.facts())).collect()
+    }
+
+    fn log(&self, before: StateName) {
+        let (pipeline, state, was) = (&self.pipeline, self.shown.name.as_str(), before.as_str());
+        let reason = self.shown.reason.as_deref();
+        if self.shown.is_alarming() {
+            tracing::warn!(event = "pipeline_state", pipeline, state, was, reason);
+        } else {
+            tracing::info!(event = "pipeline_state", pipeline, state, was, reason);
+        }
+    }
+
+    fn publish(&self) {
+        let now = self.clock.now();
+        self.metrics.set(self.shown.name);
+        self.metrics.age_seconds.set(self.sink.age(now).unwrap_or_default().as_secs_f64());
+        for shard in &self.shards {
+            shard.lag.set(i64::try_from(shard.link.lag()).unwrap_or(i64::MAX));
+        }
+    }
+
+    fn report(&self) -> Report {
+        let now = self.clock.now();
+        let links = self.links();
+        let told = |(key, link): (&ShardKey, LinkFacts)| {
+            let is_fine = link.is_open(now) || link.call == CallState::Ended;
+            let reason = link.reason.unwrap_or_else(|| "it is being called".to_owned());
+            (!is_fine).then(|| (key.clone(), reason))
+        };
+        Report {
+            state: self.shown.clone(),
+            lasted: now.saturating_sub(self.since),
+            shards: links.len(),
+            not_open: links.into_iter().filter_map(told).collect(),
+        }
+    }
+}
+
+impl ShardWatch {
+    fn forget(self) {
+        self.link.forget();
+        self.lag.set(0);
     }
 }

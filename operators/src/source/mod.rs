@@ -7,7 +7,9 @@
 //! Next: `grpc/mod.rs`.
 
 pub mod grpc;
+pub mod link;
 
+use crate::source::link::Link;
 use crate::telemetry::ShardMetrics;
 use headwater_engine::clock::Clock;
 use headwater_engine::dataflow::inlet::Inlet;
@@ -57,6 +59,8 @@ pub struct ShardContext {
     /// The pipeline's failure; set it only for what no reconnect of this shard can heal and what
     /// must stop the other shards too.
     pub failure: Arc<Failure>,
+    /// Where to say how the call stands.
+    pub link: Link,
     /// What to count. Updated per batch and per event, never per record.
     pub metrics: ShardMetrics,
     /// The process's monotonic clock, for `Batch::received`.

@@ -1,7 +1,7 @@
 //! One shard of a source from a pipeline file, running into a timely dataflow whose sink collects.
 
 use headwater_engine::clock::SystemClock;
-use headwater_engine::commit::outlet::{Outlet, OutletError, ShardPosition};
+use headwater_engine::commit::outlet::{Outlet, OutletError, Sealed, ShardPosition};
 use headwater_engine::dataflow::build::{
     Blueprint, BlueprintNode, Running, Shared, Station, launch,
 };
@@ -9,7 +9,7 @@ use headwater_engine::dataflow::credit::Credit;
 use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
 use headwater_engine::dataflow::workers::Workers;
 use headwater_engine::failure::Failure;
-use headwater_engine::ids::{Epoch, ShardIndex, SinkIndex};
+use headwater_engine::ids::{Epoch, ShardIndex, SinkIndex, Slot};
 use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
 use headwater_engine::spec::{
@@ -17,6 +17,7 @@ use headwater_engine::spec::{
     StreamType, SystemVariables, load, schema_of,
 };
 use headwater_operators::source::grpc::{GrpcSource, entry};
+use headwater_operators::source::link::Link;
 use headwater_operators::source::{ShardContext, ShardEnd};
 use headwater_operators::telemetry::Telemetry;
 use headwater_proto::telemetry::Event;
@@ -143,13 +144,16 @@ impl World {
         let mut inlets = running.inlets[0].take().expect("a source has inlets");
         let telemetry = Telemetry::default();
         let stop = CancellationToken::new();
+        let metrics = telemetry.shard("test", "s", "0");
+        let counters = start.as_ref().map(|position| position.counters).unwrap_or_default();
         let context = ShardContext {
             index: ShardIndex(0),
             start,
             inlet: inlets.remove(0),
             stop: stop.clone(),
             failure: shared.failure.clone(),
-            metrics: telemetry.shard("test", "s", "0"),
+            link: Link::new(clock.clone(), metrics.connected.clone(), counters),
+            metrics,
             clock,
         };
         let task = tokio::spawn(source.run_shard(0, context));
@@ -248,8 +252,29 @@ struct Collect {
     pending: Vec<Batch>,
 }
 
+/// An epoch that is whole and not committed.
+struct Collected {
+    gate: Arc<AtomicBool>,
+    committed: Arc<Mutex<Vec<Batch>>>,
+    batches: Vec<Batch>,
+}
+
+impl Sealed for Collected {
+    fn commit(&mut self) -> Result<(), OutletError> {
+        while !self.gate.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.committed.lock().expect("no panic while locked").append(&mut self.batches);
+        Ok(())
+    }
+}
+
 impl Outlet for Collect {
-    fn begin(&mut self, _: Epoch) -> Result<(), OutletError> {
+    fn ring(&self) -> u32 {
+        1
+    }
+
+    fn begin(&mut self, _: Slot, _: Epoch) -> Result<(), OutletError> {
         self.pending.clear();
         Ok(())
     }
@@ -259,13 +284,13 @@ impl Outlet for Collect {
         Ok(())
     }
 
-    fn commit(&mut self, _: Epoch, _: &[ShardPosition]) -> Result<(), OutletError> {
-        while !self.gate.load(Ordering::SeqCst) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        self.committed.lock().expect("no panic while locked").append(&mut self.pending);
-        Ok(())
+    fn seal(&mut self, _: Epoch, _: &[ShardPosition]) -> Result<Box<dyn Sealed>, OutletError> {
+        let batches = std::mem::take(&mut self.pending);
+        let (gate, committed) = (self.gate.clone(), self.committed.clone());
+        Ok(Box::new(Collected { gate, committed, batches }))
     }
+
+    fn committed(&mut self, _: Epoch, _: &[ShardPosition]) {}
 
     fn abort(&mut self) -> Result<(), OutletError> {
         self.pending.clear();

@@ -36,7 +36,7 @@ static OF_PROCESS: LazyLock<(LogLimit, SystemClock)> = LazyLock::new(Default::de
 
 /// Which lines may pass.
 #[derive(Debug, Default)]
-struct LogLimit(Mutex<BTreeMap<String, Window>>);
+pub(crate) struct LogLimit(Mutex<BTreeMap<String, Window>>);
 
 /// The current interval of one facility.
 #[derive(Debug)]
@@ -66,11 +66,11 @@ fn admit(facility: &str) -> Option<Suppressed> {
 }
 
 /// How many lines were held back since the last one that passed; a field only if there are any.
-type Suppressed = Option<u64>;
+pub(crate) type Suppressed = Option<u64>;
 
 impl LogLimit {
     /// Whether a line of `facility` may pass at `now`; if so, how many were held back before it.
-    fn admit(&self, facility: &str, now: Duration) -> Option<Suppressed> {
+    pub(crate) fn admit(&self, facility: &str, now: Duration) -> Option<Suppressed> {
         let mut windows = self.0.lock().expect("counting does not panic");
         let is_known = windows.contains_key(facility);
         let place = if is_known || windows.len() < FACILITIES_MAX { facility } else { OTHERS };

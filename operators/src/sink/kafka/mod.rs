@@ -39,6 +39,7 @@ pub use check::{KafkaSink, entry};
 pub use client::{KafkaTarget, instance_name};
 pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, TimestampUnit};
 pub use error::KafkaStartError;
+pub(crate) use log_limit::LogLimit;
 pub use outlet::{HeldGeneration, KafkaOutlet, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
 pub use topics::reset_progress;

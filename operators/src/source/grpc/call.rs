@@ -25,7 +25,8 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Connects and sends `request`; done when the server accepts the call.
+    /// Connects and sends `request`; done when the server accepts the call. `on_asked` is called in
+    /// between, because a server may take its time to accept.
     ///
     /// # Errors
     /// What went wrong, and whether calling again may heal it.
@@ -33,6 +34,7 @@ impl Call {
         source: &GrpcSource,
         target: &Target,
         request: Bytes,
+        on_asked: impl FnOnce(),
     ) -> Result<Call, CallError> {
         let connected = target.dial.connect().await;
         let channel = connected.map_err(|error| CallError::of_connect(&error))?;
@@ -40,6 +42,7 @@ impl Call {
         client.ready().await.map_err(|error| CallError::of_connect(&error))?;
         let mut request = Request::new(request);
         *request.metadata_mut() = target.metadata.clone();
+        on_asked();
         let response = client.server_streaming(request, source.method.clone(), RawCodec).await;
         let response = response.map_err(|status| CallError::of_status(&status))?;
         Ok(Call { stream: response.into_inner(), _client: client })

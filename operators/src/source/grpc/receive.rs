@@ -169,6 +169,7 @@ impl Reader<'_, '_> {
         metrics.duplicates_dropped.inc_by(now.dropped_duplicates - before.dropped_duplicates);
         metrics.gaps.inc_by(now.gaps - before.gaps);
         metrics.gap_messages.inc_by(now.gap_messages - before.gap_messages);
+        self.context.link.received(now);
         if pass.messages > 0 {
             metrics.last_message_unix_ms.set(unix_ms());
         }

@@ -28,6 +28,7 @@ use super::resume::Resume;
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
 use crate::source::{ShardContext, ShardEnd};
+use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
 
@@ -58,7 +59,7 @@ pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext
         Ok(shard) => shard.run().await,
         Err(reason) => ShardEnd::Broken(reason),
     };
-    context.metrics.connected.set(0);
+    context.link.ended(&end);
     let Names { source, shard } = names;
     match &end {
         ShardEnd::Broken(reason) => {
@@ -127,7 +128,7 @@ impl<'a> Shard<'a> {
         let opened = tokio::select! {
             biased;
             () = self.context.stop.cancelled() => return Next::End(ShardEnd::Stopped),
-            opened = Call::open(self.source, self.target, request) => opened,
+            opened = self.open(request) => opened,
         };
         let (end, tally) = match opened {
             Err(error) => (CallEnd::Failed(error), Tally::default()),
@@ -140,9 +141,14 @@ impl<'a> Shard<'a> {
         self.after(end)
     }
 
+    async fn open(&self, request: Bytes) -> Result<Call, CallError> {
+        let link = &self.context.link;
+        Call::open(self.source, self.target, request, || link.asked()).await
+    }
+
     async fn read(&mut self, call: &mut Call) -> (CallEnd, Tally) {
         self.has_connected = true;
-        self.context.metrics.connected.set(1);
+        self.context.link.opened();
         self.log_opened();
         fault::point(Point::SrcResumed);
         let mut reader = Reader {
@@ -154,7 +160,6 @@ impl<'a> Shard<'a> {
         };
         let end = reader.run(call).await;
         let tally = reader.tally;
-        self.context.metrics.connected.set(0);
         (end, tally)
     }
 
@@ -196,6 +201,7 @@ impl<'a> Shard<'a> {
 
     /// Waits before the next call; an end if there may be none.
     async fn wait(&mut self, reason: &str) -> Option<ShardEnd> {
+        self.context.link.away(reason);
         let wait = match self.backoff.next(rand::random::<f64>()) {
             Ok(wait) => wait,
             Err(gave_up) => return Some(ShardEnd::Broken(format!("{reason}; {gave_up}"))),
