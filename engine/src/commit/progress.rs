@@ -11,12 +11,22 @@
 //! newer format is refused instead of misread. The topic is folded with [`StoredProgress::apply`].
 
 use crate::ids::{Epoch, Generation, ShardKey};
-use crate::position::Position;
+use crate::position::{Counters, Position, Within};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The format this version writes, and the newest it reads.
 pub const PROGRESS_FORMAT: u32 = 1;
+
+/// No number that counts up gets beyond this in the life of a pipeline; a record that holds more is
+/// damaged, and counting on from it would end the process.
+const NUMBER_MAX: u64 = 1 << 62;
+
+/// The same for the number of a call.
+const SESSION_MAX: u32 = 1 << 31;
+
+/// How many characters an error shows of a key, and of what a parser says.
+const SHOWN_CHARS_MAX: usize = 200;
 
 /// A key of the progress topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,7 +79,10 @@ pub struct Owner {
 #[derive(Debug, thiserror::Error)]
 pub enum ProgressError {
     /// Its key is none of ours.
-    #[error("progress record with key `{key}` does not belong to pipeline `{pipeline}`")]
+    #[error(
+        "progress record with key `{key}` does not belong to pipeline `{pipeline}`: give the \
+         pipeline a progress topic of its own, or delete the record"
+    )]
     ForeignKey {
         /// The key found.
         key: String,
@@ -77,7 +90,11 @@ pub enum ProgressError {
         pipeline: String,
     },
     /// Its value is not what the key promises.
-    #[error("progress record `{key}` cannot be read: {source}")]
+    #[error(
+        "progress record `{key}` cannot be read: {}; restore it, or delete it to begin there \
+         afresh",
+        shown(source.to_string().as_bytes())
+    )]
     Malformed {
         /// The key found.
         key: String,
@@ -92,7 +109,18 @@ pub enum ProgressError {
         /// The key found.
         key: String,
         /// Its format.
-        found: u32,
+        found: u64,
+    },
+    /// It can be read, and cannot be true.
+    #[error(
+        "progress record `{key}` cannot be true: {what}; restore it, or delete it to begin there \
+         afresh"
+    )]
+    Impossible {
+        /// The key found.
+        key: String,
+        /// What is wrong with it.
+        what: &'static str,
     },
 }
 
@@ -132,8 +160,10 @@ impl ProgressKey {
             "shard" => Some(ProgressKey::Shard(ShardKey(name.to_owned()))),
             "claim" => {
                 let (generation, instance) = name.split_once('/')?;
-                let generation = Generation(generation.parse().ok()?);
-                Some(ProgressKey::Claim(generation, instance.to_owned()))
+                let number = Generation(generation.parse().ok()?);
+                // `007` or `+7` would name the record of another key.
+                let is_ours = number.to_string() == generation;
+                is_ours.then(|| ProgressKey::Claim(number, instance.to_owned()))
             }
             _ => None,
         }
@@ -151,16 +181,27 @@ impl StoredProgress {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), ProgressError> {
-        let text = String::from_utf8_lossy(key).into_owned();
-        let Some(key) = ProgressKey::decode(pipeline, &text) else {
+        let known = str::from_utf8(key).ok();
+        let known = known.and_then(|text| Some((text, ProgressKey::decode(pipeline, text)?)));
+        let text = shown(key);
+        let Some((_, key)) = known else {
             return Err(ProgressError::ForeignKey { key: text, pipeline: pipeline.to_owned() });
         };
         match (key, value) {
             (ProgressKey::Shard(shard), Some(value)) => self.apply_shard(shard, &text, value)?,
             (ProgressKey::Shard(shard), None) => drop(self.shards.remove(&shard)),
-            (ProgressKey::Manifest, Some(value)) => self.manifest = Some(parse(&text, value)?),
+            (ProgressKey::Manifest, Some(value)) => {
+                self.manifest = Some(parse_owner(&text, value)?)
+            }
             (ProgressKey::Manifest, None) => self.manifest = None,
-            (ProgressKey::Claim(..), Some(value)) => self.claims.push(parse(&text, value)?),
+            (ProgressKey::Claim(generation, instance), Some(value)) => {
+                let claim = parse_owner(&text, value)?;
+                if claim.generation != generation || claim.instance != instance {
+                    let what = "the claim in it is not the one of its key";
+                    return Err(ProgressError::Impossible { key: text, what });
+                }
+                self.claims.push(claim);
+            }
             (ProgressKey::Claim(generation, instance), None) => self
                 .claims
                 .retain(|claim| claim.generation != generation || claim.instance != instance),
@@ -177,6 +218,9 @@ impl StoredProgress {
         value: &[u8],
     ) -> Result<(), ProgressError> {
         let progress: ShardProgress = parse(key, value)?;
+        if !progress.is_possible() {
+            return Err(too_large(key));
+        }
         let order = |progress: &ShardProgress| (progress.generation, progress.epoch);
         match self.shards.get(&shard) {
             Some(known) if order(known) > order(&progress) => {}
@@ -219,14 +263,58 @@ impl StoredProgress {
     }
 }
 
+impl ShardProgress {
+    fn is_possible(&self) -> bool {
+        let Position { session, next_sequence, cursor, counters } = &self.position;
+        let Counters { received, dropped_duplicates, gaps, gap_messages } = counters;
+        let within = cursor.as_ref().map_or(0, |cursor| match &cursor.within {
+            Within::Count(count) => *count,
+            Within::Ids(_) => 0,
+        });
+        let broken = cursor.as_ref().map_or(0, |cursor| cursor.broken);
+        let own = [self.generation.0, self.epoch.0, self.committed, self.dead_letters];
+        let position = [next_sequence.0, within, broken];
+        let counted = [*received, *dropped_duplicates, *gaps, *gap_messages];
+        let numbers = own.iter().chain(&position).chain(&counted);
+        session.0 <= SESSION_MAX && numbers.copied().all(|number| number <= NUMBER_MAX)
+    }
+}
+
+fn parse_owner(key: &str, value: &[u8]) -> Result<Owner, ProgressError> {
+    let owner: Owner = parse(key, value)?;
+    if owner.generation.0 > NUMBER_MAX { Err(too_large(key)) } else { Ok(owner) }
+}
+
+fn too_large(key: &str) -> ProgressError {
+    let what = "a number in it is larger than any pipeline counts";
+    ProgressError::Impossible { key: key.to_owned(), what }
+}
+
+/// A text from outside as it may stand in a log: one line of bounded length.
+fn shown(text: &[u8]) -> String {
+    let text = String::from_utf8_lossy(text);
+    let escaped = text.chars().flat_map(|letter| {
+        let is_plain = !letter.is_control();
+        let (plain, escaped) =
+            (is_plain.then_some(letter), (!is_plain).then(|| letter.escape_default()));
+        plain.into_iter().chain(escaped.into_iter().flatten())
+    });
+    let mut shown: String = escaped.take(SHOWN_CHARS_MAX + 1).collect();
+    if let Some((cut, _)) = shown.char_indices().nth(SHOWN_CHARS_MAX) {
+        shown.truncate(cut);
+        shown.push('…');
+    }
+    shown
+}
+
 fn parse<T: for<'de> Deserialize<'de>>(key: &str, value: &[u8]) -> Result<T, ProgressError> {
     #[derive(Deserialize)]
     struct Format {
-        fmt: u32,
+        fmt: u64,
     }
     let malformed = |source| ProgressError::Malformed { key: key.to_owned(), source };
     let format: Format = serde_json::from_slice(value).map_err(malformed)?;
-    if format.fmt > PROGRESS_FORMAT {
+    if format.fmt > u64::from(PROGRESS_FORMAT) {
         return Err(ProgressError::NewerFormat { key: key.to_owned(), found: format.fmt });
     }
     serde_json::from_slice(value).map_err(malformed)
