@@ -3,6 +3,7 @@
 use crate::exit;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use headwater_operators::sink::kafka::AcceptChange;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -99,9 +100,32 @@ pub(crate) struct Run {
     #[command(flatten)]
     pub(crate) logs: Logs,
 
+    /// What to do with the stored position of a stream whose server, method, request or cursor
+    /// mapping has changed. Left out: refuse to start.
+    #[arg(long, value_name = "HOW")]
+    pub(crate) accept_change: Option<Change>,
+
     /// Show no live line on the terminal.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// What to do with the position of a stream that is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Change {
+    /// Go on from it: it still means the same place.
+    Resume,
+    /// Forget it: the stream begins as if for the first time.
+    Reset,
+}
+
+impl From<Change> for AcceptChange {
+    fn from(change: Change) -> Self {
+        match change {
+            Change::Resume => AcceptChange::Resume,
+            Change::Reset => AcceptChange::Reset,
+        }
+    }
 }
 
 /// How log lines look, and which are written.

@@ -13,7 +13,7 @@ use headwater_engine::spec::{Plan, Role};
 use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
 use headwater_operators::pipeline::{RunContext, RunEnd, run};
-use headwater_operators::sink::kafka::instance_name;
+use headwater_operators::sink::kafka::{AcceptChange, instance_name};
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
 use prometheus::{IntGaugeVec, Opts};
@@ -44,7 +44,11 @@ pub(crate) struct Pipelines {
 
 impl Pipelines {
     /// Starts all of `plans`; cancelling `stop` asks them to end.
-    pub(crate) fn start(plans: &[Arc<Plan>], stop: &CancellationToken) -> Result<Self, Failed> {
+    pub(crate) fn start(
+        plans: &[Arc<Plan>],
+        accept_change: Option<AcceptChange>,
+        stop: &CancellationToken,
+    ) -> Result<Self, Failed> {
         let peers = plans.iter().map(|plan| worker_count(plan)).max().unwrap_or(1);
         let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
         let workers = Arc::new(workers);
@@ -64,6 +68,7 @@ impl Pipelines {
                 stop: stop.clone(),
                 clock: clock.clone(),
                 instance: instance.clone(),
+                accept_change,
             };
             tasks.spawn(watch_over(watch.status.clone(), plan.clone(), context));
             watched.push(watch);

@@ -41,7 +41,7 @@ async fn serve(plans: &[Arc<Plan>], options: &Run, screen: &Screen) -> Outcome {
     let signals = Signals::listen()?;
     let listener = http::bind(options.metrics).await?;
     tokio::spawn(signals.obey(stop.clone(), screen.clone()));
-    let pipelines = Pipelines::start(plans, &stop)?;
+    let pipelines = Pipelines::start(plans, options.accept_change.map(Into::into), &stop)?;
     if let Some(listener) = listener {
         let registry = pipelines.telemetry.registry().clone();
         tokio::spawn(http::serve(listener, registry, pipelines.watched.clone()));

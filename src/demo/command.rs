@@ -59,7 +59,7 @@ async fn show(options: &Demo, screen: Screen) -> Outcome {
     let reader = reader.map_err(|error| Exit::Internal.because(error))?;
     let reader = reader.map_err(|error| Exit::Unavailable.because(error))?;
     let stop = CancellationToken::new();
-    let pipelines = Pipelines::start(std::slice::from_ref(&world.plan), &stop)?;
+    let pipelines = Pipelines::start(std::slice::from_ref(&world.plan), None, &stop)?;
     let watched = pipelines.watched.first().expect("one plan is one pipeline").clone();
     let ended = tokio::spawn(pipelines.ended());
     let show = Show { world, reader, watched, view: View::new(screen), stop };

@@ -105,8 +105,11 @@ fn a_topic_that_is_missing_needs_a_person() {
 }
 
 #[test]
-fn a_newer_instance_takes_over_and_the_older_one_ends_with_76() {
+fn a_newer_instance_takes_over_and_the_older_one_ends_with_76_if_it_shall() {
     let bench = Bench::new("rate: 200");
+    let text = std::fs::read_to_string(&bench.file).expect("the pipeline file");
+    let text = format!("{text}\ntakeover: {{ when_superseded: exit }}\n");
+    std::fs::write(&bench.file, text).expect("the pipeline file");
     let start = || {
         let mut command = headwater(&["run", &bench.file, "--metrics", "off"]);
         let mut running = Running::start(&mut command, Stdio::null());

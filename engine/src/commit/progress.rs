@@ -1,11 +1,12 @@
 //! What is written down with each epoch, and what a restart reads back.
 //!
-//! The progress topic is compacted, has one partition and belongs to one pipeline. Three kinds of
+//! The progress topic is compacted, has one partition and belongs to one pipeline. Four kinds of
 //! record live in it, told apart by their key:
 //!
 //! - `<pipeline>/shard/<source>/<label>` — where a shard stands, in the transaction of its records;
 //! - `<pipeline>/manifest` — who writes and with which transactional ids, in the same transactions;
-//! - `<pipeline>/claim/<generation>/<instance>` — an instance's claim, outside any transaction.
+//! - `<pipeline>/claim/<generation>/<instance>` — an instance's claim, outside any transaction;
+//! - `<pipeline>/alive` — a sign of life of an owner that has nothing to commit.
 //!
 //! Values are JSON with a format number: an operator can read them with any Kafka client, and a
 //! newer format is refused instead of misread. The topic is folded with [`StoredProgress::apply`].
@@ -37,6 +38,8 @@ pub enum ProgressKey {
     Manifest,
     /// An instance's claim.
     Claim(Generation, String),
+    /// The owner's sign of life.
+    Alive,
 }
 
 /// Where a shard stands.
@@ -72,6 +75,19 @@ pub struct Owner {
     /// All transactional ids it may write with.
     pub transactional_ids: Vec<String>,
     /// Milliseconds since 1970-01-01T00:00:00Z.
+    pub at_unix_ms: i64,
+}
+
+/// A sign of life of an owner that has nothing to commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// The format number.
+    pub fmt: u32,
+    /// The incarnation.
+    pub generation: Generation,
+    /// The process.
+    pub instance: String,
+    /// Milliseconds since 1970-01-01T00:00:00Z, for people: no decision compares clocks.
     pub at_unix_ms: i64,
 }
 
@@ -133,6 +149,8 @@ pub struct StoredProgress {
     pub manifest: Option<Owner>,
     /// All claims, in the order of the log.
     pub claims: Vec<Owner>,
+    /// The last sign of life of an owner that had nothing to commit.
+    pub alive: Option<Heartbeat>,
 }
 
 impl ProgressKey {
@@ -145,6 +163,7 @@ impl ProgressKey {
             ProgressKey::Claim(generation, instance) => {
                 format!("{pipeline}/claim/{generation}/{instance}")
             }
+            ProgressKey::Alive => format!("{pipeline}/alive"),
         }
     }
 
@@ -154,6 +173,9 @@ impl ProgressKey {
         let rest = key.strip_prefix(pipeline)?.strip_prefix('/')?;
         if rest == "manifest" {
             return Some(ProgressKey::Manifest);
+        }
+        if rest == "alive" {
+            return Some(ProgressKey::Alive);
         }
         let (kind, name) = rest.split_once('/')?;
         match kind {
@@ -194,6 +216,8 @@ impl StoredProgress {
                 self.manifest = Some(parse_owner(&text, value)?)
             }
             (ProgressKey::Manifest, None) => self.manifest = None,
+            (ProgressKey::Alive, Some(value)) => self.alive = Some(parse(&text, value)?),
+            (ProgressKey::Alive, None) => self.alive = None,
             (ProgressKey::Claim(generation, instance), Some(value)) => {
                 let claim = parse_owner(&text, value)?;
                 if claim.generation != generation || claim.instance != instance {
@@ -356,6 +380,7 @@ mod tests {
     fn keys_survive_the_topic_and_foreign_ones_are_refused() {
         let keys = [
             ProgressKey::Manifest,
+            ProgressKey::Alive,
             ProgressKey::Shard(ShardKey("events/a/b".to_owned())),
             ProgressKey::Claim(Generation(7), "host/1".to_owned()),
         ];

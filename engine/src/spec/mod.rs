@@ -57,6 +57,9 @@ pub use registry::{
 };
 pub use render::Diagnostics;
 pub use schema::schema_of;
-pub use settings::{CommitSettings, MemorySettings, Requirement, Settings};
+pub use settings::{
+    CommitSettings, MemorySettings, ProgressMissing, Requirement, Settings, TakeoverSettings,
+    WhenSuperseded,
+};
 pub use variables::{SystemVariables, Variables};
 pub use view::{NodeView, Step};

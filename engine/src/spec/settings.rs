@@ -20,6 +20,9 @@ pub struct Settings {
     /// How much the pipeline may hold in memory.
     pub memory: MemorySettings,
 
+    /// How several instances of the pipeline take turns.
+    pub takeover: TakeoverSettings,
+
     /// The guarantee every stream of the pipeline must reach. The pipeline is refused at load
     /// if one of them cannot. Left out: each stream runs with the guarantee it can reach.
     pub require: Option<Requirement>,
@@ -43,6 +46,50 @@ pub struct CommitSettings {
     /// committed. Without effect for `delivery: at_least_once`.
     #[schemars(range(min = 1, max = 8))]
     pub ring: u32,
+
+    /// What to do if Kafka holds no progress of this pipeline: `fresh` starts every source as if
+    /// for the first time, `fail` refuses to. Once a pipeline has run, `fail` protects against a
+    /// progress topic that was deleted or renamed.
+    pub on_progress_missing: ProgressMissing,
+}
+
+/// What to do if Kafka holds no progress of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ProgressMissing {
+    /// Start every source as if for the first time.
+    Fresh,
+    /// Refuse to start.
+    Fail,
+}
+
+/// How several instances of a pipeline take turns. The one that started last runs it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TakeoverSettings {
+    /// What an instance does when a newer one has taken the pipeline over: `standby` closes its
+    /// calls and takes over again when the newer one falls silent, `exit` ends the pipeline with
+    /// exit code 76.
+    pub when_superseded: WhenSuperseded,
+
+    /// How often an instance that has nothing to commit shows that it lives, in milliseconds.
+    #[schemars(range(min = 100, max = 60_000))]
+    pub heartbeat_ms: u64,
+
+    /// After how long a silence of the running instance one that stands by takes over, in
+    /// milliseconds. At least three times `heartbeat_ms`.
+    #[schemars(range(min = 300, max = 3_600_000))]
+    pub after_ms: u64,
+}
+
+/// What an instance does when a newer one has taken the pipeline over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WhenSuperseded {
+    /// Stand by, and take over when the newer instance falls silent.
+    Standby,
+    /// End the pipeline.
+    Exit,
 }
 
 /// How much the pipeline may hold in memory.
@@ -65,7 +112,18 @@ pub enum Requirement {
 
 impl Default for CommitSettings {
     fn default() -> Self {
-        Self { interval_ms: 50, epoch_bytes_max: 16 * 1024 * 1024, ring: 2 }
+        Self {
+            interval_ms: 50,
+            epoch_bytes_max: 16 * 1024 * 1024,
+            ring: 2,
+            on_progress_missing: ProgressMissing::Fresh,
+        }
+    }
+}
+
+impl Default for TakeoverSettings {
+    fn default() -> Self {
+        Self { when_superseded: WhenSuperseded::Standby, heartbeat_ms: 3_000, after_ms: 15_000 }
     }
 }
 

@@ -7,14 +7,16 @@
 use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
-use crate::sink::kafka::{HeldGeneration, KafkaSink, OutletPlan, ShardEntry, SinkEntry};
+use crate::sink::kafka::{
+    AcceptChange, HeldGeneration, KafkaSink, OutletPlan, ShardEntry, SinkEntry,
+};
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
 use crate::source::grpc::GrpcSource;
 use headwater_engine::dataflow::build::{Blueprint, BlueprintNode, Station};
 use headwater_engine::ids::{ShardIndex, ShardKey, SinkIndex};
-use headwater_engine::spec::{Plan, PlanNode, Role};
+use headwater_engine::spec::{Plan, PlanNode, ProgressMissing, Role};
 use std::sync::Arc;
 
 /// One shard of the pipeline.
@@ -42,9 +44,21 @@ pub struct Assembly {
     pub outlet: Option<OutletPlan>,
 }
 
-/// Assembles `plan` for process `instance`, which holds or held the generation `held`.
+/// Who starts the pipeline.
+#[derive(Clone, Debug, Default)]
+pub struct Incarnation {
+    /// Names this process.
+    pub instance: String,
+    /// The generation that it holds or held.
+    pub held: HeldGeneration,
+    /// What to do with the position of a shard whose source has changed; left out, a change
+    /// refuses to start.
+    pub accept_change: Option<AcceptChange>,
+}
+
+/// Assembles `plan` for `incarnation`.
 #[must_use]
-pub fn assemble(plan: &Plan, instance: &str, held: &HeldGeneration) -> Assembly {
+pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     let shards = shards(plan);
     let keys: Arc<[ShardKey]> = shards.iter().map(|shard| shard.spec.key.clone()).collect();
     let columns = Columns::of(plan);
@@ -74,11 +88,13 @@ pub fn assemble(plan: &Plan, instance: &str, held: &HeldGeneration) -> Assembly 
     };
     let outlet = (!kafka.is_empty()).then(|| OutletPlan {
         pipeline: plan.name().to_owned(),
-        instance: instance.to_owned(),
+        instance: incarnation.instance.clone(),
         sinks: kafka,
         shards: shards.iter().map(entry).collect(),
-        held: held.clone(),
+        held: incarnation.held.clone(),
         ring: plan.settings().commit.ring,
+        needs_progress: plan.settings().commit.on_progress_missing == ProgressMissing::Fail,
+        accept_change: incarnation.accept_change,
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, blueprint, parts, outlet }
@@ -202,7 +218,7 @@ sinks:
         let source = Source { name: "fork.yaml", text: FORK, base_dir: &base_dir };
         let loaded = load(&source, &crate::registry(), &SystemVariables);
         let (plan, _) = loaded.unwrap_or_else(|errors| panic!("{errors}"));
-        let assembly = assemble(&plan, "here", &HeldGeneration::default());
+        let assembly = assemble(&plan, &Incarnation::default());
         let outlet = assembly.outlet.expect("Kafka sinks make an outlet");
         let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.len()).collect();
         assert_eq!(writers, [1, 0, 1], "by sink, in the order of the file");

@@ -8,12 +8,12 @@
 //! durable, and each worker reports that its part is gone.
 
 use crate::limits::DRAIN_TIMEOUT;
-use crate::pipeline::assemble::{Assembly, Shard, assemble};
-use crate::pipeline::commits::{Commits, CommittedShard, used_bytes};
+use crate::pipeline::assemble::{Assembly, Incarnation, Shard, assemble};
+use crate::pipeline::commits::{CommittedShard, Commits, used_bytes};
 use crate::pipeline::run::{RunContext, RunEnd};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::ShardWatch;
-use crate::sink::kafka::{HeldGeneration, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan};
+use crate::sink::kafka::{KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
 use crate::sink::outlet::PipelineOutlet;
 use crate::source::grpc::GrpcSource;
 use crate::source::link::Link;
@@ -55,7 +55,7 @@ pub(super) struct Attempt {
     pub(super) plan: Arc<Plan>,
     pub(super) context: RunContext,
     pub(super) metrics: PipelineMetrics,
-    pub(super) held: HeldGeneration,
+    pub(super) incarnation: Incarnation,
 }
 
 /// Why the shards were asked to end.
@@ -70,7 +70,7 @@ type Shards = JoinSet<(ShardKey, ShardEnd)>;
 impl Attempt {
     pub(super) async fn run(self) -> AttemptEnd {
         self.context.status.attempt();
-        let assembly = assemble(&self.plan, &self.context.instance, &self.held);
+        let assembly = assemble(&self.plan, &self.incarnation);
         let started = tokio::select! {
             started = start_outlet(assembly.outlet.clone()) => started,
             () = self.context.stop.cancelled() => return AttemptEnd::NotStarted(None),
@@ -80,7 +80,8 @@ impl Attempt {
             Err(error) => return AttemptEnd::NotStarted(Some(start_failure(&error))),
         };
         let shared = self.shared(&stored);
-        let Assembly { shards, blueprint, parts, .. } = assembly;
+        let Assembly { shards, blueprint, parts, outlet } = assembly;
+        let place = outlet.as_ref().map(Place::of);
         let outlet = Box::new(PipelineOutlet::new(kafka, parts));
         let watched = self.watched(&shards, &stored);
         let observer = self.observer(&shards, &watched, &stored, &shared);
@@ -92,6 +93,7 @@ impl Attempt {
                 return AttemptEnd::NotStarted(Some(reason));
             }
         };
+        let _pulse = place.map(|place| self.pulse(place, &shared));
         let links = watched.iter().map(|shard| shard.link.clone());
         let shards = shards.into_iter().zip(links).collect();
         self.context.status.flow(watched);
@@ -112,6 +114,13 @@ impl Attempt {
             credit: Arc::new(Credit::new(settings.memory.credit_bytes)),
             failure: Arc::new(Failure::default()),
         }
+    }
+
+    /// Shows that this instance lives while it has nothing to commit.
+    fn pulse(&self, place: Place, shared: &Shared) -> Pulse {
+        let interval = Duration::from_millis(self.plan.settings().takeover.heartbeat_ms);
+        let commits = self.metrics.commits.clone();
+        Pulse::start(place, interval, move || commits.get(), shared.failure.clone())
     }
 
     /// What is watched of each shard, by its index.

@@ -7,12 +7,16 @@
 //! - Records, dead letters and progress have different readers: each has topics of its own.
 //! - A decoder that sets messages aside needs a place for them behind it.
 //! - An epoch must end well before the broker gives up on its transaction.
+//! - A silence after which an instance takes over is longer than a few heartbeats.
 //! - `require: exactly_once` must be reachable by every stream.
 
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
 use crate::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
 use crate::sink::kafka::KafkaSink;
 use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
+
+/// How many heartbeats fit into a silence after which another instance takes over.
+const HEARTBEATS_IN_A_SILENCE: u64 = 3;
 
 /// All problems of `plan`.
 #[must_use]
@@ -21,6 +25,7 @@ pub fn check(plan: &Plan) -> Vec<PlanProblem> {
     problems.extend(topics_apart(plan));
     problems.extend(room_for_dead_letters(plan));
     problems.extend(time_for_an_epoch(plan));
+    problems.extend(time_for_a_heartbeat(plan));
     problems.extend(required_guarantee(plan));
     problems
 }
@@ -117,6 +122,23 @@ fn time_for_an_epoch(plan: &Plan) -> Vec<PlanProblem> {
     };
     let sinks = plan.of_role(Role::Sink).filter(|node| node.kind == "kafka");
     sinks.filter(is_tight).map(problem).collect()
+}
+
+/// A heartbeat that is lost or late must not look like a silence.
+fn time_for_a_heartbeat(plan: &Plan) -> Vec<PlanProblem> {
+    let takeover = &plan.settings().takeover;
+    let sink = plan.of_role(Role::Sink).find(|node| node.kind == "kafka");
+    let is_tight = takeover.after_ms / HEARTBEATS_IN_A_SILENCE < takeover.heartbeat_ms;
+    let problem = |node: &PlanNode| PlanProblem {
+        node: node.name.clone(),
+        message: format!(
+            "`takeover.after_ms` is {}, less than {HEARTBEATS_IN_A_SILENCE} times \
+             `takeover.heartbeat_ms`: an instance that stands by would take over from one that lives",
+            takeover.after_ms
+        ),
+        hint: "lengthen `after_ms`, or shorten `heartbeat_ms`".to_owned(),
+    };
+    sink.filter(|_| is_tight).map(problem).into_iter().collect()
 }
 
 fn required_guarantee(plan: &Plan) -> Vec<PlanProblem> {

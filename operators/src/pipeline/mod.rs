@@ -14,6 +14,7 @@ mod commits;
 pub mod guarantee;
 mod run;
 mod sink_state;
+mod standby;
 pub mod state;
 pub mod status;
 

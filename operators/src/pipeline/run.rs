@@ -3,13 +3,15 @@
 //!
 //! One attempt is in `attempt.rs`. What follows a failure is decided by its type: a restart may
 //! heal it (back off, then try again, for as long as nobody says stop), a person must (end and say
-//! why), or a newer instance took over (end quietly).
+//! why), or a newer instance took over (stand by until it falls silent, or end quietly).
 
 use crate::limits::{REBUILD_BACKOFF_MAX, REBUILD_BACKOFF_MIN};
+use crate::pipeline::assemble::Incarnation;
 use crate::pipeline::attempt::{Attempt, AttemptEnd};
+use crate::pipeline::standby::{Verdict, stand_by};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::Status;
-use crate::sink::kafka::HeldGeneration;
+use crate::sink::kafka::{AcceptChange, HeldGeneration};
 use crate::telemetry::{PipelineMetrics, Telemetry};
 use headwater_engine::clock::Clock;
 use headwater_engine::dataflow::workers::Workers;
@@ -35,6 +37,20 @@ pub struct RunContext {
     pub clock: Arc<dyn Clock>,
     /// Names this process in claims.
     pub instance: String,
+    /// What to do with the position of a shard whose source has changed; left out, a change
+    /// refuses to start.
+    pub accept_change: Option<AcceptChange>,
+}
+
+impl RunContext {
+    /// This process before it held any generation.
+    pub(super) fn incarnation(&self) -> Incarnation {
+        Incarnation {
+            instance: self.instance.clone(),
+            held: HeldGeneration::default(),
+            accept_change: self.accept_change,
+        }
+    }
 }
 
 /// How a pipeline ended.
@@ -59,7 +75,7 @@ pub enum RunEnd {
 pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     let metrics = context.telemetry.pipeline(plan.name());
     let mut backoff = Backoff::default();
-    let held = HeldGeneration::default();
+    let mut incarnation = context.incarnation();
     // Whether an attempt failed with records that were received and not committed.
     let mut has_dropped = false;
     let end = loop {
@@ -68,7 +84,7 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
             plan: plan.clone(),
             context: context.clone(),
             metrics: metrics.clone(),
-            held: held.clone(),
+            incarnation: incarnation.clone(),
         };
         let reason = match attempt.run().await {
             AttemptEnd::Ended(end) => break end,
@@ -81,7 +97,17 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
         };
         match reason.recovery {
             Recovery::Stop => break RunEnd::Failed(reason),
-            Recovery::Superseded => break RunEnd::Superseded(reason),
+            Recovery::Superseded => match stand_by(&plan, &context, &reason).await {
+                Verdict::TakeOver => {
+                    // As a new start: whoever is there, the newest claim is ours.
+                    incarnation = context.incarnation();
+                    backoff = Backoff::default();
+                    continue;
+                }
+                // What this instance had received is the other one's business now.
+                Verdict::Stopped => break RunEnd::Stopped,
+                Verdict::Exit => break RunEnd::Superseded(reason),
+            },
             Recovery::Restart => {}
         }
         if metrics.commits.get() > commits_before {

@@ -8,7 +8,9 @@ mod rig;
 
 use headwater_engine::commit::outlet::Repair;
 use headwater_engine::ids::{Epoch, Slot};
-use headwater_operators::sink::kafka::{KafkaStartError, read_progress, reset_progress};
+use headwater_operators::sink::kafka::{
+    AcceptChange, KafkaOutlet, KafkaStartError, OutletPlan, read_progress, reset_progress,
+};
 use rig::{Rig, sink_file};
 
 #[test]
@@ -129,6 +131,48 @@ fn a_position_of_another_source_is_not_resumed_until_it_is_forgotten() {
     let left = read_progress(&target, "p", "__p.progress").expect("read");
     assert!(left.shards.is_empty());
     assert!(rig.outlet_of(&file, "another fingerprint").is_ok());
+}
+
+#[test]
+fn a_changed_source_goes_on_from_its_position_or_begins_anew_as_it_was_told() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "");
+    let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
+    outlet.begin(Slot(0)).expect("begun");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
+    let start = |accept_change| {
+        let plan = rig.plan(&file, "another fingerprint");
+        KafkaOutlet::start(OutletPlan { accept_change, ..plan })
+    };
+    for (how, next_sequence) in [(AcceptChange::Resume, 1), (AcceptChange::Reset, 0)] {
+        let (_, stored) = start(Some(how)).expect("the change is accepted");
+        let shard = stored.shards.values().next().expect("the shard is known");
+        assert_eq!(shard.position.next_sequence.0, next_sequence, "{how:?}");
+        assert_eq!(shard.position.session.0, 1, "{how:?}: no name is given twice");
+        assert_eq!(stored.epoch(), Some(Epoch(1)), "{how:?}: epochs go on");
+    }
+    let (mut outlet, _) = start(Some(AcceptChange::Resume)).expect("the change is accepted");
+    outlet.begin(Slot(0)).expect("begun");
+    outlet.stage(0, &rig::batch(1, &["b"])).expect("staged");
+    rig::commit(&mut outlet, 2, &rig::positions(0, 2, 1)).expect("committed");
+    assert!(start(None).is_ok(), "from the next commit on the new source is the known one");
+}
+
+#[test]
+fn a_pipeline_that_must_have_progress_does_not_begin_anew() {
+    let rig = Rig::start();
+    let file = sink_file(&rig, "");
+    let start = || KafkaOutlet::start(OutletPlan { needs_progress: true, ..rig.plan(&file, "f") });
+    let refused = start().err().expect("there is no progress topic");
+    assert!(matches!(refused, KafkaStartError::ProgressMissing { .. }), "{refused}");
+    let (mut outlet, _) = rig.outlet_of(&file, "f").expect("a fresh pipeline");
+    let refused = start().err().expect("the topic holds nothing but claims");
+    assert!(matches!(refused, KafkaStartError::ProgressMissing { .. }), "{refused}");
+    outlet.begin(Slot(0)).expect("the owner was not disturbed");
+    outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
+    rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
+    assert!(start().is_ok());
 }
 
 #[test]

@@ -99,8 +99,13 @@ impl Rig {
         file: &str,
         fingerprint: &str,
     ) -> Result<(KafkaOutlet, StoredProgress), KafkaStartError> {
+        KafkaOutlet::start(self.plan(file, fingerprint))
+    }
+
+    /// What is started, to be changed before it is.
+    pub fn plan(&self, file: &str, fingerprint: &str) -> OutletPlan {
         let key = ShardKey("events/one".to_owned());
-        KafkaOutlet::start(OutletPlan {
+        OutletPlan {
             pipeline: "p".to_owned(),
             instance: instance_name(),
             sinks: vec![SinkEntry {
@@ -111,8 +116,10 @@ impl Rig {
             }],
             held: HeldGeneration::default(),
             ring: 2,
+            needs_progress: false,
+            accept_change: None,
             shards: vec![ShardEntry { key, fingerprint: fingerprint.to_owned() }],
-        })
+        }
     }
 
     pub fn target(&self, file: &str) -> KafkaTarget {

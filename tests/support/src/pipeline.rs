@@ -15,6 +15,8 @@ pub struct Pipeline {
     pub workers: u32,
     /// How often it commits.
     pub commit_interval_ms: u64,
+    /// How many producers take turns; none leaves it to the program.
+    pub ring: Option<u32>,
     /// The gRPC server.
     pub endpoint: String,
     /// The request's fields, as YAML flow values.
@@ -86,6 +88,7 @@ impl Pipeline {
             name: "telemetry".to_owned(),
             workers: 1,
             commit_interval_ms: 50,
+            ring: None,
             endpoint: endpoint.into(),
             request: Vec::new(),
             resume: Some(Resume::default()),
@@ -126,7 +129,8 @@ impl Pipeline {
     fn write_yaml(&self, out: &mut String) -> std::fmt::Result {
         writeln!(out, "pipeline: {}", self.name)?;
         writeln!(out, "workers: {}", self.workers)?;
-        writeln!(out, "commit: {{ interval_ms: {} }}", self.commit_interval_ms)?;
+        let ring = self.ring.map_or_else(String::new, |ring| format!(", ring: {ring}"));
+        writeln!(out, "commit: {{ interval_ms: {}{ring} }}", self.commit_interval_ms)?;
         self.write_source(out)?;
         let to = match self.values {
             Values::Json => "json",

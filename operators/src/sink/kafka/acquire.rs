@@ -5,6 +5,7 @@
 //! Next: `outlet.rs` fills transactions of the producers that come out of this.
 
 use crate::limits::INIT_TRANSACTIONS_TIMEOUT;
+use crate::sink::kafka::alive::heartbeat;
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, is_denied};
@@ -122,6 +123,10 @@ impl Acquirer<'_> {
     }
 
     fn acquired(&mut self, generation: Generation) -> Result<Acquired, KafkaStartError> {
+        // From here on whoever stands by counts the silence.
+        let Identity { pipeline, instance, .. } = self.identity;
+        let (key, value) = heartbeat(pipeline, instance, generation);
+        self.mark.append(&key, Some(&value))?;
         let stored = std::mem::take(&mut self.seen);
         tracing::info!(
             event = "pipeline_acquired",

@@ -62,6 +62,15 @@ pub enum KafkaStartError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// There is no progress although there must be.
+    #[error(
+        "topic `{topic}` holds no progress of this pipeline, and `commit.on_progress_missing` is \
+         `fail`: bring the topic back, or start once with `fresh`, which begins every source anew"
+    )]
+    ProgressMissing {
+        /// The progress topic.
+        topic: String,
+    },
     /// A record of the progress topic cannot be used.
     #[error(transparent)]
     Progress(#[from] ProgressError),
@@ -91,8 +100,9 @@ pub enum KafkaStartError {
     /// The source is another one than the stored position belongs to.
     #[error(
         "the stored position of shard `{shard}` belongs to another source: its server, method, \
-         request or cursor mapping has changed; undo the change, or forget the position with \
-         `headwater offsets reset`"
+         request or cursor mapping has changed; undo the change, or run once with \
+         `--accept-change resume` (the position still means the same place) or `--accept-change \
+         reset` (begin anew)"
     )]
     FingerprintChanged {
         /// The shard.

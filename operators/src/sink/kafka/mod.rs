@@ -13,6 +13,7 @@
 //! - `topics` what must exist before the first record;
 //! - `progress` reading the progress topic to a mark of our own;
 //! - `acquire` claim → fence → read: how a pipeline is taken over;
+//! - `alive` signs of life, and waiting for their end;
 //! - `producer` one producer of the ring: its transaction, step by step;
 //! - `error` what each error means;
 //! - [`outlet`] what the committer drives.
@@ -22,6 +23,7 @@
 //! pipeline's open transaction can hold up our start.
 
 mod acquire;
+mod alive;
 mod check;
 mod client;
 mod config;
@@ -35,11 +37,12 @@ mod progress;
 mod record;
 mod topics;
 
+pub use alive::{Place, Pulse, wait_for_silence};
 pub use check::{KafkaSink, entry};
 pub use client::{KafkaTarget, instance_name};
 pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, TimestampUnit};
 pub use error::KafkaStartError;
 pub(crate) use log_limit::LogLimit;
-pub use outlet::{HeldGeneration, KafkaOutlet, OutletPlan, ShardEntry, SinkEntry};
+pub use outlet::{AcceptChange, HeldGeneration, KafkaOutlet, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
 pub use topics::reset_progress;

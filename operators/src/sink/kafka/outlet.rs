@@ -22,6 +22,7 @@ use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
 };
 use headwater_engine::ids::{Epoch, Generation, ShardKey, Slot};
+use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -64,6 +65,19 @@ pub struct OutletPlan {
     pub held: HeldGeneration,
     /// How many transactional producers take turns.
     pub ring: u32,
+    /// Whether a pipeline without any progress is refused.
+    pub needs_progress: bool,
+    /// What to do with the position of a shard whose source has changed, instead of refusing it.
+    pub accept_change: Option<AcceptChange>,
+}
+
+/// What to do with the stored position of a shard whose source is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AcceptChange {
+    /// Go on from it: it still means the same place.
+    Resume,
+    /// Forget it: the shard starts as if for the first time.
+    Reset,
 }
 
 /// The generation that a process holds or held of a pipeline; 0 before the first. It outlives an
@@ -72,7 +86,7 @@ pub struct OutletPlan {
 pub struct HeldGeneration(Arc<AtomicU64>);
 
 impl HeldGeneration {
-    fn get(&self) -> Option<Generation> {
+    pub(super) fn get(&self) -> Option<Generation> {
         let generation = self.0.load(Ordering::Acquire);
         (generation > 0).then_some(Generation(generation))
     }
@@ -129,12 +143,12 @@ impl KafkaOutlet {
         let target = first.target.clone();
         let progress_topic = first.progress_topic(&plan.pipeline);
         let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|entry| entry.sink.clone()).collect();
-        let partitions = prepare(&target, &sinks, &progress_topic)?;
+        let partitions = prepare(&target, &sinks, &progress_topic, plan.needs_progress)?;
         let ids = target.transactional_ids(&plan.pipeline, plan.ring);
-        let identity =
-            Identity { pipeline: plan.pipeline, instance: plan.instance, progress_topic, ids };
-        let is_usable = |stored: &StoredProgress| check_fingerprints(&plan.shards, stored);
-        let acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
+        let (pipeline, instance) = (plan.pipeline.clone(), plan.instance.clone());
+        let identity = Identity { pipeline, instance, progress_topic, ids };
+        let is_usable = |stored: &StoredProgress| check(&plan, stored);
+        let mut acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
         plan.held.set(acquired.owner.generation);
         let writer = |entry: SinkEntry| SinkWriter {
             partitions: partitions[&entry.sink.topic],
@@ -148,6 +162,9 @@ impl KafkaOutlet {
             dead_letters_of: entry.dead_letters_of,
         };
         let writers = plan.sinks.into_iter().map(writer);
+        if plan.accept_change == Some(AcceptChange::Reset) {
+            forget_changed(&plan.shards, &mut acquired.stored);
+        }
         let stored = acquired.stored.clone();
         let outlet = KafkaOutlet {
             writers: writers.collect(),
@@ -313,18 +330,41 @@ impl KafkaOutlet {
     }
 }
 
-/// A stored cursor of another source would resume at a place that means something else there.
-fn check_fingerprints(
-    shards: &[ShardEntry],
-    stored: &StoredProgress,
-) -> Result<(), KafkaStartError> {
-    for shard in shards {
-        let known = stored.shards.get(&shard.key);
-        if known.is_some_and(|known| known.fingerprint != shard.fingerprint) {
-            return Err(KafkaStartError::FingerprintChanged { shard: shard.key.to_string() });
-        }
+/// Whether what is stored may be resumed.
+fn check(plan: &OutletPlan, stored: &StoredProgress) -> Result<(), KafkaStartError> {
+    if plan.needs_progress && stored.shards.is_empty() {
+        let topic = plan.sinks[0].sink.progress_topic(&plan.pipeline);
+        return Err(KafkaStartError::ProgressMissing { topic });
     }
-    Ok(())
+    match changed(&plan.shards, stored).next() {
+        Some(shard) if plan.accept_change.is_none() => {
+            Err(KafkaStartError::FingerprintChanged { shard: shard.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The shards whose stored cursor belongs to another source, where it may mean another place.
+fn changed<'a>(
+    shards: &'a [ShardEntry],
+    stored: &'a StoredProgress,
+) -> impl Iterator<Item = &'a ShardKey> {
+    let is_changed = |shard: &&ShardEntry| {
+        let known = stored.shards.get(&shard.key);
+        known.is_some_and(|known| known.fingerprint != shard.fingerprint)
+    };
+    shards.iter().filter(is_changed).map(|shard| &shard.key)
+}
+
+/// The positions are replaced in Kafka with the next commit; the epochs go on.
+fn forget_changed(shards: &[ShardEntry], stored: &mut StoredProgress) {
+    let changed: Vec<ShardKey> = changed(shards, stored).cloned().collect();
+    for key in changed {
+        let known = stored.shards.get_mut(&key).expect("it was found there");
+        tracing::warn!(event = "position_reset", shard = %key, sequence = known.position.next_sequence.0);
+        // Names of records are not given twice: the session goes on.
+        known.position = Position { session: known.position.session, ..Position::default() };
+    }
 }
 
 fn totals(stored: &StoredProgress) -> BTreeMap<ShardKey, Totals> {

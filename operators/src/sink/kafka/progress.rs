@@ -7,7 +7,7 @@
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::KafkaTarget;
-use crate::sink::kafka::context::Context;
+use crate::sink::kafka::context::{Context, Subject};
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
 use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;
@@ -17,6 +17,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::time::{Duration, Instant};
+
+/// How long one look for the next record takes.
+const READ_STEP: Duration = Duration::from_millis(100);
 
 /// Writes single records to the progress topic and reads it up to them.
 pub(super) struct Mark<'a> {
@@ -58,7 +61,8 @@ impl<'a> Mark<'a> {
 
     /// Appends one record and waits for its acknowledgement.
     pub(super) fn append(&self, key: &str, value: Option<&[u8]>) -> Result<(), KafkaStartError> {
-        let mut record = BaseRecord::<str, [u8]>::to(self.topic).partition(0).key(key);
+        let none = Subject::None.opaque();
+        let mut record = BaseRecord::with_opaque_to(self.topic, none).partition(0).key(key);
         if let Some(value) = value {
             record = record.payload(value);
         }
@@ -71,8 +75,8 @@ impl<'a> Mark<'a> {
             }
             self.producer.poll(Duration::from_millis(5));
         }
-        match self.context.take_failed_delivery() {
-            Some(failed) => Err(self.failed(Some(failed.code), failed.text)),
+        match self.context.take_failed_deliveries().first() {
+            Some(failed) => Err(self.failed(Some(failed.code), failed.text())),
             None => Ok(()),
         }
     }
@@ -90,46 +94,13 @@ impl<'a> Mark<'a> {
         isolation: &str,
         last: &str,
     ) -> Result<StoredProgress, KafkaStartError> {
-        let consumer = self.assigned(isolation)?;
-        let mut stored = StoredProgress::default();
-        let mut reason = "no error was reported".to_owned();
-        let until = Instant::now() + PROGRESS_READ_TIMEOUT;
-        while Instant::now() < until {
-            match consumer.poll(Duration::from_millis(100)) {
-                None | Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => {
-                    return Err(self.failed(error.rdkafka_error_code(), error.to_string()));
-                }
-                Some(Err(error)) => reason = error.to_string(),
-                Some(Ok(message)) => {
-                    let key = message.key().unwrap_or_default();
-                    if !is_mark(self.pipeline, key) {
-                        stored.apply(self.pipeline, key, message.payload())?;
-                    }
-                    if key == last.as_bytes() {
-                        return Ok(stored);
-                    }
-                }
-            }
-        }
-        Err(KafkaStartError::ProgressUnread {
-            topic: self.topic.to_owned(),
-            seconds: PROGRESS_READ_TIMEOUT.as_secs(),
-            reason,
-        })
-    }
-
-    fn assigned(&self, isolation: &str) -> Result<BaseConsumer<Context>, KafkaStartError> {
-        let consumer: BaseConsumer<Context> = self.target.consumer(isolation)?;
-        let mut partitions = TopicPartitionList::new();
         // A plain offset and not "the beginning": librdkafka asks for the latter at once, finds no
         // leader yet and tries again after 500 ms. If offset 0 is gone it resets to the earliest by
         // itself.
-        partitions
-            .add_partition_offset(self.topic, 0, Offset::Offset(0))
-            .and_then(|()| consumer.assign(&partitions))
-            .map_err(|error| self.unreachable(&error.to_string()))?;
-        Ok(consumer)
+        let start = Offset::Offset(0);
+        let mut tail = Tail::open(self.target, self.pipeline, self.topic, isolation, start)?;
+        tail.read_to(|key, _| key == last.as_bytes())?;
+        Ok(tail.seen)
     }
 
     fn unreachable(&self, reason: &str) -> KafkaStartError {
@@ -143,6 +114,101 @@ impl<'a> Mark<'a> {
             code,
             reason,
         )
+    }
+}
+
+/// A reader that stays where it is, and what it has seen so far.
+pub(super) struct Tail<'a> {
+    target: &'a KafkaTarget,
+    pipeline: &'a str,
+    topic: &'a str,
+    consumer: BaseConsumer<Context>,
+    /// Everything it has read, folded.
+    pub(super) seen: StoredProgress,
+}
+
+/// What a [`Tail`] came upon.
+pub(super) enum Came {
+    /// Nothing, for as long as was waited.
+    Nothing,
+    /// A record of a pipeline's owner, or of one that wants to be.
+    Record,
+    /// The mark of some reader.
+    Mark,
+    /// The cluster is away; what is missed meanwhile comes later.
+    Away(String),
+}
+
+impl<'a> Tail<'a> {
+    pub(super) fn open(
+        target: &'a KafkaTarget,
+        pipeline: &'a str,
+        topic: &'a str,
+        isolation: &str,
+        start: Offset,
+    ) -> Result<Self, KafkaStartError> {
+        let consumer: BaseConsumer<Context> = target.consumer(isolation)?;
+        let mut partitions = TopicPartitionList::new();
+        let assigned = partitions
+            .add_partition_offset(topic, 0, start)
+            .and_then(|()| consumer.assign(&partitions));
+        let tail = Tail { target, pipeline, topic, consumer, seen: StoredProgress::default() };
+        match assigned {
+            Ok(()) => Ok(tail),
+            Err(error) => Err(tail.failed(None, error.to_string())),
+        }
+    }
+
+    /// Reads on up to the record that `is_last` knows, which was appended before.
+    pub(super) fn read_to(
+        &mut self,
+        is_last: impl Fn(&[u8], Option<&[u8]>) -> bool,
+    ) -> Result<(), KafkaStartError> {
+        let mut reason = "no error was reported".to_owned();
+        let until = Instant::now() + PROGRESS_READ_TIMEOUT;
+        while Instant::now() < until {
+            let mut is_done = false;
+            let came = self.next(|key, value| is_done = is_last(key, value))?;
+            if is_done {
+                return Ok(());
+            }
+            if let Came::Away(why) = came {
+                reason = why;
+            }
+        }
+        Err(KafkaStartError::ProgressUnread {
+            topic: self.topic.to_owned(),
+            seconds: PROGRESS_READ_TIMEOUT.as_secs(),
+            reason,
+        })
+    }
+
+    /// Waits a moment for the next record, folds it in and shows it to `look`.
+    pub(super) fn next(
+        &mut self,
+        mut look: impl FnMut(&[u8], Option<&[u8]>),
+    ) -> Result<Came, KafkaStartError> {
+        match self.consumer.poll(READ_STEP) {
+            None | Some(Err(KafkaError::PartitionEOF(_))) => Ok(Came::Nothing),
+            Some(Err(error)) if error.rdkafka_error_code().is_some_and(is_denied) => {
+                Err(self.failed(error.rdkafka_error_code(), error.to_string()))
+            }
+            Some(Err(error)) => Ok(Came::Away(error.to_string())),
+            Some(Ok(message)) => {
+                let (key, value) = (message.key().unwrap_or_default(), message.payload());
+                look(key, value);
+                if is_mark(self.pipeline, key) {
+                    return Ok(Came::Mark);
+                }
+                self.seen.apply(self.pipeline, key, value)?;
+                Ok(Came::Record)
+            }
+        }
+    }
+
+    fn failed(&self, code: Option<RDKafkaErrorCode>, reason: String) -> KafkaStartError {
+        let what = format!("progress topic `{}`", self.topic);
+        request_error(&self.target.brokers, what, code, reason)
     }
 }
 

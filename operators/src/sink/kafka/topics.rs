@@ -38,6 +38,7 @@ pub(super) fn prepare(
     target: &KafkaTarget,
     sinks: &[KafkaSink],
     progress_topic: &str,
+    needs_progress: bool,
 ) -> Result<Partitions, KafkaStartError> {
     let admin: Admin = target.admin()?;
     let mut partitions = Partitions::new();
@@ -49,6 +50,9 @@ pub(super) fn prepare(
             let create = dead_letter.create.as_ref();
             ensure(&admin, target, &dead_letter.topic, create, "dead_letter.create")?;
         }
+    }
+    if needs_progress && partitions_of(admin.inner(), target, progress_topic)?.is_none() {
+        return Err(KafkaStartError::ProgressMissing { topic: progress_topic.to_owned() });
     }
     ensure_progress(&admin, target, sinks, progress_topic)?;
     Ok(partitions)

@@ -1,0 +1,183 @@
+//! Signs of life: what an owner shows, and what an instance that stands by waits for.
+//!
+//! An owner that commits shows that it lives by its progress records. One that has nothing to
+//! commit writes a heartbeat instead, and looks whether somebody has claimed the pipeline since: it
+//! has no commit that would be refused, and would go on to hold its calls open for nothing.
+//!
+//! An instance that stands by reads the progress topic's end. Whatever comes there but readers'
+//! marks is a sign of life. Only the reader's own clock measures the silence, and only while Kafka
+//! is in reach: no two machines' clocks are compared.
+//!
+//! Nothing here is needed for correctness. If it errs, two instances take the pipeline over from
+//! each other, and fencing keeps every record single.
+//!
+//! Next: `operators/src/pipeline/run.rs` decides who stands by.
+
+use crate::sink::kafka::acquire::unix_ms;
+use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::error::KafkaStartError;
+use crate::sink::kafka::outlet::{HeldGeneration, OutletPlan};
+use crate::sink::kafka::progress::{Came, Mark, Tail};
+use headwater_engine::commit::acquisition::refuse_if_replaced;
+use headwater_engine::commit::progress::{Heartbeat, PROGRESS_FORMAT, ProgressKey};
+use headwater_engine::failure::{Failure, FailureReason, Recovery};
+use headwater_engine::ids::Generation;
+use rdkafka::Offset;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Who shows or looks for signs of life, and where.
+#[derive(Clone, Debug)]
+pub struct Place {
+    target: KafkaTarget,
+    pipeline: String,
+    instance: String,
+    topic: String,
+    held: HeldGeneration,
+}
+
+impl Place {
+    /// The place of the pipeline that `plan` writes.
+    #[must_use]
+    pub fn of(plan: &OutletPlan) -> Self {
+        let first = &plan.sinks.first().expect("a Kafka outlet has a sink").sink;
+        Place {
+            target: first.target.clone(),
+            pipeline: plan.pipeline.clone(),
+            instance: plan.instance.clone(),
+            topic: first.progress_topic(&plan.pipeline),
+            held: plan.held.clone(),
+        }
+    }
+}
+
+/// Shows that the owner lives, until it is dropped.
+pub struct Pulse {
+    /// Dropping it ends the thread.
+    _stop: Sender<()>,
+}
+
+impl Pulse {
+    /// Looks every `interval` whether `commits` has moved; if not, writes a heartbeat and looks for
+    /// a newer owner, whose discovery sets `failure`.
+    #[must_use]
+    pub fn start(
+        place: Place,
+        interval: Duration,
+        commits: impl Fn() -> u64 + Send + 'static,
+        failure: Arc<Failure>,
+    ) -> Self {
+        let (stop, stopped) = channel();
+        let thread = std::thread::Builder::new().name(format!("alive:{}", place.pipeline));
+        let beat = move || beat(&place, interval, &commits, &failure, &stopped);
+        thread.spawn(beat).expect("the system has room for a thread per pipeline");
+        Pulse { _stop: stop }
+    }
+}
+
+fn beat(
+    place: &Place,
+    interval: Duration,
+    commits: &dyn Fn() -> u64,
+    failure: &Failure,
+    stopped: &Receiver<()>,
+) {
+    let mut known = commits();
+    // Clients are made when there is nothing to commit for the first time: a busy pipeline needs
+    // none.
+    let mut owner = None;
+    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+        let now = commits();
+        if std::mem::replace(&mut known, now) != now {
+            continue;
+        }
+        let outcome = match &mut owner {
+            Some(owner) => IdleOwner::beat(owner),
+            None => IdleOwner::open(place).and_then(|opened| owner.insert(opened).beat()),
+        };
+        match outcome {
+            Ok(()) => {}
+            Err(error @ KafkaStartError::Superseded(_)) => {
+                let (place, message) = ("heartbeat".to_owned(), error.to_string());
+                failure.set(FailureReason { place, message, recovery: Recovery::Superseded });
+                return;
+            }
+            // Kafka is away, and the next commit will say so louder.
+            Err(error) => tracing::debug!(event = "heartbeat_failed", %error),
+        }
+    }
+}
+
+/// The record that says: this instance owns the pipeline in this generation and lives.
+pub(super) fn heartbeat(
+    pipeline: &str,
+    instance: &str,
+    generation: Generation,
+) -> (String, Vec<u8>) {
+    let instance = instance.to_owned();
+    let heartbeat = Heartbeat { fmt: PROGRESS_FORMAT, generation, instance, at_unix_ms: unix_ms() };
+    let value = serde_json::to_vec(&heartbeat).expect("a heartbeat is plain data");
+    (ProgressKey::Alive.encode(pipeline), value)
+}
+
+/// An owner that has nothing to commit.
+struct IdleOwner<'a> {
+    place: &'a Place,
+    mark: Mark<'a>,
+    tail: Tail<'a>,
+}
+
+impl<'a> IdleOwner<'a> {
+    fn open(place: &'a Place) -> Result<Self, KafkaStartError> {
+        let Place { target, pipeline, topic, .. } = place;
+        let mark = Mark::open(target, pipeline, topic)?;
+        let tail = Tail::open(target, pipeline, topic, "read_uncommitted", Offset::Offset(0))?;
+        Ok(IdleOwner { place, mark, tail })
+    }
+
+    fn beat(&mut self) -> Result<(), KafkaStartError> {
+        let Some(generation) = self.place.held.get() else { return Ok(()) };
+        let (key, value) = heartbeat(&self.place.pipeline, &self.place.instance, generation);
+        self.mark.append(&key, Some(&value))?;
+        self.tail.read_to(|found, content| {
+            found == key.as_bytes() && content == Some(value.as_slice())
+        })?;
+        Ok(refuse_if_replaced(&self.tail.seen, generation, &self.place.instance)?)
+    }
+}
+
+/// Blocks until the pipeline's owner has been silent for `after`; false if `stop` came first.
+pub fn wait_for_silence(place: &Place, after: Duration, stop: &CancellationToken) -> bool {
+    let Place { target, pipeline, topic, .. } = place;
+    let mut tail = None;
+    let mut heard = Instant::now();
+    while heard.elapsed() < after {
+        if stop.is_cancelled() {
+            return false;
+        }
+        let came = match &mut tail {
+            Some(tail) => Tail::next(tail, |_, _| ()),
+            None => {
+                Tail::open(target, pipeline, topic, "read_uncommitted", Offset::End).map(|opened| {
+                    tail = Some(opened);
+                    Came::Nothing
+                })
+            }
+        };
+        match came {
+            Ok(Came::Nothing | Came::Mark) => {}
+            Ok(Came::Record) => heard = Instant::now(),
+            // While Kafka is out of reach nobody can be heard.
+            Ok(Came::Away(_)) | Err(_) => {
+                heard = Instant::now();
+                std::thread::sleep(AWAY_STEP);
+            }
+        }
+    }
+    true
+}
+
+/// The wait before Kafka is asked again.
+const AWAY_STEP: Duration = Duration::from_millis(200);
