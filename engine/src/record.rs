@@ -39,8 +39,10 @@ pub struct Batch {
     pub values: Values,
     /// Fields that a step downstream asked the decoder to take out (keys, timestamps), by column.
     pub columns: Vec<Column>,
-    /// Messages that could not be decoded and go to the dead-letter topic instead.
+    /// Messages that could not become records and go to the dead-letter topic instead.
     pub dead: Vec<DeadLetter>,
+    /// Places between the batch's messages where others are missing, or may be.
+    pub gaps: Vec<Gap>,
     /// Where the shard stands after this batch; `None` where no restart may begin.
     pub position: Option<Arc<Position>>,
     /// Bytes of credit this batch holds until its epoch is durable.
@@ -92,6 +94,41 @@ pub struct DeadLetter {
     pub reason: String,
     /// The message as it was received.
     pub raw: Bytes,
+}
+
+/// A place where messages are missing, or may be. It travels in the batch of the message behind
+/// it, so that it becomes durable together with that message, and so exactly once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gap {
+    /// The sequence of the message behind it.
+    pub sequence: Sequence,
+    /// The node that noticed.
+    pub node: Arc<str>,
+    /// What shows that messages are missing.
+    pub reason: GapReason,
+    /// The first cursor value that is missing; `None` where that is not known.
+    pub from: Option<i128>,
+    /// The last cursor value that is missing; `None` where that is not known.
+    pub to: Option<i128>,
+}
+
+/// What shows that messages are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum GapReason {
+    /// Cursor values that follow each other were left out.
+    Skipped,
+    /// A new call does not go on where the last one ended: what was sent in between is not known.
+    NewCall,
+}
+
+impl Gap {
+    /// How many messages are missing; `None` where that is not known.
+    #[must_use]
+    pub fn size(&self) -> Option<u64> {
+        let (from, to) = (self.from?, self.to?);
+        Some(u64::try_from(to - from + 1).unwrap_or(u64::MAX))
+    }
 }
 
 impl Batch {
@@ -266,6 +303,7 @@ mod tests {
             values: Values::Received(Arc::new(vec![Bytes::from_static(b"a"), Bytes::new()])),
             columns: Vec::new(),
             dead: Vec::new(),
+            gaps: Vec::new(),
             position: None,
             credit_bytes: 0,
         };

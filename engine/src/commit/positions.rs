@@ -67,6 +67,7 @@ mod tests {
             kept: None,
             values: Values::Received(Arc::new(vec![Bytes::new(); records])),
             columns: Vec::new(),
+            gaps: Vec::new(),
             dead: Vec::new(),
             position: Some(Arc::new(position)),
             credit_bytes: 0,

@@ -292,6 +292,7 @@ fn feed_shard(inlet: &Inlet, shard: u32, batches: u64, records: u64) {
             values: Values::Received(Arc::new(values)),
             columns: Vec::new(),
             dead: Vec::new(),
+            gaps: Vec::new(),
             position: Some(Arc::new(Position { next_sequence, ..Position::default() })),
             credit_bytes: records * 64 + 256,
         };

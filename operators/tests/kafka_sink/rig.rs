@@ -57,6 +57,7 @@ pub fn batch(first: u64, values: &[&str]) -> Batch {
         values: Values::Received(Arc::new(values.iter().map(bytes).collect())),
         columns: Vec::new(),
         dead: Vec::new(),
+        gaps: Vec::new(),
         position: None,
         credit_bytes: 0,
     }

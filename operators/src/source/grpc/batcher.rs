@@ -2,6 +2,8 @@
 //!
 //! A message is numbered here, at receipt, before the resume rules may drop it. What is kept goes
 //! into the batch, or, with `boundary: change`, into the held group until the group is complete.
+//! A gap goes with the message behind it; it is counted when that message is handed over, so that a
+//! held group which is forgotten takes its gaps along, and the next call finds them again.
 //!
 //! Invariants
 //! 1. A batch's position covers exactly the messages of this batch and those before it.
@@ -14,7 +16,7 @@
 use super::config::OnGap;
 use super::cursor::{CursorPaths, Observed};
 use super::request::store;
-use super::resume::{Fate, Gap, Resume, TooManyIds};
+use super::resume::{Fate, Missing, Resume, TooManyIds};
 use super::source::ResumePlan;
 use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
@@ -23,11 +25,12 @@ use headwater_engine::limits::{
     BATCH_BYTES_MAX, BATCH_OVERHEAD_BYTES, BATCH_RECORDS_MAX, RECORD_OVERHEAD_BYTES,
 };
 use headwater_engine::position::{Counters, Position};
-use headwater_engine::record::{Batch, ReceivedAt, Values};
+use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt, Values};
 use std::sync::Arc;
 
 /// The batch of one shard that is being gathered.
 pub(super) struct Batcher<'a> {
+    node: Arc<str>,
     shard: ShardIndex,
     judge: Option<Judge<'a>>,
     session: Session,
@@ -36,6 +39,9 @@ pub(super) struct Batcher<'a> {
     open: Open,
     held: Vec<(Sequence, Bytes)>,
     held_bytes: u64,
+    /// Gaps in front of messages that are not handed over yet, in their order.
+    gaps: Vec<Gap>,
+    /// Whether messages may be missing in front of whatever is handed over next.
     has_unknown_gap: bool,
 }
 
@@ -65,8 +71,6 @@ pub(super) enum Taken {
     New,
     /// It was dropped: it had been taken before.
     Duplicate,
-    /// It was kept, and messages before it are missing.
-    BehindGap(Gap),
     /// It was kept, and its cursor could not be read.
     Unreadable,
 }
@@ -78,7 +82,7 @@ pub(super) enum Refused {
         "messages with cursor values {} to {} are missing, and `resume.on_gap` is `stop`; go on \
          without them by `on_gap: report`", .0.from, .0.to
     )]
-    Gap(Gap),
+    Gap(Missing),
     #[error(
         "the messages that share one cursor value are longer than {GROUP_BYTES_MAX} bytes \
          together, more than can be held back; use `boundary: message`"
@@ -91,6 +95,7 @@ pub(super) enum Refused {
 impl<'a> Batcher<'a> {
     /// A shard that goes on from `start`, its cursor already restored in `resume`.
     pub(super) fn new(
+        node: Arc<str>,
         shard: ShardIndex,
         plan: Option<&'a ResumePlan>,
         place: Option<super::resume::Mark>,
@@ -103,6 +108,7 @@ impl<'a> Batcher<'a> {
             observed: Observed::default(),
         });
         Batcher {
+            node,
             shard,
             judge,
             session: Session::default(),
@@ -111,6 +117,7 @@ impl<'a> Batcher<'a> {
             open: Open::default(),
             held: Vec::new(),
             held_bytes: 0,
+            gaps: Vec::new(),
             has_unknown_gap: false,
         }
     }
@@ -124,6 +131,7 @@ impl<'a> Batcher<'a> {
         self.open = Open::default();
         self.held.clear();
         self.held_bytes = 0;
+        self.gaps.clear();
         self.has_unknown_gap |= !is_joined;
         if let Some(judge) = &mut self.judge {
             judge.resume.open();
@@ -162,10 +170,9 @@ impl<'a> Batcher<'a> {
                 self.drop_duplicate();
                 return Ok(Taken::Duplicate);
             }
-            Fate::KeepAfter(gap) => {
-                self.counters.gaps += 1;
-                self.counters.gap_messages = self.counters.gap_messages.saturating_add(gap.len());
-                Taken::BehindGap(gap)
+            Fate::KeepAfter(missing) => {
+                self.gaps.push(self.gap(sequence, GapReason::Skipped, Some(missing)));
+                Taken::New
             }
             Fate::Keep if is_readable => Taken::New,
             Fate::Keep => Taken::Unreadable,
@@ -197,12 +204,14 @@ impl<'a> Batcher<'a> {
             return None;
         }
         let end = self.held.first().map_or(self.next, |(sequence, _)| *sequence);
+        let gaps = self.take_gaps(end);
         let position = self.position(end);
         let following = Open { first: end, ..Open::default() };
         let open = std::mem::replace(&mut self.open, following);
         let records = open.values.len() as u64;
+        let parts = records + gaps.len() as u64;
         let credit_bytes =
-            open.value_bytes as u64 + records * RECORD_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
+            open.value_bytes as u64 + parts * RECORD_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
         // The held messages of the next batch came with this one.
         self.open.received = open.received.filter(|_| !self.held.is_empty());
         Some(Batch {
@@ -215,6 +224,7 @@ impl<'a> Batcher<'a> {
             values: Values::Received(Arc::new(open.values)),
             columns: Vec::new(),
             dead: Vec::new(),
+            gaps,
             position: Some(Arc::new(position)),
             credit_bytes,
         })
@@ -233,13 +243,6 @@ impl<'a> Batcher<'a> {
     /// The rules' state, for a source that resumes.
     pub(super) fn resume(&self) -> Option<&Resume> {
         self.judge.as_ref().map(|judge| &judge.resume)
-    }
-
-    /// Whether messages may be missing before the first one of this call. Counts it, once.
-    pub(super) fn take_unknown_gap(&mut self) -> bool {
-        let is_due = std::mem::take(&mut self.has_unknown_gap);
-        self.counters.gaps += u64::from(is_due);
-        is_due
     }
 
     /// While nothing is kept the batch begins behind what was dropped, so that a long repetition
@@ -272,6 +275,27 @@ impl<'a> Batcher<'a> {
         }
     }
 
+    fn gap(&self, sequence: Sequence, reason: GapReason, missing: Option<Missing>) -> Gap {
+        let node = self.node.clone();
+        let (from, to) = (missing.map(|it| it.from), missing.map(|it| it.to));
+        Gap { sequence, node, reason, from, to }
+    }
+
+    /// The gaps of the batch that ends before `end`, now counted.
+    fn take_gaps(&mut self, end: Sequence) -> Vec<Gap> {
+        if std::mem::take(&mut self.has_unknown_gap) {
+            let unknown = self.gap(self.open.first_kept(), GapReason::NewCall, None);
+            self.gaps.insert(0, unknown);
+        }
+        let count = self.gaps.partition_point(|gap| gap.sequence < end);
+        for gap in &self.gaps[..count] {
+            let counters = &mut self.counters;
+            counters.gaps += 1;
+            counters.gap_messages = counters.gap_messages.saturating_add(gap.size().unwrap_or(0));
+        }
+        self.gaps.drain(..count).collect()
+    }
+
     fn position(&mut self, next_sequence: Sequence) -> Position {
         let cursor = self.judge.as_mut().and_then(|judge| {
             let place = judge.resume.detached_place()?;
@@ -294,6 +318,12 @@ impl Judge<'_> {
 }
 
 impl Open {
+    /// The sequence of the first value.
+    fn first_kept(&self) -> Sequence {
+        let offset = self.kept.as_ref().and_then(|kept| kept.first()).copied().unwrap_or(0);
+        Sequence(self.first.0 + u64::from(offset))
+    }
+
     fn keep(&mut self, sequence: Sequence, message: Bytes) {
         debug_assert!(sequence >= self.first, "a batch begins at its first message");
         let offset = sequence.0 - self.first.0;

@@ -12,7 +12,6 @@
 use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
-use super::resume::Gap;
 use super::status::CallError;
 use crate::limits::GAPS_LOGGED_PER_CALL_MAX;
 use crate::source::ShardContext;
@@ -20,7 +19,7 @@ use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::BATCH_RECORDS_MAX;
-use headwater_engine::record::ReceivedAt;
+use headwater_engine::record::{Gap, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -100,8 +99,10 @@ impl Reader<'_, '_> {
             if end == Some(CallEnd::Complete) && self.on_end == OnEnd::Finish {
                 self.batcher.finish();
             }
+            let batch = self.batcher.take();
             self.count(pass, before);
-            if let Some(batch) = self.batcher.take() {
+            if let Some(batch) = batch {
+                batch.gaps.iter().for_each(|gap| self.log_gap(gap));
                 fault::point(Point::SrcRecv);
                 if context.inlet.send(batch).await.is_err() {
                     return CallEnd::DataflowEnded;
@@ -143,9 +144,6 @@ impl Reader<'_, '_> {
     }
 
     fn take(&mut self, message: Bytes) -> Result<(), Refused> {
-        if self.batcher.take_unknown_gap() {
-            self.log_unknown_gap();
-        }
         let clock = &self.context.clock;
         let taken = self.batcher.push(message, || ReceivedAt {
             monotonic_ns: u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX),
@@ -155,7 +153,6 @@ impl Reader<'_, '_> {
         match taken? {
             Taken::New => {}
             Taken::Duplicate => self.note_duplicate(),
-            Taken::BehindGap(gap) => self.log_gap(gap),
             Taken::Unreadable => self.log_unreadable(),
         }
         Ok(())
@@ -196,23 +193,20 @@ impl Reader<'_, '_> {
         }
     }
 
-    fn log_gap(&mut self, gap: Gap) {
-        let Names { source, shard } = self.names;
-        self.tally.gaps_logged += 1;
-        if self.tally.gaps_logged <= GAPS_LOGGED_PER_CALL_MAX {
-            let session = self.batcher.session().0;
-            let (from, to, size) = (gap.from, gap.to, gap.len());
-            tracing::warn!(event = "gap", source, %shard, session, %from, %to, size);
-        }
-    }
-
-    fn log_unknown_gap(&self) {
+    fn log_gap(&mut self, gap: &Gap) {
         let Names { source, shard } = self.names;
         let session = self.batcher.session().0;
-        tracing::warn!(
-            event = "gap", source, %shard, session, size = "unknown",
-            "what the server sent between the two calls is not known"
-        );
+        let (Some(from), Some(to), Some(size)) = (gap.from, gap.to, gap.size()) else {
+            tracing::warn!(
+                event = "gap", source, %shard, session, size = "unknown",
+                "what the server sent between the two calls is not known"
+            );
+            return;
+        };
+        self.tally.gaps_logged += 1;
+        if self.tally.gaps_logged <= GAPS_LOGGED_PER_CALL_MAX {
+            tracing::warn!(event = "gap", source, %shard, session, %from, %to, size);
+        }
     }
 
     fn log_unreadable(&mut self) {

@@ -63,14 +63,14 @@ pub(super) enum Fate {
     /// It is new.
     Keep,
     /// It is new, and messages before it are missing.
-    KeepAfter(Gap),
+    KeepAfter(Missing),
     /// It was taken before.
     Duplicate,
 }
 
 /// The values that are missing, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gap {
+pub(super) struct Missing {
     /// The first missing value.
     pub(super) from: i128,
     /// The last missing value.
@@ -175,7 +175,7 @@ impl Resume {
     }
 
     /// The gap that [`Resume::accept`] would find before this message.
-    pub(super) fn gap_before(&self, observed: &Observed) -> Option<Gap> {
+    pub(super) fn gap_before(&self, observed: &Observed) -> Option<Missing> {
         let has_cursor = observed.values.iter().any(Option::is_some);
         has_cursor.then(|| self.gap(self.relation(observed), observed)).flatten()
     }
@@ -247,12 +247,12 @@ impl Resume {
         }
     }
 
-    fn gap(&self, relation: Relation, observed: &Observed) -> Option<Gap> {
+    fn gap(&self, relation: Relation, observed: &Observed) -> Option<Missing> {
         if self.rules.sequence != SequenceKind::Contiguous || relation != Relation::Beyond {
             return None;
         }
         let last = rank(&self.newest()?.values)?;
-        let gap = Gap { from: last + 1, to: rank(&observed.values)? - 1 };
+        let gap = Missing { from: last + 1, to: rank(&observed.values)? - 1 };
         (gap.from <= gap.to).then_some(gap)
     }
 
@@ -297,7 +297,7 @@ impl Resume {
     }
 }
 
-// === impl Mark, Overlap, Gap ===
+// === impl Mark, Overlap ===
 
 impl Mark {
     /// Components that the message does not show keep their value.
@@ -342,13 +342,6 @@ impl Overlap {
             return true;
         }
         self.ids.contains(&id)
-    }
-}
-
-impl Gap {
-    /// How many values are missing.
-    pub(super) fn len(self) -> u64 {
-        u64::try_from(self.to - self.from + 1).unwrap_or(u64::MAX)
     }
 }
 

@@ -31,6 +31,7 @@ use crate::source::{ShardContext, ShardEnd};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
+use std::sync::Arc;
 
 /// A shard's task between two calls.
 struct Shard<'a> {
@@ -93,7 +94,13 @@ impl<'a> Shard<'a> {
             target: &source.targets[index],
             context,
             names,
-            batcher: Batcher::new(context.index, source.resume.as_ref(), place, start.counters),
+            batcher: Batcher::new(
+                Arc::from(source.name.as_str()),
+                context.index,
+                source.resume.as_ref(),
+                place,
+                start.counters,
+            ),
             backoff: Backoff::new(&source.reconnect),
             session: start.session,
             has_connected: false,

@@ -52,6 +52,7 @@ fn batch(devices: &[Option<&str>]) -> Batch {
         values: Values::Received(Arc::new(devices.iter().map(wire).collect())),
         columns: Vec::new(),
         dead: Vec::new(),
+        gaps: Vec::new(),
         position: None,
         credit_bytes: 1,
     }

@@ -12,9 +12,9 @@ use super::super::source::ResumePlan;
 use super::{Batcher, Refused, Taken};
 use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
-use headwater_engine::ids::{Session, ShardIndex};
+use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::position::{Counters, Position};
-use headwater_engine::record::{Batch, ReceivedAt};
+use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use headwater_proto::telemetry::Event;
 use headwater_proto::{DescriptorInput, Descriptors, FieldPath};
 use proptest::prelude::*;
@@ -125,7 +125,8 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(plan: &'a ResumePlan) -> Self {
-        let batcher = Batcher::new(ShardIndex(0), Some(plan), None, Counters::default());
+        let batcher =
+            Batcher::new(Arc::from("s"), ShardIndex(0), Some(plan), None, Counters::default());
         World { plan, batcher, session: Session(0), staged: Vec::new(), committed: 0 }
     }
 
@@ -159,7 +160,8 @@ impl<'a> World<'a> {
         let position: Position = position.unwrap_or_default();
         let stored = position.cursor.as_ref();
         let place = stored.map(|stored| restore(&self.plan.cursor, stored).expect("ours"));
-        self.batcher = Batcher::new(ShardIndex(0), Some(self.plan), place, position.counters);
+        self.batcher =
+            Batcher::new(Arc::from("s"), ShardIndex(0), Some(self.plan), place, position.counters);
         self.session = position.session;
     }
 
@@ -279,7 +281,13 @@ fn a_cursor_without_its_count_would_repeat_messages() {
     world.call(&log[..2], 1);
     let mut forgetful = world.place().expect("two messages are taken");
     forgetful.within = headwater_engine::position::Within::Count(0);
-    world.batcher = Batcher::new(ShardIndex(0), Some(&plan), Some(forgetful), Counters::default());
+    world.batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        Some(forgetful),
+        Counters::default(),
+    );
     world.open();
     world.call(&log, 1);
     assert_eq!(world.values().len(), 5);
@@ -301,9 +309,10 @@ fn push(batcher: &mut Batcher<'_>, value: u64) -> Result<Taken, Refused> {
 }
 
 #[test]
-fn a_gap_is_counted_and_the_position_carries_the_count() {
+fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
     let plan = contiguous(OnGap::Report, Boundary::Message);
-    let mut batcher = Batcher::new(ShardIndex(3), Some(&plan), None, Counters::default());
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(3), Some(&plan), None, Counters::default());
     batcher.open_session(Session(1), true);
     for value in [1, 2, 6, 6, 7] {
         push(&mut batcher, value).expect("gaps are reported");
@@ -312,15 +321,59 @@ fn a_gap_is_counted_and_the_position_carries_the_count() {
     let counters = batch.position.expect("set").counters;
     let expected = Counters { received: 5, dropped_duplicates: 1, gaps: 1, gap_messages: 3 };
     assert_eq!(counters, expected);
+    let reason = GapReason::Skipped;
+    let (from, to) = (Some(3), Some(5));
+    let gap = Gap { sequence: Sequence(2), node: Arc::from("s"), reason, from, to };
+    assert_eq!((batch.gaps, gap.size()), (vec![gap.clone()], Some(3)));
     assert_eq!(batch.kept, Some(Arc::from([0, 1, 2, 4])));
     assert_eq!((batch.first.0, batch.end.0, batch.shard), (0, 5, ShardIndex(3)));
+}
+
+#[test]
+fn a_gap_before_a_held_group_is_told_with_the_group_and_found_again_after_a_cut() {
+    let plan = contiguous(OnGap::Report, Boundary::Change);
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+    batcher.open_session(Session(1), true);
+    for value in [1, 2, 6] {
+        push(&mut batcher, value).expect("gaps are reported");
+    }
+    let batch = batcher.take().expect("1 and 2 are complete");
+    assert_eq!((batch.len(), batch.gaps.len()), (2, 0), "6 is held, so nobody may know yet");
+    assert_eq!(batch.position.expect("set").counters.gaps, 0);
+    batcher.open_session(Session(2), true);
+    for value in [6, 7] {
+        push(&mut batcher, value).expect("gaps are reported");
+    }
+    let batch = batcher.take().expect("6 is complete");
+    let gaps: Vec<_> = batch.gaps.iter().map(|gap| (gap.sequence.0, gap.from, gap.to)).collect();
+    assert_eq!(gaps, [(0, Some(3), Some(5))]);
+    assert_eq!(batch.position.expect("set").counters.gaps, 1, "once, not once per call");
+}
+
+#[test]
+fn a_gap_of_unknown_size_waits_for_the_first_message_that_is_handed_over() {
+    let mut batcher = Batcher::new(Arc::from("s"), ShardIndex(0), None, None, Counters::default());
+    batcher.open_session(Session(2), false);
+    assert!(batcher.take().is_none());
+    batcher.open_session(Session(3), false);
+    for _ in 0..2 {
+        push(&mut batcher, 1).expect("nothing to refuse");
+    }
+    let batch = batcher.take().expect("a batch");
+    let told: Vec<_> = batch.gaps.iter().map(|gap| (gap.sequence.0, gap.reason)).collect();
+    assert_eq!(told, [(0, GapReason::NewCall)]);
+    assert_eq!((batch.gaps[0].size(), batch.position.expect("set").counters.gaps), (None, 1));
+    push(&mut batcher, 1).expect("nothing to refuse");
+    assert!(batcher.take().expect("a batch").gaps.is_empty(), "told once");
 }
 
 #[test]
 fn a_gap_that_must_stop_is_refused_and_what_came_before_it_can_be_handed_over() {
     for boundary in [Boundary::Message, Boundary::Change] {
         let plan = contiguous(OnGap::Stop, boundary);
-        let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), None, Counters::default());
+        let mut batcher =
+            Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
         batcher.open_session(Session(1), true);
         push(&mut batcher, 1).expect("the first");
         push(&mut batcher, 2).expect("the second");
@@ -336,7 +389,8 @@ fn a_gap_that_must_stop_is_refused_and_what_came_before_it_can_be_handed_over() 
 #[test]
 fn a_group_that_cannot_be_held_is_refused() {
     let plan = contiguous(OnGap::Report, Boundary::Change);
-    let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), None, Counters::default());
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
     batcher.open_session(Session(1), true);
     let large = Event { sequence: 1, payload: vec![0; 16 * 1024 * 1024], ..Event::default() };
     let large = Bytes::from(large.encode_to_vec());
@@ -350,7 +404,8 @@ fn a_group_that_cannot_be_held_is_refused() {
 fn a_repetition_alone_makes_no_batch_and_costs_no_list() {
     let plan = contiguous(OnGap::Report, Boundary::Message);
     let place = Mark { values: vec![Some(Value::Uint(9))], ..Mark::default() };
-    let mut batcher = Batcher::new(ShardIndex(0), Some(&plan), Some(place), Counters::default());
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), Some(place), Counters::default());
     batcher.open_session(Session(2), true);
     for value in 1..=9 {
         assert_eq!(push(&mut batcher, value), Ok(Taken::Duplicate));
