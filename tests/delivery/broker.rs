@@ -2,6 +2,7 @@
 //! Method: an Apache Kafka of the test's own, killed or stopped under load; the program must get
 //! over it by itself, in the same process.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
@@ -107,6 +108,41 @@ fn a_second_signal_does_not_wait_for_a_frozen_broker() -> Result<()> {
     bench.demand_exact(total)
 }
 
+#[test]
+fn a_broker_that_is_away_degrades_a_pipeline_and_does_not_fill_the_log() -> Result<()> {
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let server = ScriptedServer::start(endless(1_000))?;
+    let mut bench = Bench::on(kafka.bootstrap(), "broker-away", server.endpoint())?;
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, 1_000.0)?;
+    headwater.wait_for("running", PATIENCE, |it| is_in(it, "running", 200))?;
+    let age = |it: &Headwater| metric(it, "headwater_open_transaction_age_seconds");
+    assert!(age(&headwater) < 2.0, "what is committed all the time is not old");
+
+    let began = Instant::now();
+    kafka.kill9()?;
+    headwater.wait_for("degraded", PATIENCE, |it| is_in(it, "degraded", 200))?;
+    let body = headwater.get("/readyz")?.body;
+    ensure!(body.contains("\"reason\":\"sink: "), "the sink is to blame: {body}");
+    headwater.wait_for("an old transaction", PATIENCE, |it| age(it) > 5.0)?;
+    let lag = metric(&headwater, "headwater_source_lag_messages");
+    ensure!(lag > 1_000.0, "what is received and cannot be committed: {lag}");
+    headwater.wait_for("lines that are held back", PATIENCE, |it| {
+        it.log().is_ok_and(|log| log.contains("suppressed="))
+    })?;
+    demand_bounded(&headwater.log()?, began.elapsed());
+
+    kafka.restart()?;
+    headwater.wait_for("running again", PATIENCE, |it| is_in(it, "running", 200))?;
+    let log = headwater.log()?;
+    for words in [["state=degraded", "was=running"], ["state=running", "was=degraded"]] {
+        demand_line(&log, &["event=pipeline_state", words[0], words[1], "pipeline=broker-away"]);
+    }
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)
+}
+
 fn is_draining(headwater: &Headwater) -> bool {
     headwater.log().is_ok_and(|log| log.contains("event=stop_requested"))
         && headwater.get("/readyz").is_ok_and(|it| it.status == 503)
@@ -126,4 +162,24 @@ fn wait_stalled(server: &ScriptedServer) -> Result<(u64, Duration)> {
         }
     }
     Ok((sent, since - begun))
+}
+
+fn is_in(headwater: &Headwater, state: &str, status: u16) -> bool {
+    let state = format!("\"state\":\"{state}\"");
+    headwater.get("/readyz").is_ok_and(|it| it.status == status && it.body.contains(&state))
+}
+
+/// Of each facility of librdkafka at most five lines in ten seconds, so ten where the intervals and
+/// the test's own time do not begin together.
+fn demand_bounded(log: &str, lasted: Duration) {
+    let told = log.lines().filter(|line| line.contains("event=kafka_client"));
+    let mut counts = BTreeMap::<&str, u64>::new();
+    for line in told {
+        let facility = line.split(' ').find(|field| field.starts_with("facility="));
+        *counts.entry(facility.unwrap_or("error")).or_default() += 1;
+    }
+    println!("lines of librdkafka in {lasted:?}: {counts:?}");
+    assert!(counts.contains_key("facility=FAIL"), "the broker was away:\n{log}");
+    let most = (lasted.as_secs() / 10 + 2) * 5;
+    assert!(counts.values().all(|count| *count <= most), "{counts:?} in {lasted:?}:\n{log}");
 }

@@ -12,6 +12,7 @@
 //! | `generated` | the checked-in schema and reference are current |
 //! | `secrets` | what came from `${…}` is in no output |
 //! | `stopping` | signals, health and exit codes of `headwater run` |
+//! | `health` | how a pipeline stands, in `/readyz`, metrics and the log |
 //! | `kept` | `headwater offsets` and `headwater demo`, on the built-in broker |
 //! | `tidy` | the tree itself: direction of crates, headers, line length |
 
@@ -20,6 +21,7 @@ mod cli;
 mod examples;
 mod expect;
 mod generated;
+mod health;
 mod kept;
 mod program;
 mod secrets;
