@@ -3,6 +3,7 @@
 //! - [`grpc`]: a real gRPC server that misbehaves by script, and keeps a ledger of what it did.
 //! - [`tls`]: a certificate authority for one test.
 //! - [`kafka`]: a broker, embedded or real, that can be killed, restarted and frozen.
+//! - [`proxy`]: stands between a client and a broker; holds, drops, doubles and cuts by rule.
 //! - [`topic`]: reads a topic from start to end, and checks what was read.
 //! - [`pipeline`]: writes pipeline files.
 //! - [`process`]: the `headwater` binary as a child: its logs, metrics, memory, CPU and end.
@@ -16,6 +17,7 @@ pub mod grpc;
 pub mod kafka;
 pub mod pipeline;
 pub mod process;
+pub mod proxy;
 pub mod tls;
 pub mod topic;
 pub mod wait;
