@@ -14,6 +14,7 @@
 //! | `kills` | kill -9 at random moments loses nothing and repeats nothing |
 //! | `instances` | a second instance takes over, and the first one leaves |
 //! | `broker` | a broker that dies, freezes and comes back |
+//! | `proxied` | requests and answers of a commit that are lost, doubled or late |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
 //! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
 //! | `topics` | a missing topic is told, and no topic is made unasked |
@@ -32,6 +33,7 @@ mod faults;
 mod instances;
 mod kills;
 mod mutations;
+mod proxied;
 mod server;
 mod shapes;
 mod stopping;

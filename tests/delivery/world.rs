@@ -62,13 +62,17 @@ pub(crate) fn own_kafka() -> Result<Option<Cluster>> {
 
 /// The same, started as `options` say.
 pub(crate) fn own_kafka_with(options: impl FnOnce() -> ApacheOptions) -> Result<Option<Cluster>> {
+    if is_real_kafka() { Cluster::apache_with(options()).map(Some) } else { Ok(None) }
+}
+
+/// Whether a test may start a Kafka of its own; says once that such tests are skipped otherwise.
+pub(crate) fn is_real_kafka() -> bool {
     static SAID: Once = Once::new();
-    if is_real() {
-        return Cluster::apache_with(options()).map(Some);
+    if !is_real() {
+        // Past the test harness, which swallows what a passing test prints.
+        SAID.call_once(|| drop(writeln!(std::io::stderr(), "\n{SKIPPED}\n")));
     }
-    // Past the test harness, which swallows what a passing test prints.
-    SAID.call_once(|| drop(writeln!(std::io::stderr(), "\n{SKIPPED}\n")));
-    Ok(None)
+    is_real()
 }
 
 /// A generator whose seed a failed test shows; `HEADWATER_SEED` repeats it.
