@@ -65,6 +65,10 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Offsets(Offsets),
 
+    /// Show or end what a pipeline may hold open in Kafka.
+    #[command(subcommand)]
+    Transactions(Transactions),
+
     /// Show a gRPC stream arriving in Kafka exactly once, with nothing to set up.
     ///
     /// Starts a sample gRPC server, a development broker and a pipeline between them, reads the
@@ -198,6 +202,47 @@ pub(crate) enum GraphFormat {
     Mermaid,
     /// Graphviz.
     Dot,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Transactions {
+    /// Show the transactional ids of a pipeline, and where readers are held back.
+    ///
+    /// Kafka's client cannot say whose an open transaction is: only the progress topic has no other
+    /// writer.
+    #[command(after_help = "Example:\n  headwater transactions list orders.yaml")]
+    List(ListTransactions),
+
+    /// Take every transactional id of a pipeline, which aborts what is open.
+    ///
+    /// An instance that runs loses its producers; it takes the pipeline over again by itself and
+    /// sends the open epoch again.
+    #[command(after_help = "Examples:\n  \
+        headwater transactions abort orders.yaml           # says what it would abort\n  \
+        headwater transactions abort orders.yaml --yes")]
+    Abort(AbortTransactions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ListTransactions {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AbortTransactions {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// Do it; without, only say what would be done.
+    #[arg(long)]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Subcommand)]

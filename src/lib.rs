@@ -44,6 +44,8 @@ mod run;
 mod schema;
 mod screen;
 mod signals;
+mod subject;
+mod transactions;
 mod words;
 
 use args::{Arguments, Command};
@@ -79,6 +81,8 @@ fn dispatch(command: Command) -> Outcome {
         Command::Graph(options) => graph::graph(&options.file, options.format),
         Command::Schema => schema::print(),
         Command::Reference => schema::print_reference(),
+        Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),
+        Command::Transactions(args::Transactions::Abort(options)) => transactions::abort(&options),
         Command::Offsets(args::Offsets::Show(options)) => offsets::show(&options),
         Command::Offsets(args::Offsets::Reset(options)) => offsets::reset(&options),
         Command::Demo(options) => demo::demo(&options),

@@ -6,25 +6,17 @@
 
 use crate::args::{Reset, Show};
 use crate::exit::{Exit, Failed, Outcome};
+use crate::output;
+use crate::subject::{Subject, failed, owner};
 use crate::words::{age, count, plural, unix_ms};
-use crate::{load, output};
-use headwater_engine::commit::progress::{Owner, ShardProgress, StoredProgress};
+use headwater_engine::commit::progress::{ShardProgress, StoredProgress};
 use headwater_engine::ids::ShardKey;
-use headwater_engine::spec::{Plan, Role};
-use headwater_operators::sink::kafka::{KafkaSink, KafkaStartError, read_progress, reset_progress};
+use headwater_operators::sink::kafka::reset_progress;
 use serde_json::{Value as Json, json};
 use std::fmt::Write as _;
-use std::path::Path;
-use std::sync::Arc;
 
 /// A pipeline that commits as often as by default is not silent for so long while records flow.
 const RECENT_MS: i64 = 60_000;
-
-/// The pipeline whose progress is meant.
-struct Subject {
-    plan: Arc<Plan>,
-    topic: String,
-}
 
 /// Shows where each shard stands.
 pub(crate) fn show(options: &Show) -> Outcome {
@@ -64,42 +56,11 @@ pub(crate) fn reset(options: &Reset) -> Outcome {
 }
 
 impl Subject {
-    fn load(file: &Path) -> Result<Self, Failed> {
-        let plan = load::file(file)?;
-        let Some(topic) = sink(&plan).map(|sink| sink.progress_topic(plan.name())) else {
-            return Err(Exit::Mistake.saying(format!(
-                "pipeline {} has no Kafka sink, so nothing of it is kept",
-                plan.name()
-            )));
-        };
-        Ok(Subject { plan, topic })
-    }
-
-    fn sink(&self) -> &KafkaSink {
-        sink(&self.plan).expect("a subject has a Kafka sink")
-    }
-
-    fn read(&self) -> Result<StoredProgress, Failed> {
-        let stored = read_progress(&self.sink().target, self.plan.name(), &self.topic);
-        stored.map_err(|error| failed(&error))
-    }
-
     fn forget(&self, shards: &[ShardKey]) -> Result<Vec<ShardKey>, Failed> {
         let target = &self.sink().target;
         let gone = reset_progress(target, self.plan.name(), &self.topic, shards);
         gone.map_err(|error| failed(&error))
     }
-}
-
-/// All Kafka sinks of a plan name one cluster and one progress topic.
-fn sink(plan: &Plan) -> Option<&KafkaSink> {
-    let first = plan.of_role(Role::Sink).find(|node| node.kind == "kafka")?;
-    Some(first.config::<KafkaSink>())
-}
-
-fn failed(error: &KafkaStartError) -> Failed {
-    let exit = if error.may_heal() { Exit::Unavailable } else { Exit::Failed };
-    exit.saying(error.to_string())
 }
 
 fn refuse_unknown(wanted: &[ShardKey], stored: &StoredProgress) -> Result<(), Failed> {
@@ -128,11 +89,6 @@ fn refuse_alive(stored: &StoredProgress, force: bool) -> Result<(), Failed> {
     }
     let hint = "stop it first, or add --force if you know that it is gone";
     Err(Exit::Mistake.saying(format!("{sign}, so nothing was forgotten: {hint}")))
-}
-
-/// Who claimed or wrote last.
-fn owner(stored: &StoredProgress) -> Option<&Owner> {
-    stored.owner_of(stored.generation()).or(stored.manifest.as_ref())
 }
 
 /// Host and process id out of `host-pid-random`.

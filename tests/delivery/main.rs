@@ -39,4 +39,5 @@ mod shapes;
 mod stopping;
 mod tls;
 mod topics;
+mod transactions;
 mod world;

@@ -133,7 +133,8 @@ fn time_for_a_heartbeat(plan: &Plan) -> Vec<PlanProblem> {
         node: node.name.clone(),
         message: format!(
             "`takeover.after_ms` is {}, less than {HEARTBEATS_IN_A_SILENCE} times \
-             `takeover.heartbeat_ms`: an instance that stands by would take over from one that lives",
+             `takeover.heartbeat_ms`: an instance that stands by would take over from one that \
+             lives",
             takeover.after_ms
         ),
         hint: "lengthen `after_ms`, or shorten `heartbeat_ms`".to_owned(),

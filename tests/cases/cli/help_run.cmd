@@ -35,6 +35,14 @@ Options:
           [env: HEADWATER_LOG=]
           [default: info]
 
+      --accept-change <HOW>
+          What to do with the stored position of a stream whose server, method, request or cursor
+          mapping has changed. Left out: refuse to start
+
+          Possible values:
+          - resume: Go on from it: it still means the same place
+          - reset:  Forget it: the stream begins as if for the first time
+
   -q, --quiet
           Show no live line on the terminal
 

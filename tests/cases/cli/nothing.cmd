@@ -7,18 +7,19 @@ Streams gRPC server streams into Kafka, exactly once
 Usage: headwater <COMMAND>
 
 Commands:
-  run          Run pipelines until they end or are asked to stop
-  validate     Check pipeline files and name all their mistakes
-  explain      Show what a pipeline file comes to: nodes, shards, topics, and what each stream is
-               promised
-  graph        Draw a pipeline file's graph
-  schema       Print the JSON Schema of pipeline files, for editors
-  reference    Print the reference of pipeline files: every key, its values, its default, its
-               meaning
-  offsets      Show or forget where a pipeline stands
-  demo         Show a gRPC stream arriving in Kafka exactly once, with nothing to set up
-  completions  Print a completion script for a shell
-  help         Print this message or the help of the given subcommand(s)
+  run           Run pipelines until they end or are asked to stop
+  validate      Check pipeline files and name all their mistakes
+  explain       Show what a pipeline file comes to: nodes, shards, topics, and what each stream is
+                promised
+  graph         Draw a pipeline file's graph
+  schema        Print the JSON Schema of pipeline files, for editors
+  reference     Print the reference of pipeline files: every key, its values, its default, its
+                meaning
+  offsets       Show or forget where a pipeline stands
+  transactions  Show or end what a pipeline may hold open in Kafka
+  demo          Show a gRPC stream arriving in Kafka exactly once, with nothing to set up
+  completions   Print a completion script for a shell
+  help          Print this message or the help of the given subcommand(s)
 
 Options:
   -h, --help     Print help (see more with '--help')

@@ -182,7 +182,7 @@ impl Acquirer<'_> {
 }
 
 /// Makes the producer of `id`, which fences whoever had it before.
-fn take_id(target: &KafkaTarget, id: &str) -> Result<SinkProducer, KafkaStartError> {
+pub(super) fn take_id(target: &KafkaTarget, id: &str) -> Result<SinkProducer, KafkaStartError> {
     let context = Context::default();
     let producer: BaseProducer<Context> = target.producer(Some(id), context.clone())?;
     init(&producer, id)?;

@@ -13,6 +13,7 @@
 //! - `topics` what must exist before the first record;
 //! - `progress` reading the progress topic to a mark of our own;
 //! - `acquire` claim → fence → read: how a pipeline is taken over;
+//! - `transactions` the open ones, for who looks from outside;
 //! - `alive` signs of life, and waiting for their end;
 //! - `producer` one producer of the ring: its transaction, step by step;
 //! - `error` what each error means;
@@ -36,6 +37,7 @@ mod producer;
 mod progress;
 mod record;
 mod topics;
+mod transactions;
 
 pub use alive::{Place, Pulse, wait_for_silence};
 pub use check::{KafkaSink, entry};
@@ -46,3 +48,4 @@ pub(crate) use log_limit::LogLimit;
 pub use outlet::{AcceptChange, HeldGeneration, KafkaOutlet, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
 pub use topics::reset_progress;
+pub use transactions::{HeldBack, abort_transaction, held_back, transactional_ids};
