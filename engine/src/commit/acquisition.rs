@@ -145,10 +145,15 @@ impl Acquisition {
     /// Our claim is taken back; `seen` is the topic as it was read back.
     ///
     /// # Errors
-    /// [`Replaced`], if too many claim at the same time: one of them goes on.
+    /// [`Replaced`], if this process held the pipeline: the rival that was first may have committed
+    /// epochs of its own, and ours, which are still in memory, must not be taken for them. Or if
+    /// too many claim at the same time: one of them goes on.
     pub fn on_withdrawn(&mut self, seen: &StoredProgress) -> Result<(), Replaced> {
         assert!(matches!(self.need, Need::Withdraw(_)));
         let generation = seen.generation();
+        if let Some(ours) = self.ours {
+            refuse_if_replaced(seen, ours, &self.instance)?;
+        }
         if self.claims >= CLAIM_ATTEMPTS_MAX {
             let instance = "several that start at the same time".to_owned();
             return Err(Replaced { instance, generation });

@@ -3,7 +3,7 @@
 use crate::ids::Epoch;
 
 /// Below this, nothing more will come from anywhere.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Frontier {
     uppers: Vec<Option<Epoch>>,
 }

@@ -93,7 +93,7 @@ enum Due {
 }
 
 /// The machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Decision {
     /// How many producers take turns.
     ring: u32,

@@ -53,6 +53,20 @@ fn of_two_that_claim_one_generation_the_first_in_the_log_goes_on() {
     assert_eq!(*acquisition.need(), Need::Claim(Generation(2)));
 }
 
+/// Found by the model: the rival had committed an epoch of the same number, with other records in
+/// it, and the loser took it for its own.
+#[test]
+fn whoever_held_the_pipeline_and_loses_a_tie_is_replaced() {
+    let mut acquisition = start(Some(2));
+    acquisition.on_known(&claims(&[(2, "a")])).expect("still ours");
+    acquisition.on_claimed();
+    let seen = claims(&[(2, "a"), (3, "b"), (3, "a")]);
+    acquisition.on_read_back(&seen);
+    assert_eq!(*acquisition.need(), Need::Withdraw(Generation(3)));
+    let replaced = acquisition.on_withdrawn(&seen).expect_err("by b");
+    assert_eq!((replaced.instance.as_str(), replaced.generation), ("b", Generation(3)));
+}
+
 #[test]
 fn whoever_is_replaced_takes_nothing() {
     let mut acquisition = start(Some(1));
