@@ -105,6 +105,35 @@ fn a_commit_whose_request_or_answer_is_lost_or_doubled_is_made_once() -> Result<
     Ok(())
 }
 
+/// The broker gives the transaction up while its commit is asked for in vain: nothing of it is
+/// visible, and all of it is sent again from memory.
+#[test]
+fn a_commit_that_never_arrives_is_made_anew_once_the_broker_has_given_it_up() -> Result<()> {
+    const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+    let Some(world) = World::new()? else { return Ok(()) };
+    let server = ScriptedServer::start(endless(500))?;
+    let mut bench = world.bench("never", &server)?;
+    let timeout = format!("transaction_timeout_ms: {}", TRANSACTION_TIMEOUT.as_millis());
+    bench.pipeline.sink_extra.push(timeout);
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, 500.0)?;
+    let lost = world.proxy.add(Rule::requests(Api::END_TXN).drop());
+    // Each is waited for in full before the next; the broker looks for what is too old each second.
+    let asked = TRANSACTION_TIMEOUT.as_secs() / REQUEST_TIMEOUT.as_secs() + 2;
+    lost.wait(asked, PATIENCE)?;
+    lost.release();
+    let committed = metric(&headwater, COMMITTED);
+    wait_committed(&mut headwater, committed + 500.0)?;
+    let again = repairs(&headwater)?;
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0), "{}", headwater.log()?);
+    let aborted = bench.aborted()?;
+    println!("asked {} times in vain; {again}; {aborted} aborted copies", lost.hits());
+    assert!(aborted > 0, "the broker gave no transaction up");
+    assert_eq!(server.calls().len(), 1, "sent again from memory");
+    world.demand_exact_at_the_end(bench, server)?;
+    Ok(())
+}
+
 /// The transaction is over when its owner dies, and only the broker knows. The next start goes on
 /// behind it and sends nothing of it again.
 #[test]
