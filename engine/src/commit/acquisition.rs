@@ -66,6 +66,8 @@ pub struct Acquisition {
     /// The generation this process held before, if it did: then a newer claim of another means
     /// that we were replaced, and nothing is taken.
     ours: Option<Generation>,
+    /// The highest generation that this process ever claimed.
+    claimed: Generation,
     /// Our own transactional ids, by slot.
     ids: Vec<String>,
     /// What is left to fence, as groups that follow each other.
@@ -80,7 +82,17 @@ impl Acquisition {
     #[must_use]
     pub fn new(instance: String, ids: Vec<String>, ours: Option<Generation>) -> Self {
         let need = Need::ReadAll;
-        Acquisition { instance, ours, ids, to_fence: Vec::new(), claims: 0, need }
+        let claimed = ours.unwrap_or_default();
+        Acquisition { instance, ours, claimed, ids, to_fence: Vec::new(), claims: 0, need }
+    }
+
+    /// This process has claimed up to this generation, whatever came of it. None of them is claimed
+    /// again: a tombstone of an attempt that was given up may still be on its way, and would take
+    /// the new claim back while we rely on it.
+    #[must_use]
+    pub fn above(mut self, claimed: Generation) -> Self {
+        self.claimed = self.claimed.max(claimed);
+        self
     }
 
     /// What is needed next. Asking twice without an event in between gives the same answer.
@@ -112,7 +124,7 @@ impl Acquisition {
         if let Some(ours) = self.ours {
             refuse_if_replaced(known, ours, &self.instance)?;
         }
-        self.need = Need::Claim(known.generation().next());
+        self.need = Need::Claim(known.generation().max(self.claimed).next());
         Ok(())
     }
 

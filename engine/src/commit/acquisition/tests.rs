@@ -67,6 +67,15 @@ fn whoever_held_the_pipeline_and_loses_a_tie_is_replaced() {
     assert_eq!((replaced.instance.as_str(), replaced.generation), ("b", Generation(3)));
 }
 
+/// Found by the model: the tombstone of the attempt before arrived late, and a rival that did not
+/// see the claim any more went on beside us.
+#[test]
+fn no_generation_is_claimed_twice_by_one_process() {
+    let mut acquisition = start(None).above(Generation(4));
+    acquisition.on_known(&claims(&[(3, "b")])).expect("nobody is replaced at a first start");
+    assert_eq!(*acquisition.need(), Need::Claim(Generation(5)));
+}
+
 #[test]
 fn whoever_is_replaced_takes_nothing() {
     let mut acquisition = start(Some(1));
