@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use headwater_test_support::grpc::{Script, ScriptedServer};
+use headwater_test_support::grpc::{Script, ScriptedServer, Step};
 use headwater_test_support::process::Headwater;
 
 use crate::world::{
@@ -104,6 +104,29 @@ fn a_second_signal_does_not_wait_for_a_frozen_broker() -> Result<()> {
     assert_eq!(status.code(), Some(130), "{}", headwater.log()?);
     assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     kafka.resume()?;
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)
+}
+
+#[test]
+fn an_idle_pipeline_notices_that_its_broker_is_away() -> Result<()> {
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let script = Script::new(u64::MAX).rest([Step::Send(100), Step::Stall]);
+    let server = ScriptedServer::start(script)?;
+    let mut bench = Bench::on(kafka.bootstrap(), "idle-broker-away", server.endpoint())?;
+    bench.more = "takeover: { heartbeat_ms: 200 }\n".to_owned();
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, 100.0)?;
+    headwater.wait_for("running", PATIENCE, |it| is_in(it, "running", 200))?;
+    let age = |it: &Headwater| metric(it, "headwater_open_transaction_age_seconds");
+    assert_eq!(age(&headwater), 0.0, "nothing waits");
+
+    kafka.kill9()?;
+    headwater.wait_for("degraded", PATIENCE, |it| is_in(it, "degraded", 200))?;
+    assert_eq!(age(&headwater), 0.0, "nothing waits, and yet it is known");
+    kafka.restart()?;
+    headwater.wait_for("running again", PATIENCE, |it| is_in(it, "running", 200))?;
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
     let total = bench.finish(server)?;
     bench.demand_exact(total)
 }

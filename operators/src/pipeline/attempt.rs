@@ -9,11 +9,11 @@
 
 use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Incarnation, Shard, assemble};
-use crate::pipeline::commits::{CommittedShard, Commits, used_bytes};
+use crate::pipeline::commits::{Commits, CommittedShard, used_bytes};
 use crate::pipeline::run::{RunContext, RunEnd};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::ShardWatch;
-use crate::sink::kafka::{KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
+use crate::sink::kafka::{Beat, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
 use crate::sink::outlet::PipelineOutlet;
 use crate::source::grpc::GrpcSource;
 use crate::source::link::Link;
@@ -120,7 +120,9 @@ impl Attempt {
     fn pulse(&self, place: Place, shared: &Shared) -> Pulse {
         let interval = Duration::from_millis(self.plan.settings().takeover.heartbeat_ms);
         let commits = self.metrics.commits.clone();
-        Pulse::start(place, interval, move || commits.get(), shared.failure.clone())
+        let status = self.context.status.clone();
+        let told = move |beat: &Beat<'_>| status.note_beat(beat);
+        Pulse::start(place, interval, move || commits.get(), told, shared.failure.clone())
     }
 
     /// What is watched of each shard, by its index.

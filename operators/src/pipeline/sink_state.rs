@@ -2,13 +2,14 @@
 //!
 //! A repair that is over soon is no news; one that lasts is. So an error counts from its first
 //! occurrence until the next epoch is durable, and a commit from the moment its epoch could take no
-//! more.
+//! more. While there is nothing to commit, heartbeats show whether Kafka is in reach.
 //!
 //! Pure: the time is handed in.
 //!
 //! Next: `state.rs` makes a pipeline's state of it.
 
 use crate::limits::{COMMIT_LATE_MAX, SINK_REPAIR_MAX};
+use crate::sink::kafka::Beat;
 use headwater_engine::commit::observe::CommitEvent;
 use headwater_engine::commit::outlet::Repair;
 use headwater_engine::ids::Epoch;
@@ -23,6 +24,16 @@ pub(super) struct SinkFacts {
     /// The one that is being committed, and since when.
     closed: Option<(Epoch, Duration)>,
     trouble: Option<Trouble>,
+    silence: Option<Silence>,
+}
+
+/// Heartbeats that have not been acknowledged.
+#[derive(Clone, Debug)]
+struct Silence {
+    /// When the first of them was written.
+    since: Duration,
+    /// Why the last of them failed, if one did.
+    reason: Option<String>,
 }
 
 /// Errors since the last commit.
@@ -56,7 +67,21 @@ impl SinkFacts {
             CommitEvent::Committed(committed) => {
                 self.filled = self.filled.split_off(&committed.epoch.next());
                 self.closed = self.closed.filter(|(epoch, _)| *epoch > committed.epoch);
-                self.trouble = None;
+                (self.trouble, self.silence) = (None, None);
+            }
+        }
+    }
+
+    /// A heartbeat begins or ends, at `now`.
+    pub(super) fn note_beat(&mut self, beat: &Beat<'_>, now: Duration) {
+        match beat {
+            Beat::Begins => {
+                self.silence.get_or_insert(Silence { since: now, reason: None });
+            }
+            Beat::Ends(Ok(())) => self.silence = None,
+            Beat::Ends(Err(error)) => {
+                let silence = self.silence.get_or_insert(Silence { since: now, reason: None });
+                silence.reason = Some(error.to_string());
             }
         }
     }
@@ -75,6 +100,12 @@ impl SinkFacts {
             return Some(format!("sink: {}; {}", trouble.message, trouble.remedy));
         }
         let late = COMMIT_LATE_MAX.as_secs();
+        if let Some(silence) = &self.silence
+            && lasts(silence.since, COMMIT_LATE_MAX)
+        {
+            let reason = silence.reason.as_deref().unwrap_or("a heartbeat is not acknowledged");
+            return Some(format!("sink: {reason}"));
+        }
         if self.closed.is_some_and(|(_, since)| lasts(since, COMMIT_LATE_MAX)) {
             return Some(format!("sink: a commit has not been acknowledged for {late} s"));
         }
@@ -100,6 +131,7 @@ pub(super) fn remedy(repair: Repair) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sink::kafka::KafkaStartError;
     use headwater_engine::commit::observe::Committed;
     use headwater_engine::commit::outlet::OutletError;
 
@@ -175,6 +207,25 @@ mod tests {
         assert!(
             facts.complaint(INTERVAL, due).is_some_and(|it| it.contains("records have waited"))
         );
+    }
+
+    #[test]
+    fn an_idle_pipeline_notices_by_its_heartbeats_that_kafka_is_away() {
+        let mut facts = SinkFacts::default();
+        facts.note_beat(&Beat::Begins, START);
+        facts.note_beat(&Beat::Ends(Ok(())), START + TICK);
+        assert_eq!(facts.complaint(INTERVAL, 100 * START), None);
+        facts.note_beat(&Beat::Begins, START);
+        assert_eq!(facts.complaint(INTERVAL, START + COMMIT_LATE_MAX - TICK), None);
+        let complaint = facts.complaint(INTERVAL, START + COMMIT_LATE_MAX);
+        assert!(complaint.is_some_and(|it| it.contains("not acknowledged")));
+        let error = KafkaStartError::Client { reason: "away".to_owned() };
+        facts.note_beat(&Beat::Ends(Err(&error)), START + COMMIT_LATE_MAX);
+        facts.note_beat(&Beat::Begins, START + 2 * COMMIT_LATE_MAX);
+        let complaint = facts.complaint(INTERVAL, START + 2 * COMMIT_LATE_MAX);
+        assert!(complaint.is_some_and(|it| it.contains("away")), "the next attempt heals nothing");
+        facts.note(&committed(1), START + 3 * COMMIT_LATE_MAX);
+        assert_eq!(facts.complaint(INTERVAL, START + 9 * COMMIT_LATE_MAX), None);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 use crate::limits::STATE_LOOK;
 use crate::pipeline::sink_state::SinkFacts;
 use crate::pipeline::state::{Facts, Phase, State, StateName};
+use crate::sink::kafka::Beat;
 use crate::source::link::{CallState, Link, LinkFacts};
 use crate::telemetry::{StateMetrics, Telemetry};
 use headwater_engine::clock::Clock;
@@ -131,6 +132,13 @@ impl Status {
             Recovery::Superseded => Phase::Standby(why),
             Recovery::Stop => Phase::Stopped(Some(why)),
         });
+    }
+
+    /// A heartbeat begins or ends; there is one only while there is nothing to commit.
+    pub(super) fn note_beat(&self, beat: &Beat<'_>) {
+        let mut inner = self.lock();
+        let now = inner.clock.now();
+        inner.sink.note_beat(beat, now);
     }
 
     /// The committer tells of an epoch.

@@ -53,6 +53,15 @@ impl Place {
     }
 }
 
+/// What becomes of a heartbeat.
+#[derive(Debug)]
+pub enum Beat<'a> {
+    /// It is being written.
+    Begins,
+    /// It is in the log, or it is not.
+    Ends(Result<(), &'a KafkaStartError>),
+}
+
 /// Shows that the owner lives, until it is dropped.
 pub struct Pulse {
     /// Dropping it ends the thread.
@@ -61,52 +70,63 @@ pub struct Pulse {
 
 impl Pulse {
     /// Looks every `interval` whether `commits` has moved; if not, writes a heartbeat and looks for
-    /// a newer owner, whose discovery sets `failure`.
+    /// a newer owner, whose discovery sets `failure`. `told` hears of each heartbeat.
     #[must_use]
     pub fn start(
         place: Place,
         interval: Duration,
         commits: impl Fn() -> u64 + Send + 'static,
+        told: impl Fn(&Beat<'_>) + Send + 'static,
         failure: Arc<Failure>,
     ) -> Self {
         let (stop, stopped) = channel();
         let thread = std::thread::Builder::new().name(format!("alive:{}", place.pipeline));
-        let beat = move || beat(&place, interval, &commits, &failure, &stopped);
+        let beat = move || {
+            let idle = Idle { place: &place, commits: &commits, told: &told };
+            if let Err(reason) = idle.beat_until(&stopped, interval) {
+                failure.set(reason);
+            }
+        };
         thread.spawn(beat).expect("the system has room for a thread per pipeline");
         Pulse { _stop: stop }
     }
 }
 
-fn beat(
-    place: &Place,
-    interval: Duration,
-    commits: &dyn Fn() -> u64,
-    failure: &Failure,
-    stopped: &Receiver<()>,
-) {
-    let mut known = commits();
-    // Clients are made when there is nothing to commit for the first time: a busy pipeline needs
-    // none.
-    let mut owner = None;
-    while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
-        let now = commits();
-        if std::mem::replace(&mut known, now) != now {
-            continue;
-        }
-        let outcome = match &mut owner {
-            Some(owner) => IdleOwner::beat(owner),
-            None => IdleOwner::open(place).and_then(|opened| owner.insert(opened).beat()),
-        };
-        match outcome {
-            Ok(()) => {}
-            Err(error @ KafkaStartError::Superseded(_)) => {
-                let (place, message) = ("heartbeat".to_owned(), error.to_string());
-                failure.set(FailureReason { place, message, recovery: Recovery::Superseded });
-                return;
+/// A pipeline that may have nothing to commit.
+struct Idle<'a> {
+    place: &'a Place,
+    commits: &'a dyn Fn() -> u64,
+    told: &'a dyn Fn(&Beat<'_>),
+}
+
+impl Idle<'_> {
+    /// Shows signs of life until it is told to stop; fails if a newer owner is there.
+    fn beat_until(&self, stopped: &Receiver<()>, interval: Duration) -> Result<(), FailureReason> {
+        let mut known = (self.commits)();
+        // Clients are made when there is nothing to commit for the first time: a busy pipeline
+        // needs none.
+        let mut owner = None;
+        while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(interval) {
+            let now = (self.commits)();
+            if std::mem::replace(&mut known, now) != now {
+                continue;
             }
-            // Kafka is away, and the next commit will say so louder.
-            Err(error) => tracing::debug!(event = "heartbeat_failed", %error),
+            (self.told)(&Beat::Begins);
+            let outcome = match &mut owner {
+                Some(owner) => IdleOwner::beat(owner),
+                None => IdleOwner::open(self.place).and_then(|open| owner.insert(open).beat()),
+            };
+            (self.told)(&Beat::Ends(outcome.as_ref().copied()));
+            match outcome {
+                Ok(()) => {}
+                Err(error @ KafkaStartError::Superseded(_)) => {
+                    let (place, message) = ("heartbeat".to_owned(), error.to_string());
+                    return Err(FailureReason { place, message, recovery: Recovery::Superseded });
+                }
+                Err(error) => tracing::debug!(event = "heartbeat_failed", %error),
+            }
         }
+        Ok(())
     }
 }
 

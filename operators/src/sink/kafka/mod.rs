@@ -39,7 +39,7 @@ mod record;
 mod topics;
 mod transactions;
 
-pub use alive::{Place, Pulse, wait_for_silence};
+pub use alive::{Beat, Place, Pulse, wait_for_silence};
 pub use check::{KafkaSink, entry};
 pub use client::{KafkaTarget, instance_name};
 pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, TimestampUnit};
