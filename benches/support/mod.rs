@@ -7,6 +7,7 @@
 
 pub mod generator;
 pub mod machine;
+pub mod open_loop;
 pub mod options;
 pub mod plot;
 pub mod table;
