@@ -24,9 +24,9 @@ fmt:
 update-expected:
     UPDATE_EXPECT=1 UPDATE_EXPECTED=1 cargo test --workspace --locked
 
-# Licences, advisories, duplicate crates, crate bans (needs cargo-deny).
-deny:
-    cargo deny check
+# Licences, sources, crate bans; `just deny advisories` asks for known vulnerabilities.
+deny *CHECKS:
+    scripts/deny {{CHECKS}}
 
 # Throughput and latency on real Kafka; prints tables (see docs/BENCHMARKS.md).
 bench:
