@@ -32,6 +32,13 @@ pub const COMMIT_LATE_MAX: Duration = Duration::from_secs(5);
 /// How often a pipeline's state is derived anew without anybody asking.
 pub const STATE_LOOK: Duration = Duration::from_millis(500);
 
+/// Bytes of a record that Kafka refused which its dead letter keeps; the rest is cut off. Below the
+/// default limit of topics, so that it fits there.
+pub const DEAD_LETTER_VALUE_BYTES_MAX: usize = 1_000_000;
+
+/// What a dead letter may hold beside its value: where it is from, the reason, the batch around it.
+pub const DEAD_LETTER_OVERHEAD_BYTES: usize = 16 * 1024;
+
 /// How long a librdkafka metadata or watermark request may take at start.
 pub const KAFKA_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 

@@ -93,6 +93,7 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
         shards: shards.iter().map(entry).collect(),
         held: incarnation.held.clone(),
         ring: plan.settings().commit.ring,
+        message_bytes_max: message_bytes_max(plan),
         needs_progress: plan.settings().commit.on_progress_missing == ProgressMissing::Fail,
         accept_change: incarnation.accept_change,
     });
@@ -116,11 +117,18 @@ fn shards(plan: &Plan) -> Vec<Shard> {
     all.map(shard).collect()
 }
 
+/// The largest message that a source hands over.
+fn message_bytes_max(plan: &Plan) -> usize {
+    let of_source = |node: &PlanNode| node.config::<GrpcSource>().message_bytes_max();
+    plan.of_role(Role::Source).map(of_source).max().unwrap_or(0)
+}
+
 fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEntry>) -> SinkPart {
     match node.kind {
         "kafka" => {
             let sink = node.config::<KafkaSink>();
             kafka.push(SinkEntry {
+                node: node.name.clone(),
                 sink: sink.clone(),
                 key_column: key_demand(sink).map(|demand| columns.number(&demand)),
                 timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),

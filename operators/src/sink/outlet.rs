@@ -9,8 +9,9 @@
 use crate::sink::kafka::KafkaOutlet;
 use crate::sink::stdout::StdoutSink;
 use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
-use headwater_engine::ids::{Epoch, SinkIndex, Slot};
+use headwater_engine::ids::{Epoch, ShardIndex, SinkIndex, Slot};
 use headwater_engine::record::Batch;
+use std::collections::BTreeMap;
 use std::io;
 
 /// Where the batches of one sink node go.
@@ -42,8 +43,8 @@ impl Outlet for PipelineOutlet {
         self.kafka.as_ref().map_or(1, KafkaOutlet::ring)
     }
 
-    fn begin(&mut self, slot: Slot, _: Epoch) -> Result<(), OutletError> {
-        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.begin(slot))
+    fn begin(&mut self, slot: Slot, epoch: Epoch) -> Result<(), OutletError> {
+        self.kafka.as_mut().map_or(Ok(()), |kafka| kafka.begin(slot, epoch))
     }
 
     fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
@@ -55,6 +56,10 @@ impl Outlet for PipelineOutlet {
             SinkPart::Stdout(stdout) => stdout.print(batch).map_err(|error| closed(&error)),
             SinkPart::Discard => Ok(()),
         }
+    }
+
+    fn set_aside(&self, epoch: Epoch) -> BTreeMap<ShardIndex, u64> {
+        self.kafka.as_ref().map(|kafka| kafka.set_aside(epoch)).unwrap_or_default()
     }
 
     fn seal(

@@ -4,6 +4,7 @@
 //! on exactly behind what is visible. The same facts on real Kafka, through the whole program, are
 //! in the root package's delivery tests.
 
+mod refusals;
 mod rig;
 
 use headwater_engine::commit::outlet::Repair;
@@ -18,7 +19,7 @@ fn an_epoch_and_its_positions_become_visible_together() {
     let rig = Rig::start();
     let (mut outlet, stored) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
     assert_eq!(stored.epoch(), None);
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a", "b"])).expect("staged");
     assert_eq!(
         rig.committed("events"),
@@ -36,11 +37,11 @@ fn an_epoch_and_its_positions_become_visible_together() {
 fn an_aborted_epoch_is_sent_again_and_visible_once() {
     let rig = Rig::start();
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig.wait_until_sent("events", 1, || outlet.poll());
     outlet.abort().expect("aborted");
-    outlet.begin(Slot(0)).expect("begun again");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun again");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     assert_eq!(rig.committed("events"), ["a"]);
@@ -52,10 +53,10 @@ fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
     let rig = Rig::start();
     let file = sink_file(&rig, "");
     let (mut first, _) = rig.outlet(&file).expect("a fresh pipeline");
-    first.begin(Slot(0)).expect("begun");
+    first.begin(Slot(0), Epoch(1)).expect("begun");
     first.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig::commit(&mut first, 1, &rig::positions(0, 1, 1)).expect("committed");
-    first.begin(Slot(0)).expect("begun");
+    first.begin(Slot(0), Epoch(2)).expect("begun");
     first.stage(0, &rig::batch(1, &["b"])).expect("staged");
 
     let (mut second, stored) = rig.outlet(&file).expect("a take-over");
@@ -65,7 +66,7 @@ fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
     let refused = first.reacquire().expect_err("the pipeline has a newer owner");
     assert_eq!(refused.repair, Repair::Superseded, "{refused}");
 
-    second.begin(Slot(0)).expect("begun");
+    second.begin(Slot(0), Epoch(2)).expect("begun");
     second.stage(0, &rig::batch(1, &["b"])).expect("staged");
     rig::commit(&mut second, 2, &rig::positions(0, 2, 1)).expect("committed");
     assert_eq!(rig.committed("events"), ["a", "b"]);
@@ -75,10 +76,10 @@ fn a_second_instance_fences_the_first_and_goes_on_behind_its_last_commit() {
 fn a_lost_producer_is_replaced_and_the_stored_epoch_tells_what_was_committed() {
     let rig = Rig::start();
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, "")).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     assert_eq!(outlet.reacquire().expect("ours still"), None, "epoch 1 was not committed");
-    outlet.begin(Slot(0)).expect("begun with the new producer");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun with the new producer");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     assert_eq!(outlet.reacquire().expect("ours still"), Some(Epoch(1)));
@@ -92,7 +93,7 @@ fn at_least_once_writes_progress_after_its_records_and_totals_add_up() {
     for epoch in 1..=2 {
         let (mut outlet, stored) = rig.outlet(&file).expect("a start");
         assert_eq!(stored.epoch(), (epoch > 1).then(|| Epoch(epoch - 1)));
-        outlet.begin(Slot(0)).expect("begun");
+        outlet.begin(Slot(0), Epoch(epoch)).expect("begun");
         outlet.stage(0, &rig::batch(epoch - 1, &["x"])).expect("staged");
         rig::commit(&mut outlet, epoch, &rig::positions(0, epoch, 1)).expect("committed");
     }
@@ -117,11 +118,11 @@ fn a_position_of_another_source_is_not_resumed_until_it_is_forgotten() {
     let rig = Rig::start();
     let file = sink_file(&rig, "");
     let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     let refused = rig.outlet_of(&file, "another fingerprint").err().expect("another source");
-    outlet.begin(Slot(0)).expect("the owner was not disturbed");
+    outlet.begin(Slot(0), Epoch(2)).expect("the owner was not disturbed");
     outlet.stage(0, &rig::batch(1, &["b"])).expect("staged");
     rig::commit(&mut outlet, 2, &rig::positions(0, 2, 1)).expect("a refused start fences nobody");
     assert!(matches!(refused, KafkaStartError::FingerprintChanged { .. }), "{refused}");
@@ -138,7 +139,7 @@ fn a_changed_source_goes_on_from_its_position_or_begins_anew_as_it_was_told() {
     let rig = Rig::start();
     let file = sink_file(&rig, "");
     let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     let start = |accept_change| {
@@ -153,7 +154,7 @@ fn a_changed_source_goes_on_from_its_position_or_begins_anew_as_it_was_told() {
         assert_eq!(stored.epoch(), Some(Epoch(1)), "{how:?}: epochs go on");
     }
     let (mut outlet, _) = start(Some(AcceptChange::Resume)).expect("the change is accepted");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(2)).expect("begun");
     outlet.stage(0, &rig::batch(1, &["b"])).expect("staged");
     rig::commit(&mut outlet, 2, &rig::positions(0, 2, 1)).expect("committed");
     assert!(start(None).is_ok(), "from the next commit on the new source is the known one");
@@ -169,7 +170,7 @@ fn a_pipeline_that_must_have_progress_does_not_begin_anew() {
     let (mut outlet, _) = rig.outlet_of(&file, "f").expect("a fresh pipeline");
     let refused = start().err().expect("the topic holds nothing but claims");
     assert!(matches!(refused, KafkaStartError::ProgressMissing { .. }), "{refused}");
-    outlet.begin(Slot(0)).expect("the owner was not disturbed");
+    outlet.begin(Slot(0), Epoch(1)).expect("the owner was not disturbed");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
     assert!(start().is_ok());
@@ -188,7 +189,7 @@ fn keys_timestamps_and_headers_reach_the_topic() {
     let rig = Rig::start();
     let more = "headers: { provenance: true, static: { team: blue } }";
     let (mut outlet, _) = rig.outlet(&sink_file(&rig, more)).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(41, &["a"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 42, 1)).expect("committed");
     let headers = rig.headers_of_first("events");
@@ -209,17 +210,17 @@ fn the_name_of_a_record_outlives_a_repair_and_not_a_restart() {
     let more = "delivery: at_least_once\n    headers: { provenance: true }";
     let file = sink_file(&rig, more);
     let (mut outlet, _) = rig.outlet(&file).expect("a fresh pipeline");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged");
     rig.wait_until_sent("events", 1, || outlet.poll());
     // The progress is lost with the producer, so the record is sent again, under a newer claim.
     assert_eq!(outlet.reacquire().expect("ours still"), None);
-    outlet.begin(Slot(0)).expect("begun again");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun again");
     outlet.stage(0, &rig::batch(0, &["a"])).expect("staged again");
     rig.wait_until_sent("events", 2, || outlet.poll());
     drop(outlet);
     let (mut outlet, _) = rig.outlet(&file).expect("a restart that knows of nothing");
-    outlet.begin(Slot(0)).expect("begun");
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
     outlet.stage(0, &rig::batch(0, &["another"])).expect("staged");
     rig::commit(&mut outlet, 1, &rig::positions(0, 1, 1)).expect("committed");
 

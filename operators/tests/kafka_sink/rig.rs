@@ -110,6 +110,7 @@ impl Rig {
             pipeline: "p".to_owned(),
             instance: instance_name(),
             sinks: vec![SinkEntry {
+                node: "out".to_owned(),
                 sink: self.sink(file),
                 key_column: None,
                 timestamp_column: None,
@@ -117,6 +118,7 @@ impl Rig {
             }],
             held: HeldGeneration::default(),
             ring: 2,
+            message_bytes_max: 4 << 20,
             needs_progress: false,
             accept_change: None,
             shards: vec![ShardEntry { key, fingerprint: fingerprint.to_owned() }],

@@ -8,7 +8,7 @@ use crate::limits::INIT_TRANSACTIONS_TIMEOUT;
 use crate::sink::kafka::alive::heartbeat;
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::context::Context;
-use crate::sink::kafka::error::{KafkaStartError, is_denied};
+use crate::sink::kafka::error::{KafkaStartError, advice, is_denied};
 use crate::sink::kafka::producer::SinkProducer;
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::acquisition::{Acquisition, Need};
@@ -205,7 +205,8 @@ fn init(producer: &BaseProducer<Context>, id: &str) -> Result<(), KafkaStartErro
 
 fn not_fenced(id: &str, error: &KafkaError) -> KafkaStartError {
     let may_heal = !matches!(error, KafkaError::Transaction(inner) if is_denied(inner.code()));
-    KafkaStartError::NotFenced { id: id.to_owned(), reason: error.to_string(), may_heal }
+    let reason = format!("{error}{}", advice(error.rdkafka_error_code()));
+    KafkaStartError::NotFenced { id: id.to_owned(), reason, may_heal }
 }
 
 /// Milliseconds since 1970-01-01T00:00:00Z.

@@ -204,6 +204,12 @@ impl KafkaSink {
         self.target.delivery == Delivery::ExactlyOnce
     }
 
+    /// The topics it writes records and dead letters to.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        let dead_letters = self.dead_letter.as_ref().map(|it| it.topic.as_str());
+        std::iter::once(self.topic.as_str()).chain(dead_letters)
+    }
+
     /// The progress topic of `pipeline`.
     #[must_use]
     pub fn progress_topic(&self, pipeline: &str) -> String {

@@ -23,7 +23,17 @@ pub struct KafkaTarget {
     pub transaction_timeout_ms: u32,
     /// The user's properties.
     pub properties: BTreeMap<String, String>,
+    /// The largest batch, unless the user says otherwise.
+    pub(super) batch_bytes_default: usize,
 }
+
+/// Batches without a word of the user or of a topic: below the default limit of topics.
+const BATCH_BYTES: usize = 1_000_000;
+
+/// The largest record without a word of the user. How large one may be is the topic's decision; but
+/// a request beyond the broker's `socket.request.max.bytes` (100 MiB by default) is answered with a
+/// cut connection, which names no record and would be tried again for ever.
+const MESSAGE_BYTES_MAX: usize = 104_000_000;
 
 impl KafkaTarget {
     /// What the sink's keys say about the cluster.
@@ -38,7 +48,29 @@ impl KafkaTarget {
                 .iter()
                 .map(|(key, value)| (key.clone(), value.to_string()))
                 .collect(),
+            batch_bytes_default: BATCH_BYTES,
         }
+    }
+
+    /// The largest batch that is sent, unless one record is larger.
+    pub(super) fn batch_bytes_max(&self) -> usize {
+        self.number("batch.size").unwrap_or(self.batch_bytes_default)
+    }
+
+    /// The largest record that the client takes.
+    pub(super) fn message_bytes_max(&self) -> usize {
+        self.number("message.max.bytes").unwrap_or(MESSAGE_BYTES_MAX)
+    }
+
+    /// Whether batches are compressed, so that their size on the way is not known.
+    pub(super) fn is_compressed(&self) -> bool {
+        let codecs = ["compression.type", "compression.codec"];
+        let mut codecs = codecs.iter().filter_map(|key| self.properties.get(*key));
+        codecs.any(|codec| codec != "none")
+    }
+
+    fn number(&self, property: &str) -> Option<usize> {
+        self.properties.get(property)?.parse().ok()
     }
 
     /// The transactional ids of `pipeline`, by slot of its ring of producers.
@@ -88,14 +120,13 @@ impl KafkaTarget {
             // Keys land where the Java client puts them.
             .set("partitioner", "murmur2_random");
         self.set_default(&mut config, "linger.ms", "2");
-        self.set_default(&mut config, "batch.size", "1000000");
+        self.set_default(&mut config, "batch.size", &self.batch_bytes_default.to_string());
         // Brokers answer NOT_ENOUGH_REPLICAS while they verify a transaction that is just ending.
         self.set_default(&mut config, "retry.backoff.ms", "10");
         self.set_default(&mut config, "retry.backoff.max.ms", "1000");
         // The credit bounds what is in flight; the client's own queue must not be the tighter one.
         self.set_default(&mut config, "queue.buffering.max.messages", "1000000");
-        // How large a record may be is the topic's decision, not the client's.
-        self.set_default(&mut config, "message.max.bytes", "1000000000");
+        self.set_default(&mut config, "message.max.bytes", &MESSAGE_BYTES_MAX.to_string());
         match transactional_id {
             Some(id) => {
                 let timeout_ms = self.transaction_timeout_ms.to_string();

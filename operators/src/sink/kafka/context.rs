@@ -13,6 +13,7 @@
 //! a taint stays until the producer is replaced, also if nothing was open when it was seen.
 
 use crate::sink::kafka::log_limit;
+use crate::sink::kafka::rules::Facts;
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -20,8 +21,9 @@ use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
-use std::sync::{Arc, OnceLock};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Keeps what one client reports; its clones share it.
 #[derive(Clone, Debug, Default)]
@@ -29,23 +31,86 @@ pub(super) struct Context(Arc<Reported>);
 
 #[derive(Debug, Default)]
 struct Reported {
-    failed: Mutex<Option<FailedDelivery>>,
+    /// As many as are in flight at most, which the credit bounds.
+    failed: Mutex<Vec<FailedDelivery>>,
+    is_broken: AtomicBool,
     taint: OnceLock<String>,
+}
+
+/// What a delivery report is about, as it travels through librdkafka with each record: a number,
+/// so that it costs nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    /// None of the epoch's records: a position, a claim.
+    None,
+    /// The epoch's record with this number.
+    Record(usize),
+    /// A dead letter in the place of the record with this number.
+    DeadLetter(usize),
 }
 
 /// A record that librdkafka gave up.
 #[derive(Clone, Debug)]
 pub(super) struct FailedDelivery {
+    /// Which one.
+    pub(super) subject: Subject,
     /// Why.
     pub(super) code: RDKafkaErrorCode,
+    /// Where it was to go.
+    pub(super) topic: Arc<str>,
+    /// The topic's partition.
+    pub(super) partition: i32,
+    /// What the topic judges it by.
+    pub(super) facts: Facts,
+}
+
+impl Subject {
+    /// As librdkafka carries it.
+    pub(super) fn opaque(self) -> usize {
+        match self {
+            Subject::None => 0,
+            Subject::Record(number) => (number + 1) << 1,
+            Subject::DeadLetter(number) => (number + 1) << 1 | 1,
+        }
+    }
+
+    fn of(opaque: usize) -> Subject {
+        match (opaque >> 1, opaque & 1) {
+            (0, _) => Subject::None,
+            (next, 0) => Subject::Record(next - 1),
+            (next, _) => Subject::DeadLetter(next - 1),
+        }
+    }
+}
+
+impl FailedDelivery {
     /// Topic, partition and reason, for a person to read.
-    pub(super) text: String,
+    pub(super) fn text(&self) -> String {
+        format!("{}[{}]: {}", self.topic, self.partition, self.code)
+    }
 }
 
 impl Context {
-    /// The first delivery that failed since the last call, if one did.
-    pub(super) fn take_failed_delivery(&self) -> Option<FailedDelivery> {
-        self.failed().take()
+    /// The deliveries that failed since the last call, in the order of their reports.
+    pub(super) fn take_failed_deliveries(&self) -> Vec<FailedDelivery> {
+        std::mem::take(&mut self.failed())
+    }
+
+    /// Whether a delivery has failed since they were last taken.
+    pub(super) fn has_failed_deliveries(&self) -> bool {
+        !self.failed().is_empty()
+    }
+
+    /// Whether librdkafka has given the open transaction up. It then sends nothing more, and what
+    /// it puts back into its queue meanwhile stays there; nothing but its log tells.
+    pub(super) fn is_broken(&self) -> bool {
+        self.0.is_broken.load(Acquire)
+    }
+
+    /// A new transaction begins.
+    pub(super) fn forget_failure(&self) {
+        self.0.is_broken.store(false, Release);
+        drop(self.take_failed_deliveries());
     }
 
     /// Why the producer may begin no other transaction, if so.
@@ -58,8 +123,8 @@ impl Context {
         let _ = self.0.taint.set(why.to_owned());
     }
 
-    fn failed(&self) -> MutexGuard<'_, Option<FailedDelivery>> {
-        self.0.failed.lock().expect("storing a text does not panic")
+    fn failed(&self) -> MutexGuard<'_, Vec<FailedDelivery>> {
+        self.0.failed.lock().expect("storing a failure does not panic")
     }
 }
 
@@ -77,6 +142,9 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         if taints(facility, message) {
             self.taint(message);
+        }
+        if facility == "TXNERR" {
+            self.0.is_broken.store(true, Release);
         }
         match level {
             // Producers and readers share the user's properties; that one of them does not need
@@ -101,20 +169,46 @@ impl ClientContext for Context {
 impl ConsumerContext for Context {}
 
 impl ProducerContext for Context {
-    type DeliveryOpaque = ();
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
-        if let Err((error, message)) = result {
-            let text = format!("{}[{}]: {error}", message.topic(), message.partition());
-            let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-            self.failed().get_or_insert(FailedDelivery { code, text });
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
+        let Err((error, message)) = result else { return };
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        // What was thrown away on our own request says nothing.
+        if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
+            return;
         }
+        let mut failed = self.failed();
+        let last = failed.last().filter(|last| *last.topic == *message.topic());
+        let topic = last.map_or_else(|| Arc::from(message.topic()), |last| last.topic.clone());
+        let bytes = message.key().map_or(0, <[u8]>::len) + message.payload_len();
+        let facts = Facts {
+            bytes,
+            has_key: message.key().is_some(),
+            unix_ms: message.timestamp().to_millis(),
+        };
+        failed.push(FailedDelivery {
+            subject: Subject::of(opaque),
+            code,
+            topic,
+            partition: message.partition(),
+            facts,
+        });
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_subject_survives_its_way_through_the_client() {
+        for number in [0, 1, 2, 1 << 40] {
+            for subject in [Subject::None, Subject::Record(number), Subject::DeadLetter(number)] {
+                assert_eq!(Subject::of(subject.opaque()), subject);
+            }
+        }
+    }
 
     /// Lines as librdkafka 2.12 writes them.
     #[test]
@@ -129,12 +223,14 @@ mod tests {
                 false,
             ),
             ("GETPID", "Failed to acquire transactional PID: broker is busy", false),
+            ("TXNERR", "Current transaction failed in state InTransaction: …", false),
         ];
         for (facility, message, expected) in lines {
             assert_eq!(taints(facility, message), expected, "{message}");
             let context = Context::default();
             context.log(RDKafkaLogLevel::Info, facility, message);
             assert_eq!(context.tainted().is_some(), expected, "{message}");
+            assert_eq!(context.is_broken(), facility == "TXNERR", "{message}");
         }
     }
 }

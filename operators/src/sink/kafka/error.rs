@@ -46,6 +46,15 @@ pub enum KafkaStartError {
         /// The key of the pipeline file that would create it.
         key: &'static str,
     },
+    /// A topic that was there when the pipeline started is there no more.
+    #[error(
+        "topic `{topic}` is gone: it was there when the pipeline started, and nobody makes it anew \
+         in silence; create it and start the pipeline again, which goes on behind its last commit"
+    )]
+    TopicGone {
+        /// The topic.
+        topic: String,
+    },
     /// A topic could not be created.
     #[error("topic `{topic}` could not be created: {reason}")]
     TopicNotCreated {
@@ -160,7 +169,8 @@ pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
 
 /// What a failed transactional call needs; `call` names it for the reader of the log.
 pub(super) fn outlet_error(call: &str, error: &KafkaError) -> OutletError {
-    OutletError { message: format!("{call}: {error}"), repair: repair(error) }
+    let advice = advice(error.rdkafka_error_code());
+    OutletError { message: format!("{call}: {error}{advice}"), repair: repair(error) }
 }
 
 fn repair(error: &KafkaError) -> Repair {
@@ -169,19 +179,65 @@ fn repair(error: &KafkaError) -> Repair {
         KafkaError::Transaction(inner) if inner.is_retriable() => Repair::Again,
         KafkaError::Transaction(inner) if inner.txn_requires_abort() => Repair::Abort,
         KafkaError::Flush(_) => Repair::Again,
-        KafkaError::MessageProduction(code) => repair_of_refused(*code),
+        KafkaError::MessageProduction(code) if is_denied(*code) => Repair::Stop,
         _ => Repair::Acquire,
     }
 }
 
-/// A record that the client itself refuses to take.
-fn repair_of_refused(code: RDKafkaErrorCode) -> Repair {
+/// What a delivery that failed for no fault of its record needs.
+pub(super) fn repair_of_delivery(code: RDKafkaErrorCode) -> Repair {
     match code {
-        RDKafkaErrorCode::MessageSizeTooLarge
+        code if is_denied(code) => Repair::Stop,
+        // Taking over looks at the topics again: one that is gone stops the pipeline, one that was
+        // made anew may have another number of partitions.
+        RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::UnknownTopic
-        | RDKafkaErrorCode::UnknownTopicOrPartition
-        | RDKafkaErrorCode::UnknownPartition => Repair::Stop,
-        _ => Repair::Acquire,
+        | RDKafkaErrorCode::UnknownPartition => Repair::Acquire,
+        _ => Repair::Abort,
+    }
+}
+
+/// Whether a record is refused for what it is, so that it would be refused again for ever.
+pub(super) fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    is_refusal_of_size(code)
+        || matches!(code, RDKafkaErrorCode::InvalidRecord | RDKafkaErrorCode::InvalidTimestamp)
+}
+
+/// Whether it is refused for its size, or for that of the batch that it is in.
+pub(super) fn is_refusal_of_size(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::MessageSizeTooLarge
+            | RDKafkaErrorCode::InvalidMessageSize
+            | RDKafkaErrorCode::MessageBatchTooLarge
+    )
+}
+
+/// What a person can do about it, in words that go behind the broker's.
+pub(super) fn advice(code: Option<RDKafkaErrorCode>) -> &'static str {
+    match code {
+        Some(code) if is_refusal_of_size(code) => {
+            "; raise the topic's `max.message.bytes`, or the sink's property `message.max.bytes` \
+             if that is set lower"
+        }
+        Some(RDKafkaErrorCode::InvalidTimestamp) => {
+            "; see the topic's `message.timestamp.before.max.ms` and \
+             `message.timestamp.after.max.ms`, and the sink's `timestamp`"
+        }
+        Some(RDKafkaErrorCode::InvalidRecord) => {
+            "; a compacted topic takes no record without a key: see the sink's `key`"
+        }
+        Some(RDKafkaErrorCode::TransactionalIdAuthorizationFailed) => {
+            "; allow operations Write and Describe on this TransactionalId (or on the prefix \
+             `transactional_id_prefix`) in the cluster's ACLs"
+        }
+        Some(RDKafkaErrorCode::TopicAuthorizationFailed) => {
+            "; allow operations Write and Describe on the topic in the cluster's ACLs"
+        }
+        Some(RDKafkaErrorCode::ClusterAuthorizationFailed) => {
+            "; allow operation IdempotentWrite on the Cluster in its ACLs"
+        }
+        _ => "",
     }
 }
 

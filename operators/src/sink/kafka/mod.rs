@@ -15,6 +15,9 @@
 //! - `acquire` claim → fence → read: how a pipeline is taken over;
 //! - `transactions` the open ones, for who looks from outside;
 //! - `alive` signs of life, and waiting for their end;
+//! - `rules` what a topic demands of a record;
+//! - `refusals` which records Kafka refused, found out over several attempts;
+//! - `staging` a transaction as records are put into it;
 //! - `producer` one producer of the ring: its transaction, step by step;
 //! - `error` what each error means;
 //! - [`outlet`] what the committer drives.
@@ -36,6 +39,9 @@ mod outlet;
 mod producer;
 mod progress;
 mod record;
+mod refusals;
+mod rules;
+mod staging;
 mod topics;
 mod transactions;
 

@@ -13,15 +13,19 @@ use crate::sink::kafka::KafkaSink;
 use crate::sink::kafka::acquire::{Acquired, Identity, acquire, unix_ms};
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::config::Delivery;
-use crate::sink::kafka::error::KafkaStartError;
-use crate::sink::kafka::producer::{Record, SinkProducer};
+use crate::sink::kafka::context::{FailedDelivery, Subject};
+use crate::sink::kafka::error::{KafkaStartError, advice};
+use crate::sink::kafka::producer::{Drained, NotSent, Record, SinkProducer};
 use crate::sink::kafka::record::SinkWriter;
-use crate::sink::kafka::topics::prepare;
-use headwater_engine::commit::outlet::{OutletError, Sealed, ShardPosition};
+use crate::sink::kafka::refusals::Refusals;
+use crate::sink::kafka::rules::{dead_letter_bytes_max, fit, rules};
+use crate::sink::kafka::staging::{Halt, Open, Staging};
+use crate::sink::kafka::topics::{demand, prepare};
+use headwater_engine::commit::outlet::{OutletError, Repair, Sealed, ShardPosition};
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
 };
-use headwater_engine::ids::{Epoch, Generation, ShardKey, Slot};
+use headwater_engine::ids::{Epoch, Generation, ShardIndex, ShardKey, Slot};
 use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
 use std::collections::{BTreeMap, VecDeque};
@@ -40,6 +44,8 @@ pub struct ShardEntry {
 /// A Kafka sink in its pipeline.
 #[derive(Clone, Debug)]
 pub struct SinkEntry {
+    /// Its name in the pipeline file.
+    pub node: String,
     /// The checked sink.
     pub sink: KafkaSink,
     /// The column that holds its keys.
@@ -65,6 +71,8 @@ pub struct OutletPlan {
     pub held: HeldGeneration,
     /// How many transactional producers take turns.
     pub ring: u32,
+    /// The largest message that a source hands over.
+    pub message_bytes_max: usize,
     /// Whether a pipeline without any progress is refused.
     pub needs_progress: bool,
     /// What to do with the position of a shard whose source has changed, instead of refusing it.
@@ -104,8 +112,10 @@ pub struct KafkaOutlet {
     shards: Vec<ShardEntry>,
     /// The ring, by slot.
     producers: Vec<Arc<SinkProducer>>,
-    /// The slots of the open transactions, in the order of their epochs.
-    open: VecDeque<Slot>,
+    /// The open transactions, in the order of their epochs.
+    open: VecDeque<Open>,
+    /// What is known of records that Kafka refused.
+    refusals: Refusals,
     owner: Owner,
     /// Committed records and dead letters of each shard since its first start.
     totals: BTreeMap<ShardKey, Totals>,
@@ -140,10 +150,15 @@ impl KafkaOutlet {
     /// [`KafkaStartError`]; it says whether trying again may help.
     pub fn start(plan: OutletPlan) -> Result<(KafkaOutlet, StoredProgress), KafkaStartError> {
         let first = &plan.sinks.first().expect("a Kafka outlet has a sink").sink;
-        let target = first.target.clone();
+        let mut target = first.target.clone();
         let progress_topic = first.progress_topic(&plan.pipeline);
         let sinks: Vec<KafkaSink> = plan.sinks.iter().map(|entry| entry.sink.clone()).collect();
+        if plan.held.get().is_some() {
+            // It ran before in this process: what is missing now was deleted meanwhile.
+            demand(&target, &sinks.iter().flat_map(KafkaSink::topics).collect::<Vec<_>>())?;
+        }
         let partitions = prepare(&target, &sinks, &progress_topic, plan.needs_progress)?;
+        let rules = fit(&mut target, &sinks, plan.message_bytes_max);
         let ids = target.transactional_ids(&plan.pipeline, plan.ring);
         let (pipeline, instance) = (plan.pipeline.clone(), plan.instance.clone());
         let identity = Identity { pipeline, instance, progress_topic, ids };
@@ -151,6 +166,8 @@ impl KafkaOutlet {
         let mut acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
         plan.held.set(acquired.owner.generation);
         let writer = |entry: SinkEntry| SinkWriter {
+            node: entry.node,
+            dead_letter_bytes_max: dead_letter_bytes_max(&target, &rules, &entry.sink),
             partitions: partitions[&entry.sink.topic],
             topic: entry.sink.topic,
             partition: entry.sink.partition,
@@ -161,13 +178,13 @@ impl KafkaOutlet {
             dead_letter_topic: entry.sink.dead_letter.map(|dead_letter| dead_letter.topic),
             dead_letters_of: entry.dead_letters_of,
         };
-        let writers = plan.sinks.into_iter().map(writer);
+        let writers = plan.sinks.into_iter().map(writer).collect();
         if plan.accept_change == Some(AcceptChange::Reset) {
             forget_changed(&plan.shards, &mut acquired.stored);
         }
         let stored = acquired.stored.clone();
         let outlet = KafkaOutlet {
-            writers: writers.collect(),
+            writers,
             target,
             identity,
             shards: plan.shards,
@@ -175,6 +192,7 @@ impl KafkaOutlet {
             stale_claims: stale_claims(&acquired),
             producers: acquired.producers,
             open: VecDeque::new(),
+            refusals: Refusals::default(),
             owner: acquired.owner,
             has_manifest: false,
             sent_for: None,
@@ -189,13 +207,13 @@ impl KafkaOutlet {
         u32::try_from(self.producers.len()).expect("a ring is small")
     }
 
-    /// Opens a transaction on the producer `slot`.
+    /// Opens the transaction of `epoch` on the producer `slot`.
     ///
     /// # Errors
     /// The repair that is due.
-    pub fn begin(&mut self, slot: Slot) -> Result<(), OutletError> {
+    pub fn begin(&mut self, slot: Slot, epoch: Epoch) -> Result<(), OutletError> {
         self.producers[slot.0 as usize].begin()?;
-        self.open.push_back(slot);
+        self.open.push_back(Open::new(slot, epoch));
         Ok(())
     }
 
@@ -205,8 +223,22 @@ impl KafkaOutlet {
     /// The repair that is due.
     pub fn stage(&mut self, place: usize, batch: &Batch) -> Result<(), OutletError> {
         let shard = &self.shards[batch.shard.0 as usize].key.0;
-        let slot = *self.open.back().expect("records go into an open transaction");
-        self.writers[place].write(&self.producers[slot.0 as usize], batch, shard)
+        let open = self.open.back_mut().expect("records go into an open transaction");
+        let producer = &self.producers[open.slot.0 as usize];
+        let known = self.refusals.of(open.epoch);
+        let mut staging = Staging { producer, open, known };
+        match self.writers[place].write(&mut staging, batch, shard) {
+            Ok(()) => Ok(()),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Failed(failed)) => Err(self.failed(self.open.len() - 1, &failed)),
+        }
+    }
+
+    /// Records of `epoch` that became dead letters when they were staged.
+    #[must_use]
+    pub fn set_aside(&self, epoch: Epoch) -> BTreeMap<ShardIndex, u64> {
+        let open = self.open.iter().find(|open| open.epoch == epoch);
+        open.map(|open| open.set_aside.clone()).unwrap_or_default()
     }
 
     /// Adds the positions to the lowest transaction and waits until all of it is acknowledged.
@@ -223,13 +255,15 @@ impl KafkaOutlet {
             self.send_progress(epoch, positions)?;
             self.sent_for = Some(epoch);
         }
-        self.head().seal()?;
+        self.drain_head()?;
         Ok(Box::new(SealedTransaction(self.head().clone())))
     }
 
     /// The lowest transaction is committed.
     pub fn committed(&mut self, positions: &[ShardPosition]) {
-        self.open.pop_front();
+        if let Some(open) = self.open.pop_front() {
+            self.refusals.forget(open.epoch);
+        }
         self.has_manifest = true;
         self.stale_claims.clear();
         for moved in positions {
@@ -241,12 +275,22 @@ impl KafkaOutlet {
     }
 
     /// Aborts every open transaction, the newest first: so none is open without the one before it.
+    /// Without transactions nothing is taken back; what was handed over is not sent again.
     ///
     /// # Errors
     /// The repair that is due.
     pub fn abort(&mut self) -> Result<(), OutletError> {
         self.sent_for = None;
-        while let Some(slot) = self.open.back() {
+        while let Some(open) = self.open.back() {
+            let (slot, epoch, end) = (open.slot, open.epoch, open.next);
+            // What has failed meanwhile is known for the next attempt.
+            let failed = self.producers[slot.0 as usize].reported();
+            if !failed.is_empty() {
+                let _ = self.learn(epoch, &failed);
+            }
+            if !self.is_transactional() {
+                self.refusals.of(epoch).settle(end);
+            }
             self.producers[slot.0 as usize].abort()?;
             self.open.pop_back();
         }
@@ -260,6 +304,8 @@ impl KafkaOutlet {
     pub fn reacquire(&mut self) -> Result<Option<Epoch>, OutletError> {
         self.sent_for = None;
         self.open.clear();
+        self.refusals.forget_deliveries();
+        self.look_at_topics()?;
         let ours = Some(self.owner.generation);
         let acquired = acquire(&self.target, &self.identity, ours, &|_| Ok(()))?;
         self.held.set(acquired.owner.generation);
@@ -268,7 +314,11 @@ impl KafkaOutlet {
         self.producers = acquired.producers;
         self.owner = acquired.owner;
         self.has_manifest = false;
-        Ok(acquired.stored.epoch())
+        let stored = acquired.stored.epoch();
+        if let Some(epoch) = stored {
+            self.refusals.forget(epoch);
+        }
+        Ok(stored)
     }
 
     /// Serves delivery reports.
@@ -278,28 +328,78 @@ impl KafkaOutlet {
 
     /// The producer of the lowest transaction.
     fn head(&self) -> &Arc<SinkProducer> {
-        let slot = self.open.front().expect("a transaction is open");
-        &self.producers[slot.0 as usize]
+        let open = self.open.front().expect("a transaction is open");
+        &self.producers[open.slot.0 as usize]
+    }
+
+    /// Waits until all of the lowest transaction is acknowledged.
+    fn drain_head(&mut self) -> Result<(), OutletError> {
+        match self.head().drain()? {
+            Drained::Acknowledged => Ok(()),
+            Drained::Failed(failed) => Err(self.failed(0, &failed)),
+        }
+    }
+
+    /// What is due after deliveries of the open transaction at `place` failed, or after it broke
+    /// without any.
+    fn failed(&mut self, place: usize, failed: &[FailedDelivery]) -> OutletError {
+        let Open { slot, epoch, .. } = self.open[place];
+        let producer = self.producers[slot.0 as usize].clone();
+        if failed.is_empty() {
+            let message = "the transaction takes no more records".to_owned();
+            if self.refusals.of(epoch).takes_aftermath() {
+                return OutletError { message, repair: Repair::Isolate };
+            }
+            return producer.verdict(OutletError { message, repair: Repair::Abort });
+        }
+        producer.verdict(self.learn(epoch, failed))
+    }
+
+    fn learn(&mut self, epoch: Epoch, failed: &[FailedDelivery]) -> OutletError {
+        if !self.is_transactional() {
+            self.refusals.of(epoch).note_pending(failed);
+        }
+        let target = &self.target;
+        let rules_of = |topic: &str| rules(target, &[topic]).remove(topic).unwrap_or_default();
+        self.refusals.learn(epoch, failed, &rules_of)
+    }
+
+    /// A topic that was deleted is not made anew in silence; one that was made anew by somebody may
+    /// have another number of partitions.
+    fn look_at_topics(&mut self) -> Result<(), OutletError> {
+        let topics = self.writers.iter().flat_map(SinkWriter::topics).collect::<Vec<_>>();
+        let partitions = demand(&self.target, &topics)?;
+        for writer in &mut self.writers {
+            writer.partitions = partitions[&writer.topic];
+        }
+        Ok(())
     }
 
     fn is_transactional(&self) -> bool {
         self.target.delivery == Delivery::ExactlyOnce
     }
 
-    fn send_progress(&self, epoch: Epoch, positions: &[ShardPosition]) -> Result<(), OutletError> {
+    fn send_progress(
+        &mut self,
+        epoch: Epoch,
+        positions: &[ShardPosition],
+    ) -> Result<(), OutletError> {
         if !self.is_transactional() {
             // Progress must never be ahead of its records.
-            self.head().drain()?;
+            self.drain_head()?;
         }
         if !self.has_manifest {
             let manifest = serde_json::to_vec(&self.owner).expect("an owner is plain data");
             self.send_to_progress(&ProgressKey::Manifest, Some(&manifest))?;
         }
-        for claim in &self.stale_claims {
-            self.send_to_progress(claim, None)?;
+        for claim in self.stale_claims.clone() {
+            self.send_to_progress(&claim, None)?;
         }
         for moved in positions {
             let (key, value) = self.progress_of(epoch, moved);
+            if self.refusals.of(epoch).parts_positions() {
+                self.drain_head()?;
+            }
             self.send_to_progress(&key, Some(&value))?;
         }
         Ok(())
@@ -322,11 +422,31 @@ impl KafkaOutlet {
         (ProgressKey::Shard(shard.key.clone()), value)
     }
 
-    fn send_to_progress(&self, key: &ProgressKey, value: Option<&[u8]>) -> Result<(), OutletError> {
-        let key = key.encode(&self.identity.pipeline);
-        let mut record = Record::to(&self.identity.progress_topic).partition(0).key(key.as_bytes());
+    fn send_to_progress(
+        &mut self,
+        key: &ProgressKey,
+        value: Option<&[u8]>,
+    ) -> Result<(), OutletError> {
+        let (topic, key) = (&self.identity.progress_topic, key.encode(&self.identity.pipeline));
+        let record = Record::with_opaque_to(topic, Subject::None.opaque());
+        let mut record = record.partition(0).key(key.as_bytes());
         record.payload = value;
-        self.head().send(record)
+        match self.head().send(record) {
+            Ok(()) => Ok(()),
+            Err(NotSent::Error(error)) => Err(error),
+            Err(NotSent::Refused(code)) => {
+                let message = format!(
+                    "topic `{topic}` does not take a position of {} bytes: {code}{}",
+                    value.map_or(0, <[u8]>::len),
+                    advice(Some(code))
+                );
+                Err(OutletError { message, repair: Repair::Stop })
+            }
+            Err(NotSent::Broken) => Err(match self.head().drain()? {
+                Drained::Acknowledged => self.failed(0, &[]),
+                Drained::Failed(failed) => self.failed(0, &failed),
+            }),
+        }
     }
 }
 
@@ -361,7 +481,8 @@ fn forget_changed(shards: &[ShardEntry], stored: &mut StoredProgress) {
     let changed: Vec<ShardKey> = changed(shards, stored).cloned().collect();
     for key in changed {
         let known = stored.shards.get_mut(&key).expect("it was found there");
-        tracing::warn!(event = "position_reset", shard = %key, sequence = known.position.next_sequence.0);
+        let sequence = known.position.next_sequence.0;
+        tracing::warn!(event = "position_reset", shard = %key, sequence);
         // Names of records are not given twice: the session goes on.
         known.position = Position { session: known.position.session, ..Position::default() };
     }

@@ -10,7 +10,7 @@
 
 use crate::limits::COMMIT_TIMEOUT;
 use crate::sink::kafka::context::{Context, FailedDelivery};
-use crate::sink::kafka::error::{is_denied, outlet_error};
+use crate::sink::kafka::error::{is_refusal, outlet_error};
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
@@ -22,7 +22,25 @@ use std::time::{Duration, Instant};
 const DRAIN_STEP: Duration = Duration::from_millis(1);
 
 /// A record as it is handed to librdkafka, which copies it.
-pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8]>;
+pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
+
+/// Why a record was not handed over.
+pub(super) enum NotSent {
+    /// The client refuses it for what it is; all others are unaffected.
+    Refused(RDKafkaErrorCode),
+    /// The transaction has failed already, and takes nothing more; its deliveries tell why.
+    Broken,
+    /// Anything else.
+    Error(OutletError),
+}
+
+/// What came of waiting for deliveries.
+pub(super) enum Drained {
+    /// Everything is acknowledged.
+    Acknowledged,
+    /// These failed; none, if the transaction broke for another reason.
+    Failed(Vec<FailedDelivery>),
+}
 
 /// A producer. The committer's thread fills its transaction, another one waits for the commit.
 pub(super) struct SinkProducer {
@@ -64,7 +82,7 @@ impl SinkProducer {
     }
 
     /// Hands one record over; a full queue is waited out, because records leave it while we wait.
-    pub(super) fn send(&self, record: Record<'_>) -> Result<(), OutletError> {
+    pub(super) fn send(&self, record: Record<'_>) -> Result<(), NotSent> {
         let mut record = record;
         loop {
             match self.producer.send(record) {
@@ -73,43 +91,62 @@ impl SinkProducer {
                     self.producer.poll(DRAIN_STEP);
                     record = back;
                 }
+                Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
+                    return Err(NotSent::Refused(code));
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::State), _)) => {
+                    return Err(NotSent::Broken);
+                }
                 Err((error, back)) => {
                     let call = format!("send to topic `{}`", back.topic);
-                    return Err(outlet_error(&call, &error));
+                    return Err(NotSent::Error(outlet_error(&call, &error)));
                 }
             }
         }
     }
 
-    /// Waits until nothing is in flight and tells whether every record was acknowledged. In a
-    /// transaction librdkafka itself gives a record up after the transaction's timeout, so this
-    /// ends; without one it waits as long as the broker is away.
-    pub(super) fn drain(&self) -> Result<(), OutletError> {
+    /// Waits until nothing is in flight.
+    ///
+    /// In a transaction librdkafka itself gives a record up after the transaction's timeout, so
+    /// this ends; without one it waits as long as the broker is away. A transaction that is broken
+    /// sends nothing more of what is queued, so that is thrown away; what is on its way is waited
+    /// for, because its answers may tell of more.
+    pub(super) fn drain(&self) -> Result<Drained, OutletError> {
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > until {
                 let message = "records are not acknowledged yet".to_owned();
                 return Err(OutletError { message, repair: Repair::Again });
             }
+            if self.is_broken() {
+                self.producer.purge(PurgeConfig::default().queue());
+            }
             self.producer.poll(DRAIN_STEP);
         }
-        match self.context.take_failed_delivery() {
-            Some(failed) => Err(self.failed(&failed)),
-            None => Ok(()),
-        }
+        let failed = self.reported();
+        let is_whole = failed.is_empty() && !self.is_broken();
+        Ok(if is_whole { Drained::Acknowledged } else { Drained::Failed(failed) })
     }
 
-    /// Waits until every record sent since `begin` is acknowledged.
-    pub(super) fn seal(&self) -> Result<(), OutletError> {
-        let drained = self.drain();
-        match &drained {
-            // A record that was given up says little about the transaction; a commit, which then
-            // fails without doing anything, says whether it may be aborted or the producer is lost.
-            Err(error) if self.is_transactional && error.repair == Repair::Abort => {
-                self.commit().and(drained)
-            }
-            _ => drained,
+    fn is_broken(&self) -> bool {
+        let context = &self.context;
+        self.is_transactional && (context.is_broken() || context.has_failed_deliveries())
+    }
+
+    /// The deliveries that failed, as far as it is known by now.
+    pub(super) fn reported(&self) -> Vec<FailedDelivery> {
+        self.poll();
+        self.context.take_failed_deliveries()
+    }
+
+    /// What is really due after deliveries failed for reasons that say little about the
+    /// transaction: a commit, which then fails without doing anything, says whether it may be
+    /// aborted or the producer is lost.
+    pub(super) fn verdict(&self, error: OutletError) -> OutletError {
+        if self.is_transactional && error.repair == Repair::Abort {
+            return self.commit().err().unwrap_or(error);
         }
+        error
     }
 
     /// Commits what was sent since `begin`, all of which is acknowledged.
@@ -127,9 +164,10 @@ impl SinkProducer {
     }
 
     /// Aborts what was sent since `begin`; what is still queued is thrown away first, because
-    /// librdkafka refuses to abort while deliveries are pending.
+    /// librdkafka refuses to abort while deliveries are pending. Without a transaction there is
+    /// nothing to take back: what is on its way stays so.
     pub(super) fn abort(&self) -> Result<(), OutletError> {
-        if self.is_transactional && !self.is_open.load(Acquire) {
+        if !self.is_transactional || !self.is_open.load(Acquire) {
             return Ok(());
         }
         self.producer.purge(PurgeConfig::default().queue().inflight());
@@ -137,15 +175,13 @@ impl SinkProducer {
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
             self.producer.poll(DRAIN_STEP);
         }
-        // Purged records are reported as failed; that is what was asked for.
-        let _ = self.context.take_failed_delivery();
-        if !self.is_transactional {
-            return Ok(());
-        }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
         let aborted = aborted.map_err(|error| outlet_error("abort", &error));
         match &aborted {
-            Ok(()) => self.is_open.store(false, Release),
+            Ok(()) => {
+                self.context.forget_failure();
+                self.is_open.store(false, Release);
+            }
             Err(error) => self.taint_if_in_doubt(error),
         }
         aborted
@@ -156,21 +192,5 @@ impl SinkProducer {
         if error.repair == Repair::Again {
             self.context.taint(&error.message);
         }
-    }
-
-    /// A record the broker refuses for what it is would be refused again for ever.
-    fn failed(&self, failed: &FailedDelivery) -> OutletError {
-        let is_poison = is_denied(failed.code)
-            || matches!(
-                failed.code,
-                RDKafkaErrorCode::MessageSizeTooLarge
-                    | RDKafkaErrorCode::InvalidMessageSize
-                    | RDKafkaErrorCode::InvalidRecord
-                    | RDKafkaErrorCode::InvalidTimestamp
-                    | RDKafkaErrorCode::UnknownTopicOrPartition
-                    | RDKafkaErrorCode::UnknownTopic
-            );
-        let repair = if is_poison { Repair::Stop } else { Repair::Abort };
-        OutletError { message: format!("delivery to {}", failed.text), repair }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Values and keys are slices of the batch; librdkafka copies them into its own queue. Headers are
 //! made per record only if the sink asks for provenance; otherwise there are none, or one fixed
-//! set.
+//! set. A record that Kafka refuses becomes a dead letter in its place; `staging.rs` knows which.
 //!
 //! A record's full name is (shard, generation, session, sequence). The generation is the one under
 //! which this process took the pipeline over before it received anything. It is not the one under
@@ -10,11 +10,15 @@
 //! that is sent again must bear the name of its first copy.
 
 use crate::sink::kafka::config::{HeadersConfig, PartitionBy};
+use crate::sink::kafka::error::advice;
 use crate::sink::kafka::murmur2::partition_of;
-use crate::sink::kafka::producer::{Record, SinkProducer};
-use headwater_engine::commit::outlet::OutletError;
+use crate::sink::kafka::producer::Record;
+use crate::sink::kafka::rules::Facts;
+use crate::sink::kafka::staging::{Fate, Halt, Staging};
+use headwater_engine::commit::outlet::{OutletError, Repair};
 use headwater_engine::ids::Generation;
 use headwater_engine::record::{Batch, DeadLetter};
+use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 
 /// Header: the record's shard.
@@ -30,12 +34,20 @@ const HEADER_NODE: &str = "headwater-error-node";
 /// Header of dead letters: why.
 const HEADER_REASON: &str = "headwater-error";
 
+/// Header of dead letters whose value is cut: how many bytes it had.
+const HEADER_BYTES: &str = "headwater-error-bytes";
+
 /// How many headers say where a record comes from.
 const ORIGIN_HEADERS: usize = 4;
+
+/// How many more headers a dead letter has at most.
+const DEAD_HEADERS: usize = 3;
 
 /// How one sink node turns batches into records.
 #[derive(Clone, Debug)]
 pub(super) struct SinkWriter {
+    /// The sink's name in the pipeline file.
+    pub(super) node: String,
     /// The topic of records.
     pub(super) topic: String,
     /// Its number of partitions at start.
@@ -52,35 +64,75 @@ pub(super) struct SinkWriter {
     pub(super) generation: Generation,
     /// Where dead letters go.
     pub(super) dead_letter_topic: Option<String>,
+    /// What a record that Kafka refuses is cut to, so that its dead letter is not refused as well.
+    pub(super) dead_letter_bytes_max: usize,
     /// The decoders whose dead letters this sink writes: of several sinks behind one decoder that
     /// name the same topic, one writes.
     pub(super) dead_letters_of: Vec<String>,
 }
 
 impl SinkWriter {
+    /// The topics it writes to.
+    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.topic.as_str()).chain(self.dead_letter_topic.as_deref())
+    }
+
     /// Sends all records of `batch`, then its dead letters.
     pub(super) fn write(
         &self,
-        producer: &SinkProducer,
+        staging: &mut Staging<'_>,
         batch: &Batch,
         shard: &str,
-    ) -> Result<(), OutletError> {
+    ) -> Result<(), Halt> {
         let partition = (self.partition == PartitionBy::Shard)
             .then(|| partition_of(shard.as_bytes(), self.partitions));
         let (generation, session) = (self.generation.to_string(), batch.session.to_string());
         let origin = Origin { shard, generation, session };
         for index in 0..batch.len() {
-            let mut record = Record::to(&self.topic)
-                .payload(batch.values.get(index))
-                .timestamp(self.timestamp(batch, index));
-            record.partition = partition;
-            record.key = self.key_column.and_then(|column| batch.columns[column].bytes(index));
-            record.headers = self.headers(&origin, batch, index);
-            producer.send(record)?;
+            self.write_one(staging, batch, &origin, index, partition)?;
+            staging.advance();
         }
         let is_ours = |dead: &&DeadLetter| self.dead_letters_of.iter().any(|it| **it == *dead.node);
-        let mut dead = batch.dead.iter().filter(is_ours);
-        dead.try_for_each(|dead| self.write_dead(producer, batch, &origin, dead))
+        for dead in batch.dead.iter().filter(is_ours) {
+            self.write_dead(staging, batch, &origin, dead)?;
+            staging.advance();
+        }
+        Ok(())
+    }
+
+    /// Sends one record, or what becomes of it.
+    fn write_one(
+        &self,
+        staging: &mut Staging<'_>,
+        batch: &Batch,
+        origin: &Origin<'_>,
+        index: usize,
+        partition: Option<i32>,
+    ) -> Result<(), Halt> {
+        let (value, timestamp) = (batch.values.get(index), self.timestamp(batch, index));
+        let key = self.key_column.and_then(|column| batch.columns[column].bytes(index));
+        let bytes = value.len() + key.map_or(0, <[u8]>::len);
+        let facts = Facts { bytes, has_key: key.is_some(), unix_ms: Some(timestamp) };
+        let refused = match staging.fate(&self.topic, &facts)? {
+            Fate::Delivered => return Ok(()),
+            Fate::Refused(code) => Some(code),
+            Fate::Send(subject) => {
+                let mut record = Record::with_opaque_to(&self.topic, subject.opaque())
+                    .payload(value)
+                    .timestamp(timestamp);
+                record.partition = partition;
+                record.key = key;
+                record.headers = self.headers(origin, batch, index);
+                staging.send(record)?
+            }
+        };
+        match refused {
+            Some(code) => {
+                let refused = Refused { index, bytes, code };
+                self.write_refused(staging, batch, origin, &refused)
+            }
+            None => Ok(()),
+        }
     }
 
     fn timestamp(&self, batch: &Batch, index: usize) -> i64 {
@@ -103,23 +155,82 @@ impl SinkWriter {
         Some(headers)
     }
 
+    /// A message that could not become a record, whole.
     fn write_dead(
         &self,
-        producer: &SinkProducer,
+        staging: &mut Staging<'_>,
         batch: &Batch,
         origin: &Origin<'_>,
         dead: &DeadLetter,
-    ) -> Result<(), OutletError> {
+    ) -> Result<(), Halt> {
         let topic = self.dead_letter_topic.as_ref();
         let topic = topic.expect("a checked plan has a dead-letter topic behind such a decoder");
-        let headers = origin
-            .headers(OwnedHeaders::new_with_capacity(ORIGIN_HEADERS + 2), dead.sequence.0)
-            .insert(Header { key: HEADER_NODE, value: Some(&*dead.node) })
-            .insert(Header { key: HEADER_REASON, value: Some(&dead.reason) });
-        let record =
-            Record::to(topic).payload(&dead.raw).timestamp(batch.received.unix_ms).headers(headers);
-        producer.send(record)
+        let Some(subject) = staging.fate_of_dead_letter()? else { return Ok(()) };
+        let headers = origin.dead_letter(dead.sequence.0, &dead.node, &dead.reason);
+        let record = Record::with_opaque_to(topic, subject.opaque())
+            .payload(&dead.raw)
+            .timestamp(batch.received.unix_ms)
+            .headers(headers);
+        staging.send_dead_letter(record)
     }
+
+    /// A record that Kafka refuses, as a dead letter in its place; without a topic for them it
+    /// stops the pipeline.
+    fn write_refused(
+        &self,
+        staging: &mut Staging<'_>,
+        batch: &Batch,
+        origin: &Origin<'_>,
+        refused: &Refused,
+    ) -> Result<(), Halt> {
+        let Some(topic) = &self.dead_letter_topic else {
+            return Err(Halt::Error(self.no_place_for(batch, origin, refused)));
+        };
+        staging.set_aside(batch.shard);
+        let Some(subject) = staging.dead_letter() else { return Ok(()) };
+        let value = batch.values.get(refused.index);
+        let cut = &value[..value.len().min(self.dead_letter_bytes_max)];
+        let sequence = batch.sequence(refused.index).0;
+        let mut headers = origin.dead_letter(sequence, &self.node, &self.reason(refused));
+        if cut.len() < value.len() {
+            let bytes = value.len().to_string();
+            headers = headers.insert(Header { key: HEADER_BYTES, value: Some(&bytes) });
+        }
+        let record = Record::with_opaque_to(topic, subject.opaque())
+            .payload(cut)
+            .timestamp(batch.received.unix_ms)
+            .headers(headers);
+        staging.send_dead_letter(record)
+    }
+
+    fn reason(&self, refused: &Refused) -> String {
+        let Refused { bytes, code, .. } = refused;
+        format!("topic `{}` does not take this record of {bytes} bytes: {code}", self.topic)
+    }
+
+    fn no_place_for(&self, batch: &Batch, origin: &Origin<'_>, refused: &Refused) -> OutletError {
+        let sequence = batch.sequence(refused.index);
+        let message = format!(
+            "{}: shard `{}`, session {}, sequence {sequence}: {}{}; or give sink `{}` a \
+             `dead_letter: {{ topic: … }}`, which takes such records",
+            self.node,
+            origin.shard,
+            origin.session,
+            self.reason(refused),
+            advice(Some(refused.code)),
+            self.node,
+        );
+        OutletError { message, repair: Repair::Stop }
+    }
+}
+
+/// A record that Kafka refuses.
+struct Refused {
+    /// Its place in its batch.
+    index: usize,
+    /// Key and value.
+    bytes: usize,
+    code: RDKafkaErrorCode,
 }
 
 /// Where a batch came from, as header values.
@@ -136,5 +247,12 @@ impl Origin<'_> {
             .insert(Header { key: HEADER_GENERATION, value: Some(&self.generation) })
             .insert(Header { key: HEADER_SESSION, value: Some(&self.session) })
             .insert(Header { key: HEADER_SEQUENCE, value: Some(&sequence.to_string()) })
+    }
+
+    fn dead_letter(&self, sequence: u64, node: &str, reason: &str) -> OwnedHeaders {
+        let room = OwnedHeaders::new_with_capacity(ORIGIN_HEADERS + DEAD_HEADERS);
+        self.headers(room, sequence)
+            .insert(Header { key: HEADER_NODE, value: Some(node) })
+            .insert(Header { key: HEADER_REASON, value: Some(reason) })
     }
 }

@@ -58,6 +58,19 @@ pub(super) fn prepare(
     Ok(partitions)
 }
 
+/// Demands that `topics` are there, of a pipeline that ran with them: what was deleted under it is
+/// not made anew in silence.
+pub(super) fn demand(target: &KafkaTarget, topics: &[&str]) -> Result<Partitions, KafkaStartError> {
+    let admin: Admin = target.admin()?;
+    let mut partitions = Partitions::new();
+    for topic in topics {
+        let gone = || KafkaStartError::TopicGone { topic: (*topic).to_owned() };
+        let count = partitions_of(admin.inner(), target, topic)?.ok_or_else(gone)?;
+        partitions.insert((*topic).to_owned(), count);
+    }
+    Ok(partitions)
+}
+
 fn ensure(
     admin: &Admin,
     target: &KafkaTarget,
@@ -229,7 +242,7 @@ pub fn reset_progress(
 }
 
 /// Admin calls are futures that librdkafka's own thread completes; no runtime is needed to wait.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(std::thread::Thread);
     impl std::task::Wake for Unpark {
         fn wake(self: std::sync::Arc<Self>) {

@@ -54,6 +54,12 @@ pub(super) struct ResumePlan {
 }
 
 impl GrpcSource {
+    /// The largest message it hands over.
+    #[must_use]
+    pub fn message_bytes_max(&self) -> usize {
+        self.message_bytes_max
+    }
+
     /// The shards, in the order of the pipeline file.
     #[must_use]
     pub fn shards(&self) -> &[ShardSpec] {
