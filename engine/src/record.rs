@@ -16,8 +16,9 @@
 //! Next: `dataflow/inlet.rs` takes batches across to a worker.
 
 use crate::ids::{Sequence, Session, ShardIndex};
-use crate::position::Position;
+use crate::position::{CursorValue, Position};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A run of records of one shard, in order of receipt.
@@ -110,6 +111,8 @@ pub struct Gap {
     pub from: Option<i128>,
     /// The last cursor value that is missing; `None` where that is not known.
     pub to: Option<i128>,
+    /// The cursor in front of the gap, component by component, where it was lost with it.
+    pub after: BTreeMap<String, CursorValue>,
 }
 
 /// What shows that messages are missing.
@@ -120,6 +123,8 @@ pub enum GapReason {
     Skipped,
     /// A new call does not go on where the last one ended: what was sent in between is not known.
     NewCall,
+    /// The server no longer had what followed the cursor, and the call began elsewhere.
+    CursorLost,
 }
 
 impl Gap {

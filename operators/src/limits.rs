@@ -10,6 +10,13 @@ pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 /// Kafka's default size limit.
 pub const CURSOR_WITHIN_IDS_MAX: usize = 16_384;
 
+/// Cursors in a row that a server may say it has lost before the shard stops: more show that it
+/// refuses every cursor it gives, and the shard would read its stream from the start for ever.
+pub const CURSOR_LOSSES_MAX: u32 = 5;
+
+/// A call that lasted so long ends a row of lost cursors: it was no part of a loop.
+pub const CURSOR_LOSS_CALM: Duration = Duration::from_secs(60);
+
 /// Gaps of one call that are logged one by one; all are counted.
 pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;
 

@@ -7,6 +7,7 @@
 //! committed.
 
 mod check;
+mod losses;
 mod recovery;
 mod server;
 mod streams;

@@ -14,9 +14,9 @@
 //! Next: `engine/src/record.rs` is what comes out.
 
 use super::config::OnGap;
-use super::cursor::{CursorPaths, Observed};
+use super::cursor::{Component, CursorPaths, Observed};
 use super::request::store;
-use super::resume::{Fate, Missing, Resume, TooManyIds};
+use super::resume::{Fate, Missing, Resume, TooManyIds, rank};
 use super::source::ResumePlan;
 use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
@@ -24,8 +24,9 @@ use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::limits::{
     BATCH_BYTES_MAX, BATCH_OVERHEAD_BYTES, BATCH_RECORDS_MAX, RECORD_OVERHEAD_BYTES,
 };
-use headwater_engine::position::{Counters, Position};
+use headwater_engine::position::{Counters, CursorValue, Position};
 use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt, Values};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// The batch of one shard that is being gathered.
@@ -41,8 +42,25 @@ pub(super) struct Batcher<'a> {
     held_bytes: u64,
     /// Gaps in front of messages that are not handed over yet, in their order.
     gaps: Vec<Gap>,
-    /// Whether messages may be missing in front of whatever is handed over next.
-    has_unknown_gap: bool,
+    /// Why messages may be missing in front of whatever is handed over next.
+    interruption: Option<Interruption>,
+}
+
+/// What lies between the last message handed over and the next one.
+enum Interruption {
+    /// A call that does not go on where the one before it ended.
+    NewCall,
+    /// A cursor that the server has lost.
+    CursorLost(Lost),
+}
+
+/// The cursor that was lost, and what is known of the gap behind it.
+struct Lost {
+    after: BTreeMap<String, CursorValue>,
+    /// The first missing value, of cursors whose values are numbers.
+    from: Option<i128>,
+    /// The first value of the present call.
+    first: Option<i128>,
 }
 
 /// The rules of a source that resumes, and what they work on.
@@ -118,8 +136,23 @@ impl<'a> Batcher<'a> {
             held: Vec::new(),
             held_bytes: 0,
             gaps: Vec::new(),
-            has_unknown_gap: false,
+            interruption: None,
         }
+    }
+
+    /// The server has lost the cursor: what comes next is new, and lies behind a gap.
+    pub(super) fn lose_cursor(&mut self) {
+        let Some(judge) = &mut self.judge else { return };
+        let Some(place) = judge.resume.forget() else { return };
+        let is_number = judge.paths.components.first().is_some_and(Component::is_number);
+        let from = rank(&place.values).filter(|_| is_number).map(|last| last + 1);
+        let after = store(judge.paths, &place).values;
+        self.interruption = Some(Interruption::CursorLost(Lost { after, from, first: None }));
+    }
+
+    /// Whether the cursor is lost and nothing was handed over since.
+    pub(super) fn is_cursor_lost(&self) -> bool {
+        matches!(self.interruption, Some(Interruption::CursorLost(_)))
     }
 
     /// A new call begins. What came before it in this shard is unrelated, unless a cursor joins
@@ -132,7 +165,11 @@ impl<'a> Batcher<'a> {
         self.held.clear();
         self.held_bytes = 0;
         self.gaps.clear();
-        self.has_unknown_gap |= !is_joined;
+        match &mut self.interruption {
+            Some(Interruption::CursorLost(lost)) => lost.first = None,
+            Some(Interruption::NewCall) => {}
+            none => *none = (!is_joined).then_some(Interruption::NewCall),
+        }
         if let Some(judge) = &mut self.judge {
             judge.resume.open();
         }
@@ -155,6 +192,11 @@ impl<'a> Batcher<'a> {
             self.open.keep(sequence, message);
             return Ok(Taken::New);
         };
+        if let Some(Interruption::CursorLost(lost)) = &mut self.interruption
+            && lost.first.is_none()
+        {
+            lost.first = judge.first_value(&message);
+        }
         let is_readable = judge.paths.observe(&message, &mut judge.observed).is_ok();
         let verdict = match judge.accept() {
             Ok(verdict) => verdict,
@@ -278,14 +320,27 @@ impl<'a> Batcher<'a> {
     fn gap(&self, sequence: Sequence, reason: GapReason, missing: Option<Missing>) -> Gap {
         let node = self.node.clone();
         let (from, to) = (missing.map(|it| it.from), missing.map(|it| it.to));
-        Gap { sequence, node, reason, from, to }
+        Gap { sequence, node, reason, from, to, after: BTreeMap::new() }
+    }
+
+    /// The gap in front of everything that is handed over now.
+    fn gap_of(&self, interruption: Interruption) -> Gap {
+        let sequence = self.open.first_kept();
+        match interruption {
+            Interruption::NewCall => self.gap(sequence, GapReason::NewCall, None),
+            Interruption::CursorLost(Lost { after, from, first }) => {
+                let last = first.map(|first| first - 1);
+                // A server that numbers anew says nothing of what is missing.
+                let to = last.filter(|last| from.is_some_and(|from| from <= *last));
+                Gap { from, to, after, ..self.gap(sequence, GapReason::CursorLost, None) }
+            }
+        }
     }
 
     /// The gaps of the batch that ends before `end`, now counted.
     fn take_gaps(&mut self, end: Sequence) -> Vec<Gap> {
-        if std::mem::take(&mut self.has_unknown_gap) {
-            let unknown = self.gap(self.open.first_kept(), GapReason::NewCall, None);
-            self.gaps.insert(0, unknown);
+        if let Some(interruption) = self.interruption.take() {
+            self.gaps.insert(0, self.gap_of(interruption));
         }
         let count = self.gaps.partition_point(|gap| gap.sequence < end);
         for gap in &self.gaps[..count] {
@@ -306,6 +361,12 @@ impl<'a> Batcher<'a> {
 }
 
 impl Judge<'_> {
+    /// The message's cursor, as a number.
+    fn first_value(&mut self, message: &Bytes) -> Option<i128> {
+        self.paths.observe(message, &mut self.observed).ok()?;
+        rank(&self.observed.values)
+    }
+
     /// The verdict on the message observed; a gap that must stop the shard is refused.
     fn accept(&mut self) -> Result<super::resume::Verdict, Refused> {
         if self.on_gap == OnGap::Stop

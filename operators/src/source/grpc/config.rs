@@ -269,6 +269,21 @@ pub(super) struct ResumeConfig {
     #[serde(default)]
     pub(super) restart: OverlayConfig,
 
+    /// Changes to the request of a call that begins at the server's newest message; needed for
+    /// `on_cursor_lost: latest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) latest: Option<OverlayConfig>,
+
+    /// What to do when the server no longer has what follows the cursor. It says so by ending a
+    /// call that was given the cursor with one of `cursor_lost_codes`, before any new message.
+    #[serde(default)]
+    pub(super) on_cursor_lost: OnCursorLost,
+
+    /// The statuses by which this server says so.
+    #[serde(default = "defaults::cursor_lost_codes")]
+    #[schemars(length(min = 1, max = 7))]
+    pub(super) cursor_lost_codes: Vec<LostCode>,
+
     /// After which messages a restart may begin.
     #[serde(default)]
     pub(super) boundary: Boundary,
@@ -371,6 +386,41 @@ pub(super) enum OnGap {
     Stop,
 }
 
+/// What to do when the server no longer has what follows the cursor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnCursorLost {
+    /// Stop the shard: where to go on is a person's decision.
+    #[default]
+    Stop,
+    /// Call as at the very first start (`start`), and report a gap. Whatever the server then sends
+    /// counts as new.
+    Earliest,
+    /// Call with the request that `latest` makes, and report a gap. Whatever the server then sends
+    /// counts as new.
+    Latest,
+}
+
+/// A status by which a server may say that it no longer has what follows a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(super) enum LostCode {
+    /// The cursor cannot be read.
+    InvalidArgument,
+    /// What the cursor names is not there.
+    NotFound,
+    /// The server's state does not allow to go on there.
+    FailedPrecondition,
+    /// The stream was given up.
+    Aborted,
+    /// What the cursor names is no longer, or not yet, there.
+    OutOfRange,
+    /// An error of the server.
+    Internal,
+    /// The server has lost data.
+    DataLoss,
+}
+
 /// Changes to the request.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -389,6 +439,10 @@ pub(super) struct OverlayConfig {
 mod defaults {
     pub(super) fn connect_timeout_ms() -> u64 {
         10_000
+    }
+
+    pub(super) fn cursor_lost_codes() -> Vec<super::LostCode> {
+        vec![super::LostCode::OutOfRange, super::LostCode::NotFound]
     }
 
     pub(super) fn message_bytes_max() -> u64 {

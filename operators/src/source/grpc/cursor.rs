@@ -121,6 +121,11 @@ impl Component {
         matches!(self.kind, ComponentType::Int | ComponentType::Timestamp)
     }
 
+    /// Whether its values are numbers, so that it can be said which lie between two of them.
+    pub(super) fn is_number(&self) -> bool {
+        self.kind == ComponentType::Int
+    }
+
     /// Whether its values are moments, which several messages may share.
     pub(super) fn is_moment(&self) -> bool {
         self.kind == ComponentType::Timestamp

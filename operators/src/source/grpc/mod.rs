@@ -30,6 +30,7 @@ mod check;
 mod codec;
 mod config;
 mod cursor;
+mod loss;
 mod metadata;
 mod receive;
 mod request;

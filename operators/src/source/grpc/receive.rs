@@ -19,7 +19,7 @@ use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::BATCH_RECORDS_MAX;
-use headwater_engine::record::{Gap, ReceivedAt};
+use headwater_engine::record::{Gap, GapReason, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
@@ -197,9 +197,12 @@ impl Reader<'_, '_> {
         let Names { source, shard } = self.names;
         let session = self.batcher.session().0;
         let (Some(from), Some(to), Some(size)) = (gap.from, gap.to, gap.size()) else {
+            let reason = match gap.reason {
+                GapReason::CursorLost => "the server no longer had what followed the cursor",
+                _ => "what the server sent between the two calls is not known",
+            };
             tracing::warn!(
-                event = "gap", source, %shard, session, size = "unknown",
-                "what the server sent between the two calls is not known"
+                event = "gap", source, %shard, session, size = "unknown", "{reason}"
             );
             return;
         };

@@ -1,7 +1,8 @@
 //! The request of the next call: the pipeline file's, changed by what the cursor says.
 //!
-//! Without a cursor the `start` overlay applies, with one the `restart` overlay; both were checked
-//! against the request's type when the pipeline file was read.
+//! Without a cursor the `start` overlay applies, with one the `restart` overlay, and `latest` where
+//! a lost cursor is to be made up for; all were checked against the request's type when the
+//! pipeline file was read.
 //!
 //! Next: `call.rs` sends it.
 
@@ -20,6 +21,9 @@ pub(super) struct Requests {
     pub(super) first: Bytes,
     /// Of a call that has one.
     pub(super) restart: Option<Restart>,
+    /// Of a call that begins at the server's newest message, `latest` applied, where that is
+    /// declared.
+    pub(super) latest: Option<Bytes>,
 }
 
 /// What a restart's request is made of.

@@ -136,6 +136,12 @@ impl Resume {
         self.overlap = self.place.as_ref().map(Overlap::of);
     }
 
+    /// Forgets where the shard stands: whatever comes is new. Returns the place.
+    pub(super) fn forget(&mut self) -> Option<Mark> {
+        (self.held, self.overlap) = (None, None);
+        self.place.take()
+    }
+
     /// Judges one message; takes the values out of `observed`.
     ///
     /// # Errors
@@ -345,7 +351,8 @@ impl Overlap {
     }
 }
 
-fn rank(values: &[Option<Value>]) -> Option<i128> {
+/// The place of a cursor's values in their order, where they have one.
+pub(super) fn rank(values: &[Option<Value>]) -> Option<i128> {
     values.first()?.as_ref()?.rank()
 }
 

@@ -5,6 +5,7 @@
 //!        ▼                                                 │ may heal
 //!   request ──► open ──► read ──► end ──┬──────────────────┘
 //!                                       ├─ OK, on_end: finish ─► Finished
+//!                                       ├─ cursor lost: as declared, behind a gap
 //!                                       ├─ asked to stop ──────► Stopped
 //!                                       └─ cannot heal ────────► Broken
 //! ```
@@ -21,12 +22,14 @@
 use super::backoff::Backoff;
 use super::batcher::Batcher;
 use super::call::Call;
-use super::config::OnEnd;
+use super::config::{OnCursorLost, OnEnd};
+use super::loss::{CallFacts, Loss, Losses};
 use super::receive::{CallEnd, Names, Reader, Tally};
-use super::request::restore;
+use super::request::{RequestError, restore};
 use super::resume::Resume;
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
+use crate::limits::CURSOR_LOSSES_MAX;
 use crate::source::{ShardContext, ShardEnd};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
@@ -41,6 +44,7 @@ struct Shard<'a> {
     names: Names<'a>,
     batcher: Batcher<'a>,
     backoff: Backoff,
+    losses: Losses,
     session: Session,
     has_connected: bool,
 }
@@ -102,6 +106,7 @@ impl<'a> Shard<'a> {
                 start.counters,
             ),
             backoff: Backoff::new(&source.reconnect),
+            losses: Losses::default(),
             session: start.session,
             has_connected: false,
         })
@@ -125,13 +130,13 @@ impl<'a> Shard<'a> {
         let is_joined = self.is_joined();
         self.session = self.session.next();
         self.batcher.open_session(self.session, is_joined);
-        let paths = self.source.resume.as_ref().map(|plan| &plan.cursor);
-        let place = self.batcher.resume().and_then(Resume::place);
-        let request = match self.target.requests.encode(paths, place) {
+        let had_cursor = self.batcher.resume().is_some_and(|resume| resume.place().is_some());
+        let request = match self.request() {
             Ok(request) => request,
             Err(error) => return Next::End(ShardEnd::Broken(error.to_string())),
         };
         self.context.metrics.calls.inc();
+        let begun = self.context.clock.now();
         let opened = tokio::select! {
             biased;
             () = self.context.stop.cancelled() => return Next::End(ShardEnd::Stopped),
@@ -142,10 +147,27 @@ impl<'a> Shard<'a> {
             Ok(mut call) => self.read(&mut call).await,
         };
         self.log_ended(&end, &tally);
-        if tally.messages > tally.duplicates {
+        let has_news = tally.messages > tally.duplicates;
+        if has_news {
             self.backoff.reset();
         }
-        self.after(end)
+        let lasted = self.context.clock.now().saturating_sub(begun);
+        self.after(end, CallFacts { had_cursor, has_news, lasted })
+    }
+
+    /// The request of the next call. After a lost cursor it stays the declared one until something
+    /// was handed over.
+    fn request(&self) -> Result<Bytes, RequestError> {
+        let requests = &self.target.requests;
+        let plan = self.source.resume.as_ref();
+        if self.batcher.is_cursor_lost()
+            && plan.is_some_and(|plan| plan.loss.action == OnCursorLost::Latest)
+        {
+            let latest = requests.latest.clone();
+            return Ok(latest.expect("the check demands `latest` for this action"));
+        }
+        let place = self.batcher.resume().and_then(Resume::place);
+        requests.encode(plan.map(|plan| &plan.cursor), place)
     }
 
     async fn open(&self, request: Bytes) -> Result<Call, CallError> {
@@ -179,7 +201,8 @@ impl<'a> Shard<'a> {
         }
     }
 
-    fn after(&self, end: CallEnd) -> Next {
+    fn after(&mut self, end: CallEnd, call: CallFacts) -> Next {
+        self.losses.note(call);
         match end {
             CallEnd::Complete if self.source.on_end == OnEnd::Finish => {
                 Next::End(ShardEnd::Finished)
@@ -187,8 +210,48 @@ impl<'a> Shard<'a> {
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
-            CallEnd::Failed(error) => self.after_failure(error),
+            CallEnd::Failed(error) => match self.loss(&error, call) {
+                Loss::None => self.after_failure(error),
+                loss => self.after_loss(loss, &error),
+            },
         }
+    }
+
+    fn loss(&mut self, error: &CallError, call: CallFacts) -> Loss {
+        match &self.source.resume {
+            Some(plan) if error.is_servers_word => self.losses.judge(&plan.loss, error.code, call),
+            _ => Loss::None,
+        }
+    }
+
+    fn after_loss(&mut self, loss: Loss, error: &CallError) -> Next {
+        let said = format!("{}: {}", self.target.dial.shown(), error.text);
+        let lost = "the server no longer has what follows the cursor";
+        let which = match loss {
+            Loss::None | Loss::TryNewest => return Next::Again(said),
+            Loss::Stop => {
+                return Next::End(ShardEnd::Broken(format!(
+                    "{said}; {lost}; forget it with `headwater offsets reset`, or let `resume` go \
+                     on behind a gap with `on_cursor_lost: earliest` or `latest`"
+                )));
+            }
+            Loss::TooOften => {
+                return Next::End(ShardEnd::Broken(format!(
+                    "{said}; {lost}, as for {CURSOR_LOSSES_MAX} cursors before it: check what \
+                     `resume` takes from the messages and sets in the request"
+                )));
+            }
+            Loss::GoOn(OnCursorLost::Latest) => "newest",
+            Loss::GoOn(_) => "oldest",
+        };
+        let Names { source, shard } = self.names;
+        let session = self.session.0;
+        tracing::warn!(
+            event = "cursor_lost", source, %shard, session, text = error.text,
+            "{lost}; it is called anew for its {which} messages"
+        );
+        self.batcher.lose_cursor();
+        Next::Again(said)
     }
 
     fn after_failure(&self, error: CallError) -> Next {

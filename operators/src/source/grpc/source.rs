@@ -8,8 +8,11 @@
 //! Next: `shard.rs` runs one of its shards.
 
 use super::channel::Dial;
-use super::config::{Boundary, OnEnd, OnGap, PositionKind, ReconnectConfig, SequenceKind};
+use super::config::{
+    Boundary, OnCursorLost, OnEnd, OnGap, PositionKind, ReconnectConfig, SequenceKind,
+};
 use super::cursor::CursorPaths;
+use super::loss::LossPlan;
 use super::request::Requests;
 use super::resume::Rules;
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
@@ -49,6 +52,8 @@ pub(super) struct ResumePlan {
     pub(super) rules: Rules,
     /// What to do about a gap.
     pub(super) on_gap: OnGap,
+    /// What to do when the server has lost the cursor.
+    pub(super) loss: LossPlan,
     /// What a restart changes in the request, in words.
     pub(super) restart_words: String,
 }
@@ -147,6 +152,11 @@ impl ResumePlan {
         if let Some(id) = &self.cursor.id {
             line("id", format!("{id} identifies messages that share a cursor value"));
         }
+        match self.loss.action {
+            OnCursorLost::Stop => {}
+            OnCursorLost::Earliest => line("cursor lost", lost_words("oldest")),
+            OnCursorLost::Latest => line("cursor lost", lost_words("newest")),
+        }
         line("boundary", boundary_words(self.rules.boundary).to_owned());
         line("sequence", sequence_words(self.rules.sequence, self.on_gap).to_owned());
     }
@@ -158,6 +168,10 @@ fn position_words(position: PositionKind) -> &'static str {
         PositionKind::At => "the server repeats the messages at the cursor, which are dropped",
         PositionKind::Next => "the server goes on at the value that follows the cursor",
     }
+}
+
+fn lost_words(which: &str) -> String {
+    format!("go on at the server's {which} message, and report a gap")
 }
 
 fn boundary_words(boundary: Boundary) -> &'static str {

@@ -34,6 +34,8 @@ pub(super) struct CallError {
     pub(super) text: String,
     /// Whether calling again may heal it.
     pub(super) healing: Healing,
+    /// Whether a server said it, and not this end of the connection.
+    pub(super) is_servers_word: bool,
 }
 
 /// What calling again may do.
@@ -60,6 +62,7 @@ impl CallError {
                 code: status.code(),
                 text: format!("{}: {}", name(status.code()), escaped(status.message())),
                 healing: healing(status.code()),
+                is_servers_word: true,
             },
         }
     }
@@ -73,7 +76,7 @@ impl CallError {
         let causes = causes(error);
         let is_refused = causes.iter().any(|cause| is_certificate_refused(cause));
         let healing = if is_refused { Healing::RetryIfAcceptedBefore } else { Healing::Retry };
-        CallError { code, text: readable(&causes), healing }
+        CallError { code, text: readable(&causes), healing, is_servers_word: false }
     }
 
     fn too_large(size: &str) -> Self {
@@ -83,6 +86,7 @@ impl CallError {
                 "the server sent a message larger than `message_bytes_max` allows: {size}"
             ),
             healing: Healing::Never("raise `message_bytes_max` above the size named"),
+            is_servers_word: false,
         }
     }
 }

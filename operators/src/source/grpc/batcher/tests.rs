@@ -6,6 +6,7 @@
 
 use super::super::config::{Boundary, ComponentType, OnGap, PositionKind, SequenceKind};
 use super::super::cursor::{Component, CursorPaths, Value};
+use super::super::loss::LossPlan;
 use super::super::request::{restore, store};
 use super::super::resume::{Mark, Rules};
 use super::super::source::ResumePlan;
@@ -13,12 +14,13 @@ use super::{Batcher, Refused, Taken};
 use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
-use headwater_engine::position::{Counters, Position};
+use headwater_engine::position::{Counters, CursorValue, Position};
 use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use headwater_proto::telemetry::Event;
 use headwater_proto::{DescriptorInput, Descriptors, FieldPath};
 use proptest::prelude::*;
 use prost::Message;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -58,6 +60,7 @@ impl Setup {
             cursor: CursorPaths { components: vec![component], id },
             rules: self.rules,
             on_gap: OnGap::Report,
+            loss: LossPlan::default(),
             restart_words: String::new(),
         }
     }
@@ -323,7 +326,14 @@ fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
     assert_eq!(counters, expected);
     let reason = GapReason::Skipped;
     let (from, to) = (Some(3), Some(5));
-    let gap = Gap { sequence: Sequence(2), node: Arc::from("s"), reason, from, to };
+    let gap = Gap {
+        sequence: Sequence(2),
+        node: Arc::from("s"),
+        reason,
+        from,
+        to,
+        after: BTreeMap::new(),
+    };
     assert_eq!((batch.gaps, gap.size()), (vec![gap.clone()], Some(3)));
     assert_eq!(batch.kept, Some(Arc::from([0, 1, 2, 4])));
     assert_eq!((batch.first.0, batch.end.0, batch.shard), (0, 5, ShardIndex(3)));
@@ -366,6 +376,54 @@ fn a_gap_of_unknown_size_waits_for_the_first_message_that_is_handed_over() {
     assert_eq!((batch.gaps[0].size(), batch.position.expect("set").counters.gaps), (None, 1));
     push(&mut batcher, 1).expect("nothing to refuse");
     assert!(batcher.take().expect("a batch").gaps.is_empty(), "told once");
+}
+
+#[test]
+fn a_lost_cursor_is_a_gap_with_its_range_and_stays_one_until_something_is_handed_over() {
+    let plan = contiguous(OnGap::Report, Boundary::Change);
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+    batcher.open_session(Session(1), true);
+    for value in [1, 2, 3] {
+        push(&mut batcher, value).expect("new");
+    }
+    assert_eq!(batcher.take().expect("3 is held").len(), 2);
+    batcher.lose_cursor();
+    // A call that is cut in its first group hands nothing over, so nothing is known yet.
+    batcher.open_session(Session(2), false);
+    push(&mut batcher, 50).expect("new");
+    assert!(batcher.take().is_none() && batcher.is_cursor_lost());
+    batcher.open_session(Session(3), false);
+    for value in [60, 61] {
+        push(&mut batcher, value).expect("new");
+    }
+    let batch = batcher.take().expect("60 is complete");
+    assert!(!batcher.is_cursor_lost());
+    let after = BTreeMap::from([("seq".to_owned(), CursorValue::Uint(2))]);
+    let (reason, node) = (GapReason::CursorLost, Arc::from("s"));
+    let (from, to) = (Some(3), Some(59));
+    let gap = Gap { sequence: Sequence(0), node, reason, from, to, after };
+    assert_eq!(batch.gaps, [gap], "one gap, not one per call");
+    let counters = batch.position.expect("set").counters;
+    assert_eq!((counters.gaps, counters.gap_messages), (1, 57));
+}
+
+#[test]
+fn a_server_that_numbers_anew_behind_a_lost_cursor_is_taken_at_its_word() {
+    let plan = contiguous(OnGap::Report, Boundary::Message);
+    let place = Mark { values: vec![Some(Value::Uint(500))], ..Mark::default() };
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), Some(place), Counters::default());
+    batcher.lose_cursor();
+    batcher.open_session(Session(2), false);
+    for value in [1, 2] {
+        assert_eq!(push(&mut batcher, value), Ok(Taken::New), "no repetition of what was there");
+    }
+    let batch = batcher.take().expect("both are new");
+    let gap = &batch.gaps[0];
+    assert_eq!((gap.from, gap.to, gap.size()), (Some(501), None, None));
+    let cursor = batch.position.as_ref().and_then(|position| position.cursor.clone());
+    assert_eq!(cursor.expect("set").to_string(), "seq=2");
 }
 
 #[test]

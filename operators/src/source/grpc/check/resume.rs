@@ -2,10 +2,11 @@
 //! that take them.
 
 use super::super::config::{
-    Boundary, ComponentConfig, ComponentType, Config, OnGap, OverlayConfig, PositionKind,
-    ResumeConfig, SequenceKind,
+    Boundary, ComponentConfig, ComponentType, Config, OnCursorLost, OnGap, OverlayConfig,
+    PositionKind, ResumeConfig, SequenceKind,
 };
 use super::super::cursor::{Component, CursorPaths};
+use super::super::loss::LossPlan;
 use super::super::resume::Rules;
 use super::super::source::ResumePlan;
 use headwater_engine::spec::{NodeView, Report, Step};
@@ -53,12 +54,14 @@ impl Check<'_, '_> {
             .collect();
         let restart =
             self.overlay("restart", &self.config.restart, &method.input(), &known, report);
+        let latest = self.latest(method, report);
         let (rules, restart, id) = (rules?, restart?, id?);
-        start?;
+        (start?, latest?);
         self.warn_unused(&components, &restart, report);
         let restart_words = words(&self.config.restart);
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
-        let plan = ResumePlan { cursor, rules, on_gap: self.config.on_gap, restart_words };
+        let loss = LossPlan::new(self.config);
+        let plan = ResumePlan { cursor, rules, on_gap: self.config.on_gap, loss, restart_words };
         Some(CheckedResume { plan, restart, position: self.config.position })
     }
 
@@ -239,6 +242,32 @@ impl Check<'_, '_> {
             is_ordered,
             has_ids,
         })
+    }
+
+    /// The overlay of a call at the newest message fits, and is there if it is needed.
+    fn latest(&self, method: &Method, report: &mut Report) -> Option<()> {
+        let is_wanted = self.config.on_cursor_lost == OnCursorLost::Latest;
+        let place = self.view.at(&["resume", "on_cursor_lost"]);
+        match &self.config.latest {
+            None if is_wanted => {
+                report
+                    .error(
+                        &place,
+                        "`on_cursor_lost: latest` needs a request for the newest message",
+                    )
+                    .hint("say what changes in the request, `latest: { set: { FIELD: VALUE } }`");
+                None
+            }
+            None => Some(()),
+            Some(latest) => {
+                if !is_wanted {
+                    report
+                        .warning(&self.view.at_key(&["resume", "latest"]), "`latest` has no effect")
+                        .detail("it is the request of `on_cursor_lost: latest` only");
+                }
+                self.overlay("latest", latest, &method.input(), &[], report).map(drop)
+            }
+        }
     }
 
     fn overlay(

@@ -5,7 +5,7 @@
 //! a restart finds the progress of the run before it.
 
 use super::super::channel::Dial;
-use super::super::config::{Config, EndpointEntry};
+use super::super::config::{Config, EndpointEntry, OverlayConfig};
 use super::super::metadata;
 use super::super::request::{Requests, Restart};
 use super::super::source::Target;
@@ -244,19 +244,20 @@ impl<'c> Shards<'c, '_> {
             }
         });
         let template = template.ok()?;
-        let first = match &self.config.resume {
-            None => template.encode(),
-            Some(config) => {
-                let set = Json::Object(config.start.set.clone());
-                template.overlay(&set, &config.start.clear).ok()?.encode()
-            }
+        let changed = |overlay: &OverlayConfig| {
+            let set = Json::Object(overlay.set.clone());
+            Some(template.overlay(&set, &overlay.clear).ok()?.encode())
+        };
+        let (first, latest) = match &self.config.resume {
+            None => (template.encode(), None),
+            Some(config) => (changed(&config.start)?, config.latest.as_ref().and_then(changed)),
         };
         let restart = resume.map(|resume| Restart {
             template,
             overlay: resume.restart.clone(),
             position: resume.position,
         });
-        Some(Requests { first, restart })
+        Some(Requests { first, restart, latest })
     }
 
     /// Without a `tls` block an `https://` endpoint trusts the system's certificate authorities.
