@@ -36,6 +36,8 @@ pub(crate) struct Resolver<'a> {
     report: &'a mut Report,
     secrets: Secrets,
     files: HashMap<PathBuf, Result<Rc<str>, String>>,
+    /// The entries of the files that a reference took for a properties file.
+    entries: HashMap<String, Rc<HashMap<String, String>>>,
     resolved_bytes: usize,
 }
 
@@ -72,6 +74,7 @@ impl<'a> Resolver<'a> {
             report,
             secrets: Secrets::default(),
             files: HashMap::new(),
+            entries: HashMap::new(),
             resolved_bytes: 0,
         }
     }
@@ -140,19 +143,26 @@ impl<'a> Resolver<'a> {
     }
 
     fn reference(&mut self, inner: &str, written: &str) -> Result<String, Unresolved> {
+        // Once it is too much, nothing more is copied only to be refused.
+        self.check_size()?;
         let value = match inner.split_once(':') {
             Some(("env", name)) => self.env(name)?,
             Some(("file", path)) => self.file(path)?,
             _ => return Err(Unresolved::unknown(inner, written)),
         };
         self.resolved_bytes += value.len();
-        if self.resolved_bytes > RESOLVED_BYTES_MAX {
-            let message = "the values from outside are too large together";
-            let detail = format!("expected: at most {RESOLVED_BYTES_MAX} bytes");
-            return Err(Unresolved::new(message).detail(detail));
-        }
+        self.check_size()?;
         self.secrets.remember(&value, written);
         Ok(value)
+    }
+
+    fn check_size(&self) -> Result<(), Unresolved> {
+        if self.resolved_bytes <= RESOLVED_BYTES_MAX {
+            return Ok(());
+        }
+        let message = "the values from outside are too large together";
+        let detail = format!("expected: at most {RESOLVED_BYTES_MAX} bytes");
+        Err(Unresolved::new(message).detail(detail))
     }
 
     fn env(&self, name: &str) -> Result<String, Unresolved> {
@@ -169,15 +179,13 @@ impl<'a> Resolver<'a> {
             None => (path, None),
         };
         let text = self.file_text(path)?;
-        match key {
-            None => Ok(without_line_end(&text).to_owned()),
-            Some(key) => {
-                let entries = properties::parse(&text);
-                let found = entries.into_iter().rev().find(|(name, _)| name == key);
-                let value = found.map(|(_, value)| value);
-                value.ok_or_else(|| Unresolved::missing_key(path, key))
-            }
-        }
+        let Some(key) = key else {
+            return Ok(without_line_end(&text).to_owned());
+        };
+        // Of a repeated key the last one stays.
+        let parse = || Rc::new(properties::parse(&text).into_iter().collect());
+        let entries = self.entries.entry(path.to_owned()).or_insert_with(parse);
+        entries.get(key).cloned().ok_or_else(|| Unresolved::missing_key(path, key))
     }
 
     fn file_text(&mut self, path: &str) -> Result<Rc<str>, Unresolved> {
@@ -248,9 +256,12 @@ impl<'t> Iterator for Pieces<'t> {
         if let Some(body) = self.rest.strip_prefix("${") {
             return Some(self.reference(body));
         }
-        let starts = ["$${", "${"].map(|start| self.rest.find(start));
-        let end = starts.into_iter().flatten().min().unwrap_or(self.rest.len());
-        let (text, rest) = self.rest.split_at(end);
+        // One search: a text without `$${` must not be searched for it again at every piece.
+        let end = self.rest.find("${").unwrap_or(self.rest.len());
+        let text = &self.rest[..end];
+        let text =
+            if end < self.rest.len() { text.strip_suffix('$').unwrap_or(text) } else { text };
+        let rest = &self.rest[text.len()..];
         self.rest = rest;
         Some(Piece::Text(text))
     }

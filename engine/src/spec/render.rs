@@ -25,7 +25,9 @@ use super::load::Source;
 #[derive(Debug, Clone)]
 pub struct Diagnostics {
     file: String,
-    findings: Vec<(Diagnostic, Quote)>,
+    findings: Vec<Diagnostic>,
+    /// Of the findings that are shown: each costs the length of its line.
+    quotes: Vec<Quote>,
 }
 
 /// A part of a line of the file and which of its characters are meant.
@@ -57,16 +59,14 @@ const COLOUR: Paint = Paint {
 impl Diagnostics {
     /// Joins findings with the file they are about.
     pub fn new(source: &Source<'_>, findings: Vec<Diagnostic>) -> Self {
-        let quoted = findings.into_iter().map(|finding| {
-            let quote = Quote::of(source.text, finding.span);
-            (finding, quote)
-        });
-        Self { file: printable(source.name), findings: quoted.collect() }
+        let shown = findings.iter().take(DIAGNOSTICS_MAX);
+        let quotes = shown.map(|finding| Quote::of(source.text, finding.span)).collect();
+        Self { file: printable(source.name), findings, quotes }
     }
 
     /// The findings in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Diagnostic> {
-        self.findings.iter().map(|(finding, _)| finding)
+        self.findings.iter()
     }
 
     /// How many errors there are.
@@ -83,7 +83,7 @@ impl Diagnostics {
     pub fn render(&self, colour: bool) -> String {
         let paint = if colour { &COLOUR } else { &PLAIN };
         let mut out = String::new();
-        for (finding, quote) in self.findings.iter().take(DIAGNOSTICS_MAX) {
+        for (finding, quote) in self.findings.iter().zip(&self.quotes) {
             write_finding(&mut out, &self.file, finding, quote, paint)
                 .expect("writing to a string does not fail");
             out.push('\n');

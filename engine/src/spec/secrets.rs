@@ -7,7 +7,7 @@
 //! Invariant: this type has no `Debug` output of its values.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 
 /// A resolved text shorter than this is replaced only where it stands as a word of its own,
@@ -17,13 +17,17 @@ const WORD_CHARS_MAX: usize = 4;
 /// Resolved texts and what stands in the file for them.
 #[derive(Default)]
 pub(crate) struct Secrets {
-    /// Longest first, so that a value that contains another one is replaced as a whole.
-    known: BTreeMap<(Reverse<usize>, String), String>,
+    /// By length, longest first, so that a value that contains another one is replaced as a
+    /// whole; of one length they are looked up and not gone through.
+    known: BTreeMap<Reverse<usize>, HashMap<String, String>>,
 }
 
 impl Secrets {
     /// Remembers a resolved value, its lines, and both as `{:?}` would print them.
     pub(crate) fn remember(&mut self, resolved: &str, written: &str) {
+        if self.is_known(resolved.trim()) {
+            return;
+        }
         for text in std::iter::once(resolved).chain(resolved.lines()) {
             let escaped = format!("{:?}", text.trim());
             self.insert(text.trim(), written);
@@ -33,9 +37,24 @@ impl Secrets {
 
     fn insert(&mut self, resolved: &str, written: &str) {
         if !resolved.is_empty() {
-            let key = (Reverse(resolved.len()), resolved.to_owned());
-            self.known.entry(key).or_insert_with(|| written.to_owned());
+            let same_length = self.known.entry(Reverse(resolved.len())).or_default();
+            same_length.entry(resolved.to_owned()).or_insert_with(|| written.to_owned());
         }
+    }
+
+    fn is_known(&self, resolved: &str) -> bool {
+        let same_length = self.known.get(&Reverse(resolved.len()));
+        same_length.is_some_and(|known| known.contains_key(resolved))
+    }
+
+    /// The longest known value that a text begins with, and what stands in the file for it.
+    fn begins(&self, text: &str, before: Option<char>) -> Option<(&str, &str)> {
+        let found = self
+            .known
+            .iter()
+            .filter_map(|(Reverse(length), known)| known.get_key_value(text.get(..*length)?));
+        let mut found = found.map(|(resolved, written)| (resolved.as_str(), written.as_str()));
+        found.find(|(resolved, _)| starts(text, resolved, before))
     }
 
     /// The text with every resolved value replaced by what stands in the file for it.
@@ -46,9 +65,8 @@ impl Secrets {
         let mut rest = text;
         while let Some(next) = rest.chars().next() {
             let before = shown.chars().next_back();
-            let found = self.known.iter().find(|((_, known), _)| starts(rest, known, before));
-            match found {
-                Some(((_, resolved), written)) => {
+            match self.begins(rest, before) {
+                Some((resolved, written)) => {
                     shown.push_str(written);
                     rest = &rest[resolved.len()..];
                 }
@@ -73,7 +91,9 @@ fn starts(text: &str, resolved: &str, before: Option<char>) -> bool {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Secrets").field("known", &self.known.len()).finish_non_exhaustive()
+        f.debug_struct("Secrets")
+            .field("known", &self.known.values().map(HashMap::len).sum::<usize>())
+            .finish_non_exhaustive()
     }
 }
 

@@ -5,8 +5,12 @@
 //! know (`kinds`), variables from a table, and random text for what nobody thought of.
 
 mod golden;
+mod hostile;
+mod interpolation;
 mod kinds;
 mod plan;
+#[path = "../../../tests/support/property/mod.rs"]
+mod property;
 mod random;
 mod schema;
 mod secrets;

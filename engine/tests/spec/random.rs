@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use crate::hostile::judge;
 use crate::kinds;
+use crate::property::property;
 
 const SOUND: &str = "pipeline: p\nworkers: 2\nsources:\n  events:\n    kind: grpc\n    \
     endpoint: &e \"http://${env:HOST}\"\n    request: { a: [1, *e] }\n    metadata:\n      \
@@ -56,60 +58,30 @@ const PIECES: [&str; 40] = [
     "1e9",
 ];
 
-fn check(text: &str) {
-    match kinds::read(text) {
-        Ok((plan, _)) => assert!(plan.nodes().len() >= 2),
-        Err(diagnostics) => {
-            assert!(diagnostics.errors() > 0);
-            for diagnostic in diagnostics.iter() {
-                let span = diagnostic.span;
-                assert!(span.line >= 1 && span.column >= 1);
-                assert!(text.get(span.start..span.end).is_some(), "{span:?} is inside the text");
-            }
-            let rendered = diagnostics.render(false);
-            assert!(!rendered.contains("hunter2"), "{rendered}");
-            assert!(!rendered.contains('\x1b') && !rendered.contains('\t'));
-        }
-    }
+#[test]
+fn any_text_ends_in_a_plan_or_in_diagnostics() {
+    property!("spec-text", 2.0, 2).holds(&"\\PC{0,200}", |text| judge(&text));
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None,
-        ..ProptestConfig::default() })]
+#[test]
+fn any_bytes_read_as_text_end_in_diagnostics() {
+    let bytes = prop::collection::vec(any::<u8>(), 0..200);
+    property!("spec-bytes", 2.0, 2).holds(&bytes, |bytes| judge(&String::from_utf8_lossy(&bytes)));
+}
 
-    #[test]
-    fn any_text_ends_in_a_plan_or_in_diagnostics(text in "\\PC{0,200}") {
-        check(&text);
-    }
+#[test]
+fn yaml_pieces_in_any_order_end_in_a_plan_or_in_diagnostics() {
+    let pieces = prop::collection::vec(prop::sample::select(&PIECES[..]), 0..80);
+    property!("spec-pieces", 4.0, 2).holds(&pieces, |pieces| judge(&pieces.concat()));
+}
 
-    #[test]
-    fn any_bytes_read_as_text_end_in_diagnostics(
-        bytes in prop::collection::vec(any::<u8>(), 0..200),
-    ) {
-        check(&String::from_utf8_lossy(&bytes));
-    }
-
-    #[test]
-    fn yaml_pieces_in_any_order_end_in_a_plan_or_in_diagnostics(
-        pieces in prop::collection::vec(prop::sample::select(&PIECES[..]), 0..80),
-    ) {
-        check(&pieces.concat());
-    }
-
-    #[test]
-    fn a_damaged_file_ends_in_a_plan_or_in_diagnostics(
-        at in 0..SOUND.chars().count(),
-        cut in 0usize..20,
-        piece in prop::sample::select(&PIECES[..]),
-    ) {
-        let damaged: String = SOUND
-            .chars()
-            .take(at)
-            .chain(piece.chars())
-            .chain(SOUND.chars().skip(at + cut))
-            .collect();
-        check(&damaged);
-    }
+#[test]
+fn a_damaged_file_ends_in_a_plan_or_in_diagnostics() {
+    let strategy = (0..SOUND.chars().count(), 0usize..20, prop::sample::select(&PIECES[..]));
+    property!("spec-sound-damaged", 4.0, 2).holds(&strategy, |(at, cut, piece)| {
+        let (before, behind) = (SOUND.chars().take(at), SOUND.chars().skip(at + cut));
+        judge(&before.chain(piece.chars()).chain(behind).collect::<String>())
+    });
 }
 
 #[test]

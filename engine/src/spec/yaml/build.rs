@@ -45,7 +45,7 @@ pub(crate) fn parse(text: &str, report: &mut Report) -> Option<Node> {
         return None;
     }
     if root.is_none() {
-        let place = Place::new(builder.index.clamp(0, 0, 1, 1));
+        let place = Place::new(builder.index.between(0, 0));
         report
             .error(&place, "the file is empty")
             .hint("begin with `pipeline: NAME`, then `sources:`, `decoders:` and `sinks:`");
@@ -276,8 +276,7 @@ impl<'a> Builder<'a> {
 
     fn syntax_error(&mut self, error: &ScanError) -> Result<(), Stop> {
         let marker = error.marker();
-        let byte = self.index.byte(marker.index());
-        let span = self.index.clamp(byte, byte, marker.line(), marker.col() + 1);
+        let span = self.index.between(marker.index(), marker.index());
         if error.info() == SCANNER_TOO_DEEP {
             return self.too_deep(span);
         }
