@@ -12,6 +12,7 @@
 //! Next: `step.rs` decodes what comes out.
 
 use crate::dataflow::epochs::{Due, Epochs};
+use crate::dataflow::guard::activation;
 use crate::dataflow::inlet::{Drained, InletReceiver};
 use crate::failure::Failure;
 use crate::fault::{self, Point};
@@ -36,6 +37,7 @@ pub fn emit<'s>(
     epochs: Arc<Epochs>,
     failure: Arc<Failure>,
 ) -> Batches<'s> {
+    let place = name.to_owned();
     source::<_, CapacityContainerBuilder<Vec<Batch>>, _, _>(scope, name, move |capability, info| {
         let sync = scope.worker().sync_activator_for(info.address.to_vec());
         let local = scope.activator_for(info.address);
@@ -45,15 +47,18 @@ pub fn emit<'s>(
         }
         let mut state =
             SourceState { receiver, capability: Some(capability), epochs, failure, local };
+        let guard = state.failure.clone();
         move |output| {
-            state.close_if_due();
-            state.follow_open_epoch();
-            if let Some(capability) = &state.capability {
-                let mut session = output.session(capability);
-                let drain = state.drain(|batch| session.give(batch));
-                drop(session);
-                state.after(drain);
-            }
+            activation(&place, &guard, || {
+                state.close_if_due();
+                state.follow_open_epoch();
+                if let Some(capability) = &state.capability {
+                    let mut session = output.session(capability);
+                    let drain = state.drain(|batch| session.give(batch));
+                    drop(session);
+                    state.after(drain);
+                }
+            });
         }
     })
 }

@@ -13,6 +13,7 @@
 //! Next: `commit/committer.rs` receives [`ToCommitter`].
 
 use crate::dataflow::epochs::Epochs;
+use crate::dataflow::guard::activation;
 use crate::dataflow::source::Batches;
 use crate::failure::Failure;
 use crate::ids::{Epoch, SinkIndex};
@@ -66,6 +67,7 @@ pub fn stage(
     failure: Arc<Failure>,
 ) {
     let scope = stream.scope();
+    let place = name.to_owned();
     stream.unary_frontier::<CapacityContainerBuilder<Vec<u64>>, _, _, _>(
         Pipeline,
         name,
@@ -74,15 +76,18 @@ pub fn stage(
             epochs.register(scope.worker().sync_activator_for(info.address.to_vec()));
             let mut held =
                 Held { port, epochs, failure, capabilities: BTreeMap::new(), upper: None };
+            let guard = held.failure.clone();
             move |(input, frontier), _output| {
-                input.for_each(|capability, batches| {
-                    let epoch = *capability.least().expect("sources emit under a capability");
-                    held.forward(Epoch(epoch), std::mem::take(batches), || {
-                        capability.retain_least(0).expect("this operator has one output")
+                activation(&place, &guard, || {
+                    input.for_each(|capability, batches| {
+                        let epoch = *capability.least().expect("sources emit under a capability");
+                        held.forward(Epoch(epoch), std::mem::take(batches), || {
+                            capability.retain_least(0).expect("this operator has one output")
+                        });
                     });
+                    held.report(frontier.frontier().first().copied());
+                    held.release();
                 });
-                held.report(frontier.frontier().first().copied());
-                held.release();
             }
         },
     );

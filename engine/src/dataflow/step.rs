@@ -1,8 +1,7 @@
 //! Decoders and transforms: one batch in, one batch out, on the worker that owns the shard.
 //!
-//! A step's own code never unwinds into timely: timely does not notice a panic of one worker, and
-//! the others would park for ever. A panic or an error fails the pipeline first (see `failure.rs`),
-//! and only then does the operator return.
+//! An error fails the pipeline first (see `failure.rs`), and only then does the operator return;
+//! so does a panic (see `guard.rs`).
 //!
 //! Invariants
 //! 1. Every batch that comes in goes out, even empty: its position must reach the committer.
@@ -10,13 +9,11 @@
 //!
 //! Next: `stage.rs` receives what the last step gives.
 
+use crate::dataflow::guard::guarded;
 use crate::dataflow::source::Batches;
 use crate::failure::{Failure, FailureReason, Recovery};
 use crate::fault::{self, Point};
 use crate::record::Batch;
-use std::any::Any;
-use std::cell::Cell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use timely::container::CapacityContainerBuilder;
 use timely::dataflow::channels::pact::Pipeline;
@@ -79,32 +76,10 @@ fn run(step: &mut dyn Step, batches: &mut [Batch], place: &str) -> Result<(), Fa
             step.apply(batch)
         })
     };
-    CAUGHT.set(true);
-    let outcome = catch_unwind(AssertUnwindSafe(all));
-    CAUGHT.set(false);
-    let (message, recovery) = match outcome {
+    let StepError { message, recovery } = match guarded(all) {
         Ok(Ok(())) => return Ok(()),
-        Ok(Err(error)) => (error.message, error.recovery),
-        Err(panic) => (format!("panicked: {}", panic_text(&*panic)), Recovery::Restart),
+        Ok(Err(error)) => error,
+        Err(message) => StepError { message, recovery: Recovery::Restart },
     };
     Err(FailureReason { place: place.to_owned(), message, recovery })
-}
-
-thread_local! {
-    /// Whether a panic of this thread would be caught by a step's guard.
-    static CAUGHT: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Whether a panic of this thread is one that fails a pipeline and no more.
-#[must_use]
-pub fn is_caught() -> bool {
-    CAUGHT.get()
-}
-
-/// The text of a caught panic.
-#[must_use]
-pub fn panic_text(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a value that is no text").to_owned()
 }

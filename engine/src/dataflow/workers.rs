@@ -139,7 +139,7 @@ pub fn abort_on_worker_panic(exit_code: i32) {
         default(info);
         let thread = std::thread::current();
         let is_worker = thread.name().is_some_and(|name| name.starts_with(WORKER_THREAD_PREFIX));
-        if is_worker && !crate::dataflow::step::is_caught() {
+        if is_worker && !crate::dataflow::guard::is_caught() {
             std::process::exit(exit_code);
         }
     }));
