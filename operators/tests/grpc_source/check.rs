@@ -178,10 +178,17 @@ fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
             Resumability::None => "none",
         }
     };
-    assert_eq!(resumability(""), "exact");
+    assert_eq!(resumability(""), "resume.sequence");
+    assert_eq!(resumability(", sequence: monotone"), "exact");
     assert_eq!(resumability(", position: next, sequence: contiguous"), "exact");
     assert_eq!(resumability(", position: at"), "resume.id");
-    assert_eq!(resumability(", position: at, id: device_id"), "exact");
-    assert_eq!(resumability(", position: at, boundary: change"), "exact");
+    assert_eq!(resumability(", position: at, id: device_id"), "resume.sequence");
+    assert_eq!(resumability(", position: at, id: device_id, sequence: monotone"), "exact");
+    assert_eq!(resumability(", position: at, boundary: change"), "resume.sequence");
+    assert_eq!(resumability(", position: at, boundary: change, sequence: monotone"), "exact");
     assert_eq!(resumability(", position: at, sequence: contiguous"), "exact");
+    let unordered =
+        format!("resume: {{ cursor: {{ s: {{ from: sequence, type: opaque }} }}, {restart} }}");
+    let (source, _) = read(&pipeline(URL, &unordered), base_dir).expect("an opaque number");
+    assert_eq!(source.resumability(), Resumability::Exact);
 }

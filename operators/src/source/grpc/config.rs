@@ -370,7 +370,8 @@ pub(super) enum SequenceKind {
     Contiguous,
     /// They never fall: a step back is a repetition.
     Monotone,
-    /// Nothing: only what a new call repeats is recognised.
+    /// Nothing: only what a new call repeats is recognised. Of values that have an order, lower
+    /// ones count as repeated then, so such a source is not called exact.
     #[default]
     None,
 }

@@ -120,15 +120,16 @@ impl ResumePlan {
     ///    that are handed over whole (`change`). Counting relies on the server's order.
     /// 2. Where it does not (`after`, `next`), a cut between two messages of one value would lose
     ///    the second. Moments are not unique, other cursors are taken to be.
+    /// 3. At the beginning of a new call a smaller value is a repetition, because servers go back
+    ///    further than asked. That loses a message if values may fall, so it must be declared that
+    ///    they do not, or that they have no order (`type: opaque`).
     fn resumability(&self) -> Resumability {
-        let Rules { position, boundary, sequence, has_ids, .. } = self.rules;
+        let Rules { position, boundary, sequence, has_ids, is_ordered } = self.rules;
         let is_unique = sequence == SequenceKind::Contiguous;
         let is_whole = boundary == Boundary::Change;
         let is_moment = self.cursor.components.iter().any(super::cursor::Component::is_moment);
-        if is_unique || is_whole {
-            return Resumability::Exact;
-        }
         match position {
+            _ if is_unique || is_whole => order(is_ordered, sequence),
             PositionKind::At if !has_ids => Resumability::Weakened {
                 field: "resume.id",
                 because: "messages that share a cursor value are told apart by counting, which is \
@@ -139,7 +140,7 @@ impl ResumePlan {
                 because: "several messages may bear the same moment, and a cut between them loses \
                           the later ones",
             },
-            _ => Resumability::Exact,
+            _ => order(is_ordered, sequence),
         }
     }
 
@@ -159,6 +160,19 @@ impl ResumePlan {
         }
         line("boundary", boundary_words(self.rules.boundary).to_owned());
         line("sequence", sequence_words(self.rules.sequence, self.on_gap).to_owned());
+    }
+}
+
+/// What the order of values leaves of exactness.
+fn order(is_ordered: bool, sequence: SequenceKind) -> Resumability {
+    if !is_ordered || sequence != SequenceKind::None {
+        return Resumability::Exact;
+    }
+    Resumability::Weakened {
+        field: "resume.sequence",
+        because: "at a new call, messages with smaller values are dropped as repetitions, which \
+                  loses them if values may fall: declare `sequence: monotone` if they never do, \
+                  or `type: opaque` for the cursor if they have no order",
     }
 }
 
@@ -190,6 +204,8 @@ fn sequence_words(sequence: SequenceKind, on_gap: OnGap) -> &'static str {
             "each value follows the last; a gap stops the shard"
         }
         (SequenceKind::Monotone, _) => "values never fall; lower ones are repetitions",
-        (SequenceKind::None, _) => "nothing is known; only what a new call repeats is recognised",
+        (SequenceKind::None, _) => {
+            "nothing is known; equal or lower values of a new call are repetitions"
+        }
     }
 }

@@ -56,7 +56,8 @@ impl Check<'_, '_> {
             self.overlay("restart", &self.config.restart, &method.input(), &known, report);
         let latest = self.latest(method, report);
         let (rules, restart, id) = (rules?, restart?, id?);
-        (start?, latest?);
+        start?;
+        latest?;
         self.warn_unused(&components, &restart, report);
         let restart_words = words(&self.config.restart);
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };

@@ -95,6 +95,18 @@ fn a_gap_is_named_by_its_first_and_last_value() {
     assert_eq!(verdict.fate, Fate::KeepAfter(gap));
 }
 
+/// Why `sequence: none` with ordered values is not called exact, and what `type: opaque` is for.
+#[test]
+fn a_lower_value_at_a_new_call_is_dropped_unless_values_have_no_order() {
+    for (is_ordered, expected) in [(true, Fate::Duplicate), (false, Fate::Keep)] {
+        let rules = Rules { sequence: SequenceKind::None, is_ordered, ..RULES };
+        let mut resume = Resume::new(rules, place_at(5, Within::Count(1)));
+        resume.open();
+        let verdict = resume.accept(&mut number(3)).expect("no ids");
+        assert_eq!(verdict.fate, expected);
+    }
+}
+
 #[test]
 fn the_last_number_has_no_gap_behind_it() {
     let rules = Rules { sequence: SequenceKind::Contiguous, ..RULES };
