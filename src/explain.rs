@@ -136,6 +136,9 @@ fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
     if let Some(dead_letter) = &sink.dead_letter {
         page.line("dead letters", topic(&dead_letter.topic, dead_letter.create.as_ref()));
     }
+    if let Some(gaps) = &sink.gaps {
+        page.line("gaps", topic(&gaps.topic, gaps.create.as_ref()));
+    }
     page.line("progress", format!("topic {}", sink.progress_topic(plan.name())));
     if !sink.target.properties.is_empty() {
         page.line("properties", names(sink.target.properties.keys()));

@@ -16,6 +16,7 @@
 //! | `broker` | a broker that dies, freezes and comes back |
 //! | `proxied` | requests and answers of a commit that are lost, doubled or late |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
+//! | `gaps` | where messages are missing is written down once |
 //! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
 //! | `topics` | a missing topic is told, and no topic is made unasked |
 //! | `demo` | the demo on a cluster of the visitor's |
@@ -30,6 +31,7 @@ mod dead_letters;
 mod demo;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod gaps;
 mod instances;
 mod kills;
 mod mutations;

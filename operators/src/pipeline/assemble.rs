@@ -133,6 +133,7 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
                 key_column: key_demand(sink).map(|demand| columns.number(&demand)),
                 timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),
                 dead_letters_of: dead_letters_of(plan, node, sink),
+                gaps_of: crate::pipeline::gaps::gaps_of(plan, node, sink),
             });
             SinkPart::Kafka(kafka.len() - 1)
         }

@@ -56,6 +56,10 @@ fn topics_apart(plan: &Plan) -> Vec<PlanProblem> {
     let of_kafka = |node: &&PlanNode| node.kind == "kafka";
     let sinks: Vec<&PlanNode> = plan.of_role(Role::Sink).filter(of_kafka).collect();
     let is_data = |topic: &str| sinks.iter().any(|it| it.config::<KafkaSink>().topic == topic);
+    let is_dead_letters = |topic: &str| {
+        let mut all = sinks.iter().filter_map(|it| it.config::<KafkaSink>().dead_letter.as_ref());
+        all.any(|dead_letter| dead_letter.topic == topic)
+    };
     let mut problems = Vec::new();
     for node in &sinks {
         let sink = node.config::<KafkaSink>();
@@ -73,6 +77,16 @@ fn topics_apart(plan: &Plan) -> Vec<PlanProblem> {
         }
         if dead_letters == Some(&progress) {
             clash(&progress, "dead letters and for the pipeline's progress");
+        }
+        let gaps = sink.gaps.as_ref().map(|gaps| &gaps.topic);
+        if gaps == Some(&progress) {
+            clash(&progress, "gaps and for the pipeline's progress");
+        }
+        if let Some(topic) = gaps.filter(|topic| **topic != sink.topic && is_data(topic)) {
+            clash(topic, "gaps and for another sink's records");
+        }
+        if let Some(topic) = gaps.filter(|topic| is_dead_letters(topic)) {
+            clash(topic, "gaps and for dead letters");
         }
         if let Some(topic) = dead_letters.filter(|topic| **topic != sink.topic && is_data(topic)) {
             clash(topic, "dead letters and for another sink's records");

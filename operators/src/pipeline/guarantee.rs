@@ -79,7 +79,8 @@ pub fn streams(plan: &Plan) -> Vec<StreamGuarantee> {
     streams
 }
 
-fn reaches(plan: &Plan, from: &PlanNode, to: &PlanNode) -> bool {
+/// Whether what `from` gives comes to `to`.
+pub(super) fn reaches(plan: &Plan, from: &PlanNode, to: &PlanNode) -> bool {
     from.index == to.index || plan.outputs(from).any(|next| reaches(plan, next, to))
 }
 

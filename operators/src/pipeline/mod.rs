@@ -11,6 +11,7 @@ pub mod assemble;
 mod attempt;
 pub mod check;
 mod commits;
+mod gaps;
 pub mod guarantee;
 mod run;
 mod sink_state;

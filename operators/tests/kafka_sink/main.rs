@@ -5,6 +5,7 @@
 //! in the root package's delivery tests.
 
 mod refusals;
+mod gaps;
 mod rig;
 
 use headwater_engine::commit::outlet::Repair;

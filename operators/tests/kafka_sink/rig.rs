@@ -115,6 +115,7 @@ impl Rig {
                 key_column: None,
                 timestamp_column: None,
                 dead_letters_of: Vec::new(),
+                gaps_of: vec!["events".to_owned()],
             }],
             held: HeldGeneration::default(),
             ring: 2,

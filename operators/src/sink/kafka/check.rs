@@ -3,7 +3,7 @@
 
 use crate::sink::kafka::client::{KafkaTarget, invalid, refusal};
 use crate::sink::kafka::config::{
-    CreateTopic, DeadLetterConfig, Delivery, HeadersConfig, KafkaConfig, PartitionBy,
+    CreateTopic, DeadLetterConfig, Delivery, GapsConfig, HeadersConfig, KafkaConfig, PartitionBy,
     ProgressConfig, TimestampConfig, TimestampUnit,
 };
 use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
@@ -33,6 +33,8 @@ pub struct KafkaSink {
     pub headers: HeadersConfig,
     /// Where dead letters go.
     pub dead_letter: Option<DeadLetterConfig>,
+    /// Where gaps are written.
+    pub gaps: Option<GapsConfig>,
     /// Where progress is kept.
     pub progress: ProgressConfig,
 }
@@ -64,6 +66,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         timestamp: config.timestamp.map(|TimestampConfig { field, unit }| (field, unit)),
         headers: config.headers,
         dead_letter: config.dead_letter,
+        gaps: config.gaps,
         progress: config.progress,
     };
     Some(Checked { config: Arc::new(sink), output: None })
@@ -79,6 +82,14 @@ fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) 
                     &view.at(&["dead_letter", "topic"]),
                     "dead letters go to the records' own topic",
                 )
+                .hint("give them a topic of their own: readers expect decoded records there");
+        }
+    }
+    if let Some(gaps) = &config.gaps {
+        check_topic(view, &["gaps", "topic"], &gaps.topic, report);
+        if gaps.topic == config.topic {
+            report
+                .error(&view.at(&["gaps", "topic"]), "gaps go to the records' own topic")
                 .hint("give them a topic of their own: readers expect decoded records there");
         }
     }

@@ -37,6 +37,10 @@ pub struct KafkaConfig {
     /// Where messages go that cannot become records, if their decoder says `on_error: dead_letter`.
     #[serde(default)]
     pub dead_letter: Option<DeadLetterConfig>,
+    /// Where it is written down that messages are missing: one JSON record for each gap, in the
+    /// transaction of the message behind it. Without it gaps are counted and logged only.
+    #[serde(default)]
+    pub gaps: Option<GapsConfig>,
     /// Where the pipeline's progress is kept.
     #[serde(default)]
     pub progress: ProgressConfig,
@@ -142,6 +146,19 @@ pub struct CreateTopic {
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterConfig {
     /// The topic. Its records hold the message as received; headers say where it came from and why.
+    #[schemars(length(min = 1))]
+    pub topic: String,
+    /// Creates the topic if it is missing.
+    #[serde(default)]
+    pub create: Option<CreateTopic>,
+}
+
+/// Where it is written down that messages are missing.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GapsConfig {
+    /// The topic. Its records say which messages of which shard are missing, and why; their key is
+    /// the shard.
     #[schemars(length(min = 1))]
     pub topic: String,
     /// Creates the topic if it is missing.

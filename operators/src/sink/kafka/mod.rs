@@ -33,6 +33,7 @@ mod client;
 mod config;
 mod context;
 mod error;
+mod gap;
 mod log_limit;
 mod murmur2;
 mod outlet;

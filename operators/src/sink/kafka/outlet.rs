@@ -54,6 +54,8 @@ pub struct SinkEntry {
     pub timestamp_column: Option<usize>,
     /// The decoders whose dead letters it writes.
     pub dead_letters_of: Vec<String>,
+    /// The sources whose gaps it writes.
+    pub gaps_of: Vec<String>,
 }
 
 /// Everything a Kafka outlet is made of.
@@ -165,6 +167,7 @@ impl KafkaOutlet {
         let is_usable = |stored: &StoredProgress| check(&plan, stored);
         let mut acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
         plan.held.set(acquired.owner.generation);
+        let pipeline = identity.pipeline.clone();
         let writer = |entry: SinkEntry| SinkWriter {
             node: entry.node,
             dead_letter_bytes_max: dead_letter_bytes_max(&target, &rules, &entry.sink),
@@ -177,6 +180,9 @@ impl KafkaOutlet {
             generation: acquired.owner.generation,
             dead_letter_topic: entry.sink.dead_letter.map(|dead_letter| dead_letter.topic),
             dead_letters_of: entry.dead_letters_of,
+            gap_topic: entry.sink.gaps.map(|gaps| gaps.topic),
+            gaps_of: entry.gaps_of,
+            pipeline: pipeline.clone(),
         };
         let writers = plan.sinks.into_iter().map(writer).collect();
         if plan.accept_change == Some(AcceptChange::Reset) {

@@ -11,13 +11,14 @@
 
 use crate::sink::kafka::config::{HeadersConfig, PartitionBy};
 use crate::sink::kafka::error::advice;
+use crate::sink::kafka::gap::GapRecord;
 use crate::sink::kafka::murmur2::partition_of;
 use crate::sink::kafka::producer::Record;
 use crate::sink::kafka::rules::Facts;
 use crate::sink::kafka::staging::{Fate, Halt, Staging};
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use headwater_engine::ids::Generation;
-use headwater_engine::record::{Batch, DeadLetter};
+use headwater_engine::record::{Batch, DeadLetter, Gap};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
 
@@ -69,15 +70,22 @@ pub(super) struct SinkWriter {
     /// The decoders whose dead letters this sink writes: of several sinks behind one decoder that
     /// name the same topic, one writes.
     pub(super) dead_letters_of: Vec<String>,
+    /// Where gaps are written, if anywhere.
+    pub(super) gap_topic: Option<String>,
+    /// The sources whose gaps this sink writes; the same rule.
+    pub(super) gaps_of: Vec<String>,
+    /// The pipeline's name.
+    pub(super) pipeline: String,
 }
 
 impl SinkWriter {
     /// The topics it writes to.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(self.topic.as_str()).chain(self.dead_letter_topic.as_deref())
+        let aside = self.dead_letter_topic.iter().chain(&self.gap_topic);
+        std::iter::once(&self.topic).chain(aside).map(String::as_str)
     }
 
-    /// Sends all records of `batch`, then its dead letters.
+    /// Sends the gaps of `batch`, all its records, then its dead letters.
     pub(super) fn write(
         &self,
         staging: &mut Staging<'_>,
@@ -88,6 +96,11 @@ impl SinkWriter {
             .then(|| partition_of(shard.as_bytes(), self.partitions));
         let (generation, session) = (self.generation.to_string(), batch.session.to_string());
         let origin = Origin { shard, generation, session };
+        let is_ours = |gap: &&Gap| self.gaps_of.iter().any(|it| **it == *gap.node);
+        for gap in batch.gaps.iter().filter(is_ours) {
+            self.write_gap(staging, batch, shard, gap)?;
+            staging.advance();
+        }
         for index in 0..batch.len() {
             self.write_one(staging, batch, &origin, index, partition)?;
             staging.advance();
@@ -153,6 +166,24 @@ impl SinkWriter {
             headers = headers.insert(Header { key, value: Some(value) });
         }
         Some(headers)
+    }
+
+    /// Keyed by its shard, so that a shard's gaps lie in one partition, in order.
+    fn write_gap(
+        &self,
+        staging: &mut Staging<'_>,
+        batch: &Batch,
+        shard: &str,
+        gap: &Gap,
+    ) -> Result<(), Halt> {
+        let Some(topic) = &self.gap_topic else { return Ok(()) };
+        let Some(subject) = staging.fate_of_dead_letter()? else { return Ok(()) };
+        let value = GapRecord::new(&self.pipeline, shard, self.generation, batch, gap).to_json();
+        let record = Record::with_opaque_to(topic, subject.opaque())
+            .key(shard.as_bytes())
+            .payload(&value)
+            .timestamp(batch.received.unix_ms);
+        staging.send_dead_letter(record)
     }
 
     /// A message that could not become a record, whole.

@@ -84,7 +84,8 @@ impl Staging<'_> {
         Ok(Fate::Send(Subject::Record(number)))
     }
 
-    /// The name of the next dead letter, unless it is delivered.
+    /// The name of the next dead letter, unless it is delivered. Gaps go the same way: neither has
+    /// another place to go to.
     pub(super) fn fate_of_dead_letter(&mut self) -> Result<Option<Subject>, Halt> {
         if !self.known.is_blank() {
             self.stop_at_wall()?;
@@ -121,7 +122,8 @@ impl Staging<'_> {
             None => Ok(()),
             Some(code) => {
                 let message = format!(
-                    "topic `{topic}` does not take a dead letter of {bytes} bytes: {code}{}",
+                    "topic `{topic}` does not take a record of {bytes} bytes that has nowhere else \
+                     to go: {code}{}",
                     advice(Some(code))
                 );
                 Err(Halt::Error(OutletError { message, repair: Repair::Stop }))

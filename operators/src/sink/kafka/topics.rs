@@ -1,4 +1,5 @@
-//! What must exist before the first record: data topics, dead-letter topics, the progress topic.
+//! What must exist before the first record: topics of data, dead letters and gaps, and the progress
+//! topic.
 //!
 //! Nothing is created unasked, except the progress topic, which is ours. It is checked at each
 //! start: one partition (its log is the order of claims), compacted (it is a table), never deleted
@@ -49,6 +50,9 @@ pub(super) fn prepare(
         if let Some(dead_letter) = &sink.dead_letter {
             let create = dead_letter.create.as_ref();
             ensure(&admin, target, &dead_letter.topic, create, "dead_letter.create")?;
+        }
+        if let Some(gaps) = &sink.gaps {
+            ensure(&admin, target, &gaps.topic, gaps.create.as_ref(), "gaps.create")?;
         }
     }
     if needs_progress && partitions_of(admin.inner(), target, progress_topic)?.is_none() {
