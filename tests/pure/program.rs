@@ -7,6 +7,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant};
 
+use headwater_test_support::process::signal;
+
 /// So long may anything take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -94,9 +96,7 @@ impl Running {
 
     /// Sends a signal by its name.
     pub(crate) fn signal(&self, name: &str) {
-        let process = self.child.id().to_string();
-        let sent = Command::new("kill").args(["-s", name, &process]).status();
-        assert!(sent.expect("kill is there").success());
+        signal(self.child.id(), name).expect("a child takes signals");
     }
 
     /// Waits for the end; exit code and the whole log.
