@@ -16,7 +16,7 @@ use crate::dataflow::epochs::Epochs;
 use crate::dataflow::inlet::{Inlet, InletReceiver, inlet};
 use crate::dataflow::source::{Batches, emit};
 use crate::dataflow::stage::{StagePort, ToCommitter, stage};
-use crate::dataflow::step::{StepFactory, apply};
+use crate::dataflow::step::{Account, StepFactory, apply};
 use crate::dataflow::workers::{Install, Workers, WorkersGone};
 use crate::failure::Failure;
 use crate::ids::SinkIndex;
@@ -114,7 +114,7 @@ pub fn launch(
         blueprint,
         receivers: Mutex::new(receivers),
         committer: committer_sender,
-        epochs: shared.epochs.clone(),
+        account: Account { credit: shared.credit.clone(), epochs: shared.epochs.clone() },
         failure: shared.failure.clone(),
         gone: gone_sender,
     };
@@ -138,7 +138,7 @@ struct Builder {
     blueprint: Blueprint,
     receivers: Mutex<Receivers>,
     committer: Sender<ToCommitter>,
-    epochs: Arc<Epochs>,
+    account: Account,
     failure: Arc<Failure>,
     gone: Sender<usize>,
 }
@@ -174,7 +174,8 @@ impl Builder {
                 Station::Source => Some(self.source(scope, place, worker)),
                 Station::Step(factory) => {
                     let input = gather(scope, &node.inputs, &streams);
-                    Some(apply(input, &node.name, &**factory, self.failure.clone()))
+                    let account = self.account.clone();
+                    Some(apply(input, &node.name, &**factory, account, self.failure.clone()))
                 }
                 Station::Sink(sink) => {
                     let input = gather(scope, &node.inputs, &streams);
@@ -192,12 +193,12 @@ impl Builder {
         let receiver = receivers[place].as_mut().and_then(|ends| ends[worker].take());
         drop(receivers);
         let name = &self.blueprint.nodes[place].name;
-        emit(scope, name, receiver, self.epochs.clone(), self.failure.clone())
+        emit(scope, name, receiver, self.account.epochs.clone(), self.failure.clone())
     }
 
     fn sink(&self, input: Batches<'_>, name: &str, sink: SinkIndex, number: usize) {
         let port = StagePort { sink, input: number, committer: self.committer.clone() };
-        stage(input, name, port, self.epochs.clone(), self.failure.clone());
+        stage(input, name, port, self.account.epochs.clone(), self.failure.clone());
     }
 }
 

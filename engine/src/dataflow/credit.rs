@@ -4,11 +4,18 @@
 //! batch's epoch is durable. Without credit the task waits, reads no further message, and HTTP/2
 //! flow control slows the server. Nothing is ever dropped.
 //!
+//! What a source holds back because it may not be handed over yet (`boundary: change`) has an
+//! allowance of its own, of the same size. It cannot be the same one: held bytes come back only
+//! when a server sends more, so groups that wait on silent servers would keep all other shards
+//! from being read.
+//!
 //! Invariants
 //! 1. Credit is taken while less than `max` is out, so the bound is overshot by at most one batch,
 //!    and a message larger than the whole credit still passes, alone.
-//! 2. Every byte taken is given back exactly once, by the committer or by a batch's failed
-//!    hand-over.
+//! 2. Every byte taken is given back exactly once: of batches by the committer or a failed
+//!    hand-over, of held messages by their source.
+//! 3. What a step adds to a batch is charged without waiting, because a worker must not wait and
+//!    the bytes are there already: it makes the readers wait.
 //!
 //! Next: `inlet.rs` takes credit for each batch.
 
@@ -24,9 +31,15 @@ pub struct Credit {
 
 #[derive(Debug, Default)]
 struct State {
-    used_bytes: u64,
+    handed_over: Allowance,
+    held: Allowance,
     peak_bytes: u64,
     waits: u64,
+}
+
+#[derive(Debug, Default)]
+struct Allowance {
+    used_bytes: u64,
     waiters: Vec<Waker>,
 }
 
@@ -37,35 +50,49 @@ impl Credit {
         Credit { max_bytes, state: Mutex::default() }
     }
 
+    /// The whole allowance.
+    #[must_use]
+    pub fn max_bytes(&self) -> u64 {
+        self.max_bytes
+    }
+
     /// Takes `bytes`, or registers the caller's waker until some are given back.
     pub fn poll_take(&self, bytes: u64, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
-        if state.used_bytes < self.max_bytes || state.used_bytes == 0 {
-            state.used_bytes += bytes;
-            state.peak_bytes = state.peak_bytes.max(state.used_bytes);
-            return Poll::Ready(());
-        }
-        state.waits += 1;
-        if !state.waiters.iter().any(|waker| waker.will_wake(context.waker())) {
-            state.waiters.push(context.waker().clone());
-        }
-        Poll::Pending
+        let taken = state.handed_over.poll_take(bytes, self.max_bytes, context);
+        state.note(taken)
+    }
+
+    /// Takes `bytes` for messages that are held back; waits like [`Credit::poll_take`].
+    pub fn poll_hold(&self, bytes: u64, context: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let taken = state.held.poll_take(bytes, self.max_bytes, context);
+        state.note(taken)
+    }
+
+    /// Takes `bytes` that a step has added to its batch, whatever is out.
+    pub fn charge(&self, bytes: u64) {
+        let mut state = self.lock();
+        state.handed_over.used_bytes += bytes;
+        let _ = state.note(Poll::Ready(()));
     }
 
     /// Gives `bytes` back and wakes all who wait.
     pub fn give_back(&self, bytes: u64) {
-        let mut state = self.lock();
-        debug_assert!(state.used_bytes >= bytes, "credit is given back once");
-        state.used_bytes = state.used_bytes.saturating_sub(bytes);
-        let waiters = std::mem::take(&mut state.waiters);
-        drop(state);
+        let waiters = self.lock().handed_over.give_back(bytes);
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Bytes taken and not given back.
+    /// Gives `bytes` back that were held.
+    pub fn let_go(&self, bytes: u64) {
+        let waiters = self.lock().held.give_back(bytes);
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Bytes taken and not given back, held ones included.
     #[must_use]
     pub fn used_bytes(&self) -> u64 {
-        self.lock().used_bytes
+        self.lock().used_bytes()
     }
 
     /// The most that was ever out.
@@ -82,6 +109,38 @@ impl Credit {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while it holds the credit")
+    }
+}
+
+impl State {
+    fn used_bytes(&self) -> u64 {
+        self.handed_over.used_bytes + self.held.used_bytes
+    }
+
+    fn note(&mut self, taken: Poll<()>) -> Poll<()> {
+        self.waits += u64::from(taken.is_pending());
+        self.peak_bytes = self.peak_bytes.max(self.used_bytes());
+        taken
+    }
+}
+
+impl Allowance {
+    fn poll_take(&mut self, bytes: u64, max_bytes: u64, context: &mut Context<'_>) -> Poll<()> {
+        if self.used_bytes < max_bytes || self.used_bytes == 0 {
+            self.used_bytes += bytes;
+            return Poll::Ready(());
+        }
+        if !self.waiters.iter().any(|waker| waker.will_wake(context.waker())) {
+            self.waiters.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// The wakers of all who wait, to be woken without the lock.
+    fn give_back(&mut self, bytes: u64) -> Vec<Waker> {
+        debug_assert!(self.used_bytes >= bytes, "credit is given back once");
+        self.used_bytes = self.used_bytes.saturating_sub(bytes);
+        std::mem::take(&mut self.waiters)
     }
 }
 
@@ -125,5 +184,33 @@ mod tests {
         assert!(credit.poll_take(1, &mut context).is_pending());
         credit.give_back(1_000);
         assert!(credit.poll_take(1, &mut context).is_ready());
+    }
+
+    #[test]
+    fn what_is_held_has_an_allowance_of_its_own() {
+        let credit = Credit::new(100);
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        let mut context = Context::from_waker(&waker);
+        assert!(credit.poll_hold(100, &mut context).is_ready());
+        assert!(credit.poll_hold(1, &mut context).is_pending());
+        assert!(credit.poll_take(60, &mut context).is_ready(), "held bytes stop no other shard");
+        assert_eq!(credit.used_bytes(), 160);
+        credit.give_back(60);
+        assert_eq!(count.0.load(Ordering::SeqCst), 0, "nobody waits for these");
+        credit.let_go(100);
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
+        assert!(credit.poll_hold(1, &mut context).is_ready());
+    }
+
+    #[test]
+    fn what_a_step_adds_is_charged_at_once_and_makes_readers_wait() {
+        let credit = Credit::new(100);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(credit.poll_take(60, &mut context).is_ready());
+        credit.charge(200);
+        assert!(credit.poll_take(1, &mut context).is_pending());
+        credit.give_back(260);
+        assert_eq!((credit.used_bytes(), credit.peak_bytes()), (0, 260));
     }
 }

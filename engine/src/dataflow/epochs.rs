@@ -123,6 +123,11 @@ impl Epochs {
         }
     }
 
+    /// A step added `bytes` to a batch of `epoch`, which is not durable while a step works in it.
+    pub fn grown(&self, epoch: Epoch, bytes: u64) {
+        *self.lock_emitted().bytes.entry(epoch).or_default() += bytes;
+    }
+
     /// Closes the open epoch if it is due and not too many before it are still to be committed.
     pub fn try_close(&self) -> Due {
         let mut emitted = self.lock_emitted();

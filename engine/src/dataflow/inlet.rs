@@ -73,6 +73,22 @@ impl Inlet {
         sent.inspect_err(|_| self.credit.give_back(bytes))
     }
 
+    /// Takes credit for `bytes` that are held back instead of handed over; waits for it.
+    pub async fn hold(&self, bytes: u64) {
+        poll_fn(|context| self.credit.poll_hold(bytes, context)).await;
+    }
+
+    /// Gives credit back that [`Inlet::hold`] took.
+    pub fn let_go(&self, bytes: u64) {
+        self.credit.let_go(bytes);
+    }
+
+    /// The most that all shards together may hold back, and so the most of one.
+    #[must_use]
+    pub fn hold_bytes_max(&self) -> u64 {
+        self.credit.max_bytes()
+    }
+
     fn poll_send(
         &self,
         batch: &mut Option<Batch>,

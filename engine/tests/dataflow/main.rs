@@ -80,6 +80,18 @@ fn a_slow_outlet_holds_the_readers_back_and_memory_within_the_credit() {
 }
 
 #[test]
+fn what_a_step_adds_is_charged_and_comes_back() {
+    let (shards, batches, batch_bytes) = (4, 100, 64 + 256);
+    let received = u64::from(shards) * batches * batch_bytes;
+    // Behind the first slow commit all the rest is in flight at once.
+    let end =
+        Rig::start(2, Graph::Grows(2_000), Faults::slow_commits(200)).feed(shards, batches, 1);
+    end.assert_exact(shards, batches);
+    assert!(end.credit_peak > received, "peak {} of {received} received", end.credit_peak);
+    assert_eq!(end.credit_left, 0, "all credit comes back");
+}
+
+#[test]
 fn a_panic_in_a_step_fails_the_pipeline_and_commits_nothing_after_it() {
     let rig = Rig::start(2, Graph::PanicsAt(120), Faults::none());
     let end = rig.feed(2, 100, 1);

@@ -34,16 +34,19 @@ pub enum Graph {
     Join,
     /// As `Plain`; the step panics when it has seen so many records.
     PanicsAt(u64),
+    /// As `Plain`; the step adds so many bytes to each batch.
+    Grows(u64),
 }
 
 struct Pass {
     seen: Arc<AtomicU64>,
     panics_at: Option<u64>,
+    grows_by: u64,
 }
 
 impl StepFactory for Pass {
     fn make(&self) -> Box<dyn Step> {
-        Box::new(Pass { seen: self.seen.clone(), panics_at: self.panics_at })
+        Box::new(Pass { seen: self.seen.clone(), ..*self })
     }
 }
 
@@ -53,6 +56,7 @@ impl Step for Pass {
         if self.panics_at.is_some_and(|at| seen >= at) {
             panic!("injected");
         }
+        batch.credit_bytes += self.grows_by;
         Ok(())
     }
 }
@@ -242,11 +246,12 @@ impl End {
 }
 
 fn blueprint(graph: Graph) -> (Blueprint, usize) {
-    let panics_at = match graph {
-        Graph::PanicsAt(at) => Some(at),
-        _ => None,
+    let (panics_at, grows_by) = match graph {
+        Graph::PanicsAt(at) => (Some(at), 0),
+        Graph::Grows(bytes) => (None, bytes),
+        _ => (None, 0),
     };
-    let step = || Station::Step(Arc::new(Pass { seen: Arc::default(), panics_at }));
+    let step = || Station::Step(Arc::new(Pass { seen: Arc::default(), panics_at, grows_by }));
     let node = |name: &str, inputs: &[usize], station: Station| BlueprintNode {
         name: name.to_owned(),
         inputs: inputs.to_vec(),
@@ -254,7 +259,7 @@ fn blueprint(graph: Graph) -> (Blueprint, usize) {
     };
     let sink = |number: u32| Station::Sink(SinkIndex(number));
     let nodes = match graph {
-        Graph::Plain | Graph::PanicsAt(_) => vec![
+        Graph::Plain | Graph::PanicsAt(_) | Graph::Grows(_) => vec![
             node("source", &[], Station::Source),
             node("step", &[0], step()),
             node("sink", &[1], sink(0)),

@@ -7,6 +7,7 @@
 //! committed.
 
 mod check;
+mod groups;
 mod losses;
 mod recovery;
 mod server;

@@ -28,7 +28,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 /// How long a condition may take to come true.
@@ -122,6 +122,12 @@ pub struct World {
 impl World {
     /// Runs the first shard of `source` from `start`.
     pub fn run(source: Arc<GrpcSource>, start: Option<Position>) -> World {
+        World::run_shards(source, 1, start)
+    }
+
+    /// Runs the first `count` shards of `source`; the end is that of the first which is broken, or
+    /// of the last.
+    pub fn run_shards(source: Arc<GrpcSource>, count: u32, start: Option<Position>) -> World {
         let clock = Arc::new(SystemClock::default());
         let bounds =
             EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20, closed_max: 1 };
@@ -141,22 +147,38 @@ impl World {
         let blueprint = blueprint();
         let mut running = launch(&workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
             .expect("workers run");
-        let mut inlets = running.inlets[0].take().expect("a source has inlets");
+        let inlets = running.inlets[0].take().expect("a source has inlets");
         let telemetry = Telemetry::default();
         let stop = CancellationToken::new();
-        let metrics = telemetry.shard("test", "s", "0");
-        let counters = start.as_ref().map(|position| position.counters).unwrap_or_default();
-        let context = ShardContext {
-            index: ShardIndex(0),
-            start,
-            inlet: inlets.remove(0),
-            stop: stop.clone(),
-            failure: shared.failure.clone(),
-            link: Link::new(clock.clone(), metrics.connected.clone(), counters),
-            metrics,
-            clock,
+        let context = |index: u32| {
+            let metrics = telemetry.shard("test", "s", &index.to_string());
+            let counters = start.as_ref().map(|position| position.counters).unwrap_or_default();
+            ShardContext {
+                index: ShardIndex(index),
+                start: start.clone(),
+                inlet: inlets[0].clone(),
+                stop: stop.clone(),
+                failure: shared.failure.clone(),
+                link: Link::new(clock.clone(), metrics.connected.clone(), counters),
+                metrics,
+                clock: clock.clone(),
+            }
         };
-        let task = tokio::spawn(source.run_shard(0, context));
+        let mut shards: JoinSet<ShardEnd> = JoinSet::new();
+        for index in 0..count {
+            shards.spawn(source.clone().run_shard(index as usize, context(index)));
+        }
+        drop(inlets);
+        let task = tokio::spawn(async move {
+            let mut last = ShardEnd::Stopped;
+            while let Some(end) = shards.join_next().await {
+                last = end.expect("the shard does not panic");
+                if matches!(last, ShardEnd::Broken(_)) {
+                    break;
+                }
+            }
+            last
+        });
         let credit = shared.credit;
         World { stop, telemetry, is_gate_open, committed, task, credit, running, workers }
     }
@@ -173,6 +195,11 @@ impl World {
             .iter()
             .flat_map(|batch| batch.values.iter().map(decode).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// How often a reader had to wait for credit.
+    pub fn credit_waits(&self) -> u64 {
+        self.credit.waits()
     }
 
     /// Bytes that the dataflow held at most.

@@ -8,7 +8,8 @@
 //! Invariants
 //! 1. Records and dead letters together are exactly the messages of the batch; order is kept.
 //! 2. A message that fails leaves no trace in values or columns.
-//! 3. Sequences, position and credit of the batch are untouched.
+//! 3. Sequences and position of the batch are untouched. Its credit grows by what its JSON is
+//!    longer than the wire bytes it replaces.
 //!
 //! Next: `sink/outlet.rs`, by way of the engine's stage operator.
 
@@ -103,6 +104,7 @@ impl Decode {
             }
         }
         batch.values = Values::Packed(Arc::new(packed));
+        batch.credit_bytes += batch.values.size_bytes().saturating_sub(wire_bytes) as u64;
         let growth = (batch.values.size_bytes() * 256).checked_div(wire_bytes);
         self.growth = growth.map_or(self.growth, |growth| growth + 16);
         Ok(failed)

@@ -18,7 +18,6 @@ use super::cursor::{Component, CursorPaths, Observed};
 use super::request::store;
 use super::resume::{Fate, Missing, Resume, TooManyIds, rank};
 use super::source::ResumePlan;
-use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::limits::{
@@ -40,6 +39,7 @@ pub(super) struct Batcher<'a> {
     open: Open,
     held: Vec<(Sequence, Bytes)>,
     held_bytes: u64,
+    held_bytes_max: u64,
     /// Gaps in front of messages that are not handed over yet, in their order.
     gaps: Vec<Gap>,
     /// Why messages may be missing in front of whatever is handed over next.
@@ -102,10 +102,10 @@ pub(super) enum Refused {
     )]
     Gap(Missing),
     #[error(
-        "the messages that share one cursor value are longer than {GROUP_BYTES_MAX} bytes \
-         together, more than can be held back; use `boundary: message`"
+        "the messages that share one cursor value are longer than {0} bytes together, more than \
+         can be held back; raise `memory.credit_bytes`, or use `boundary: message`"
     )]
-    GroupTooLarge,
+    GroupTooLarge(u64),
     #[error(transparent)]
     TooManyIds(#[from] TooManyIds),
 }
@@ -118,6 +118,7 @@ impl<'a> Batcher<'a> {
         plan: Option<&'a ResumePlan>,
         place: Option<super::resume::Mark>,
         counters: Counters,
+        held_bytes_max: u64,
     ) -> Self {
         let judge = plan.map(|plan| Judge {
             paths: &plan.cursor,
@@ -135,6 +136,7 @@ impl<'a> Batcher<'a> {
             open: Open::default(),
             held: Vec::new(),
             held_bytes: 0,
+            held_bytes_max,
             gaps: Vec::new(),
             interruption: None,
         }
@@ -162,9 +164,7 @@ impl<'a> Batcher<'a> {
         self.session = session;
         self.next = Sequence::default();
         self.open = Open::default();
-        self.held.clear();
-        self.held_bytes = 0;
-        self.gaps.clear();
+        self.forget_group();
         match &mut self.interruption {
             Some(Interruption::CursorLost(lost)) => lost.first = None,
             Some(Interruption::NewCall) => {}
@@ -272,6 +272,18 @@ impl<'a> Batcher<'a> {
         })
     }
 
+    /// Bytes of the held group.
+    pub(super) fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// The call is over: the held group comes again with the next one.
+    pub(super) fn forget_group(&mut self) {
+        self.held = Vec::new();
+        self.held_bytes = 0;
+        self.gaps.clear();
+    }
+
     /// What happened on the shard so far.
     pub(super) fn counters(&self) -> Counters {
         self.counters
@@ -304,8 +316,8 @@ impl<'a> Batcher<'a> {
         }
         self.held_bytes += message.len() as u64 + RECORD_OVERHEAD_BYTES;
         self.held.push((sequence, message));
-        if self.held_bytes > GROUP_BYTES_MAX {
-            return Err(Refused::GroupTooLarge);
+        if self.held_bytes > self.held_bytes_max {
+            return Err(Refused::GroupTooLarge(self.held_bytes_max));
         }
         Ok(())
     }

@@ -6,6 +6,8 @@
 //! Invariants
 //! 1. What was read is handed over before the next read, and before the call's end is acted upon.
 //! 2. Counters and clocks are touched per read, never per message.
+//! 3. What is held back is charged before more is read. Waiting for room there ends: a group that
+//!    finds none is forgotten, so shards that wait for each other do not wait for ever.
 //!
 //! Next: `batcher.rs` gathers, `engine/src/dataflow/inlet.rs` takes the batch across.
 
@@ -13,12 +15,12 @@ use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
 use super::status::CallError;
-use crate::limits::GAPS_LOGGED_PER_CALL_MAX;
+use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_WAIT_MAX};
 use crate::source::ShardContext;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
-use headwater_engine::limits::BATCH_RECORDS_MAX;
+use headwater_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
 use headwater_engine::record::{Gap, GapReason, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -34,6 +36,8 @@ pub(super) enum CallEnd {
     Failed(CallError),
     /// The shard cannot go past a message.
     Refused(Refused),
+    /// There was no room to hold back more of an unfinished group.
+    Starved,
     /// The pipeline asked to stop.
     Stopped,
     /// The dataflow is gone.
@@ -56,6 +60,8 @@ pub(super) struct Tally {
     pub(super) messages: u64,
     /// Of these, dropped because they had been taken before.
     pub(super) duplicates: u64,
+    /// Batches handed over.
+    pub(super) batches: u64,
     /// Of these, dropped while the call repeated what was taken before it.
     overlap: u64,
     gaps_logged: u64,
@@ -74,6 +80,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) on_end: OnEnd,
     /// What was read so far.
     pub(super) tally: Tally,
+    /// Bytes of held messages that are charged.
+    pub(super) charged: u64,
 }
 
 /// What one read took.
@@ -86,6 +94,14 @@ struct Pass {
 impl Reader<'_, '_> {
     /// Reads until the call ends or the pipeline asks to stop.
     pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
+        let end = self.read(call).await;
+        self.batcher.forget_group();
+        self.context.inlet.let_go(std::mem::take(&mut self.charged));
+        self.log_overlap();
+        end
+    }
+
+    async fn read(&mut self, call: &mut Call) -> CallEnd {
         let context = self.context;
         let mut stopped = pin!(context.stop.cancelled());
         loop {
@@ -108,12 +124,37 @@ impl Reader<'_, '_> {
                     return CallEnd::DataflowEnded;
                 }
                 context.metrics.batches.inc();
+                self.tally.batches += 1;
             }
             if let Some(end) = end {
-                self.log_overlap();
                 return end;
             }
+            tokio::select! {
+                biased;
+                () = &mut stopped => return CallEnd::Stopped,
+                has_room = self.settle() => if !has_room { return CallEnd::Starved },
+            }
         }
+    }
+
+    /// Charges what is held back now; false if there was no room for it in time.
+    async fn settle(&mut self) -> bool {
+        let held = self.batcher.held_bytes();
+        let inlet = &self.context.inlet;
+        if held == self.charged {
+            return true;
+        }
+        if held < self.charged {
+            inlet.let_go(self.charged - held);
+            self.charged = held;
+            return true;
+        }
+        let patience = GROUP_WAIT_MAX.mul_f64(rand::random_range(0.75..1.25));
+        let room = tokio::time::timeout(patience, inlet.hold(held - self.charged)).await;
+        if room.is_ok() {
+            self.charged = held;
+        }
+        room.is_ok()
     }
 
     /// Takes what is ready; waits only for the first message.
@@ -123,7 +164,10 @@ impl Reader<'_, '_> {
         pass: &mut Pass,
         waker: &mut Context<'_>,
     ) -> Poll<Option<CallEnd>> {
-        while pass.messages < BATCH_RECORDS_MAX as u64 && !self.batcher.is_full() {
+        let is_full = |pass: &Pass| {
+            pass.messages >= BATCH_RECORDS_MAX as u64 || pass.bytes >= BATCH_BYTES_MAX as u64
+        };
+        while !is_full(pass) && !self.batcher.is_full() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.messages += 1;

@@ -29,7 +29,7 @@ use super::request::{RequestError, restore};
 use super::resume::Resume;
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
-use crate::limits::CURSOR_LOSSES_MAX;
+use crate::limits::{CURSOR_LOSSES_MAX, GROUP_WAITS_MAX};
 use crate::source::{ShardContext, ShardEnd};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
@@ -45,6 +45,8 @@ struct Shard<'a> {
     batcher: Batcher<'a>,
     backoff: Backoff,
     losses: Losses,
+    /// Calls in a row that were given up for want of room for their held group.
+    starved: u32,
     session: Session,
     has_connected: bool,
 }
@@ -104,9 +106,11 @@ impl<'a> Shard<'a> {
                 source.resume.as_ref(),
                 place,
                 start.counters,
+                context.inlet.hold_bytes_max(),
             ),
             backoff: Backoff::new(&source.reconnect),
             losses: Losses::default(),
+            starved: 0,
             session: start.session,
             has_connected: false,
         })
@@ -147,6 +151,9 @@ impl<'a> Shard<'a> {
             Ok(mut call) => self.read(&mut call).await,
         };
         self.log_ended(&end, &tally);
+        if tally.batches > 0 {
+            self.starved = 0;
+        }
         let has_news = tally.messages > tally.duplicates;
         if has_news {
             self.backoff.reset();
@@ -186,6 +193,7 @@ impl<'a> Shard<'a> {
             names: self.names,
             on_end: self.source.on_end,
             tally: Tally::default(),
+            charged: 0,
         };
         let end = reader.run(call).await;
         let tally = reader.tally;
@@ -209,12 +217,26 @@ impl<'a> Shard<'a> {
             }
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
+            CallEnd::Starved => self.after_starvation(),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
             CallEnd::Failed(error) => match self.loss(&error, call) {
                 Loss::None => self.after_failure(error),
                 loss => self.after_loss(loss, &error),
             },
         }
+    }
+
+    fn after_starvation(&mut self) -> Next {
+        self.starved += 1;
+        let reason = "the groups that shards of this pipeline hold back (`boundary: change`) take \
+                      all of `memory.credit_bytes`";
+        if self.starved >= GROUP_WAITS_MAX {
+            return Next::End(ShardEnd::Broken(format!(
+                "{reason}, and this one found no room {} times in a row; raise it",
+                self.starved
+            )));
+        }
+        Next::Again(format!("{reason}; this one is forgotten and read again"))
     }
 
     fn loss(&mut self, error: &CallError, call: CallFacts) -> Loss {
@@ -301,6 +323,7 @@ impl<'a> Shard<'a> {
             CallEnd::Complete => ("OK", ""),
             CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
             CallEnd::Stopped => ("CANCELLED", "asked to stop"),
+            CallEnd::Starved => ("CANCELLED", "no room for its held group"),
             CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),
             CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
         };

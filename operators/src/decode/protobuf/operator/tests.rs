@@ -68,6 +68,7 @@ fn every_message_becomes_json_with_its_key() {
     let mut batch = batch(&[Some("a"), Some("b")]);
     step(OutputFormat::Json, OnError::Stop).apply(&mut batch).expect("sound messages");
     assert_eq!(batch.values.get(1), br#"{"deviceId":"b"}"#);
+    assert_eq!(batch.credit_bytes, 1 + 2 * (16 - 3), "what the JSON is longer is charged");
     assert_eq!(records(&batch), [(100, Some(&b"a"[..])), (101, Some(&b"b"[..]))]);
 }
 

@@ -11,7 +11,6 @@ use super::super::request::{restore, store};
 use super::super::resume::{Mark, Rules};
 use super::super::source::ResumePlan;
 use super::{Batcher, Refused, Taken};
-use crate::limits::GROUP_BYTES_MAX;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::position::{Counters, CursorValue, Position};
@@ -23,6 +22,9 @@ use prost::Message;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
+
+/// What one shard may hold back here.
+const HELD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 static EVENT: LazyLock<headwater_proto::MessageDescriptor> = LazyLock::new(|| {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/protos/telemetry.proto");
@@ -128,8 +130,14 @@ struct World<'a> {
 
 impl<'a> World<'a> {
     fn new(plan: &'a ResumePlan) -> Self {
-        let batcher =
-            Batcher::new(Arc::from("s"), ShardIndex(0), Some(plan), None, Counters::default());
+        let batcher = Batcher::new(
+            Arc::from("s"),
+            ShardIndex(0),
+            Some(plan),
+            None,
+            Counters::default(),
+            HELD_BYTES_MAX,
+        );
         World { plan, batcher, session: Session(0), staged: Vec::new(), committed: 0 }
     }
 
@@ -163,8 +171,14 @@ impl<'a> World<'a> {
         let position: Position = position.unwrap_or_default();
         let stored = position.cursor.as_ref();
         let place = stored.map(|stored| restore(&self.plan.cursor, stored).expect("ours"));
-        self.batcher =
-            Batcher::new(Arc::from("s"), ShardIndex(0), Some(self.plan), place, position.counters);
+        self.batcher = Batcher::new(
+            Arc::from("s"),
+            ShardIndex(0),
+            Some(self.plan),
+            place,
+            position.counters,
+            HELD_BYTES_MAX,
+        );
         self.session = position.session;
     }
 
@@ -290,6 +304,7 @@ fn a_cursor_without_its_count_would_repeat_messages() {
         Some(&plan),
         Some(forgetful),
         Counters::default(),
+        HELD_BYTES_MAX,
     );
     world.open();
     world.call(&log, 1);
@@ -314,8 +329,14 @@ fn push(batcher: &mut Batcher<'_>, value: u64) -> Result<Taken, Refused> {
 #[test]
 fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
     let plan = contiguous(OnGap::Report, Boundary::Message);
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(3), Some(&plan), None, Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(3),
+        Some(&plan),
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(1), true);
     for value in [1, 2, 6, 6, 7] {
         push(&mut batcher, value).expect("gaps are reported");
@@ -342,8 +363,14 @@ fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
 #[test]
 fn a_gap_before_a_held_group_is_told_with_the_group_and_found_again_after_a_cut() {
     let plan = contiguous(OnGap::Report, Boundary::Change);
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(1), true);
     for value in [1, 2, 6] {
         push(&mut batcher, value).expect("gaps are reported");
@@ -363,7 +390,14 @@ fn a_gap_before_a_held_group_is_told_with_the_group_and_found_again_after_a_cut(
 
 #[test]
 fn a_gap_of_unknown_size_waits_for_the_first_message_that_is_handed_over() {
-    let mut batcher = Batcher::new(Arc::from("s"), ShardIndex(0), None, None, Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        None,
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(2), false);
     assert!(batcher.take().is_none());
     batcher.open_session(Session(3), false);
@@ -381,8 +415,14 @@ fn a_gap_of_unknown_size_waits_for_the_first_message_that_is_handed_over() {
 #[test]
 fn a_lost_cursor_is_a_gap_with_its_range_and_stays_one_until_something_is_handed_over() {
     let plan = contiguous(OnGap::Report, Boundary::Change);
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(1), true);
     for value in [1, 2, 3] {
         push(&mut batcher, value).expect("new");
@@ -412,8 +452,14 @@ fn a_lost_cursor_is_a_gap_with_its_range_and_stays_one_until_something_is_handed
 fn a_server_that_numbers_anew_behind_a_lost_cursor_is_taken_at_its_word() {
     let plan = contiguous(OnGap::Report, Boundary::Message);
     let place = Mark { values: vec![Some(Value::Uint(500))], ..Mark::default() };
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), Some(place), Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        Some(place),
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.lose_cursor();
     batcher.open_session(Session(2), false);
     for value in [1, 2] {
@@ -430,8 +476,14 @@ fn a_server_that_numbers_anew_behind_a_lost_cursor_is_taken_at_its_word() {
 fn a_gap_that_must_stop_is_refused_and_what_came_before_it_can_be_handed_over() {
     for boundary in [Boundary::Message, Boundary::Change] {
         let plan = contiguous(OnGap::Stop, boundary);
-        let mut batcher =
-            Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+        let mut batcher = Batcher::new(
+            Arc::from("s"),
+            ShardIndex(0),
+            Some(&plan),
+            None,
+            Counters::default(),
+            HELD_BYTES_MAX,
+        );
         batcher.open_session(Session(1), true);
         push(&mut batcher, 1).expect("the first");
         push(&mut batcher, 2).expect("the second");
@@ -447,14 +499,20 @@ fn a_gap_that_must_stop_is_refused_and_what_came_before_it_can_be_handed_over() 
 #[test]
 fn a_group_that_cannot_be_held_is_refused() {
     let plan = contiguous(OnGap::Report, Boundary::Change);
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), None, Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(1), true);
     let large = Event { sequence: 1, payload: vec![0; 16 * 1024 * 1024], ..Event::default() };
     let large = Bytes::from(large.encode_to_vec());
-    let pushes = GROUP_BYTES_MAX / large.len() as u64 + 1;
+    let pushes = HELD_BYTES_MAX / large.len() as u64 + 1;
     let refused = (0..=pushes).find_map(|_| batcher.push(large.clone(), ReceivedAt::default).err());
-    assert_eq!(refused, Some(Refused::GroupTooLarge));
+    assert_eq!(refused, Some(Refused::GroupTooLarge(HELD_BYTES_MAX)));
     assert!(batcher.take().is_none(), "no part of the group is handed over");
 }
 
@@ -462,8 +520,14 @@ fn a_group_that_cannot_be_held_is_refused() {
 fn a_repetition_alone_makes_no_batch_and_costs_no_list() {
     let plan = contiguous(OnGap::Report, Boundary::Message);
     let place = Mark { values: vec![Some(Value::Uint(9))], ..Mark::default() };
-    let mut batcher =
-        Batcher::new(Arc::from("s"), ShardIndex(0), Some(&plan), Some(place), Counters::default());
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        Some(place),
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
     batcher.open_session(Session(2), true);
     for value in 1..=9 {
         assert_eq!(push(&mut batcher, value), Ok(Taken::Duplicate));
