@@ -25,7 +25,10 @@ pub const RECORD_OVERHEAD_BYTES: u64 = 256;
 pub const EPOCH_ATTEMPTS_MAX: u32 = 10;
 
 /// Times one call of a commit or abort is repeated while the broker says that a repeat is safe.
-pub const COMMIT_RETRIES_MAX: u32 = 60;
+/// Each may last as long as its client waits (10 s for Kafka). Behind that a new producer is better
+/// than one more try: the broker has given the transaction up by then, and the old client may be
+/// one that finds its coordinator no more after the broker was restarted.
+pub const COMMIT_RETRIES_MAX: u32 = 3;
 
 const _: () = assert!(SOURCE_QUANTUM_BATCHES <= INLET_BATCHES_MAX);
 const _: () = assert!(BATCH_RECORDS_MAX <= u32::MAX as usize);
