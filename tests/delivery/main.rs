@@ -18,6 +18,8 @@
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
 //! | `gaps` | where messages are missing is written down once |
 //! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
+//! | `refusals` | what Kafka refuses is kept once, or stops the pipeline, and nothing is lost |
+//! | `rights` | a missing right is named, and once granted nothing is lost |
 //! | `topics` | a missing topic is told, and no topic is made unasked |
 //! | `demo` | the demo on a cluster of the visitor's |
 //! | `stopping` | a stop commits what was received |
@@ -36,6 +38,8 @@ mod instances;
 mod kills;
 mod mutations;
 mod proxied;
+mod refusals;
+mod rights;
 mod server;
 mod shapes;
 mod stopping;

@@ -46,7 +46,7 @@ pub(crate) struct Bench {
 }
 
 /// Whether real Kafka is wanted.
-fn is_real() -> bool {
+pub(crate) fn is_real() -> bool {
     std::env::var("HEADWATER_KAFKA").is_ok_and(|it| it == "real")
 }
 
@@ -116,7 +116,7 @@ pub(crate) fn count(bootstrap: &str, topic: &str, isolation: Isolation) -> Resul
 }
 
 /// The shard by its own name, and the event's number.
-fn identity(message: &BorrowedMessage<'_>) -> Result<(String, u64)> {
+pub(crate) fn identity(message: &BorrowedMessage<'_>) -> Result<(String, u64)> {
     let headers = message.headers().context("a record has headers")?;
     let shard = headers.iter().find(|it| it.key == "headwater-shard");
     let key = std::str::from_utf8(shard.and_then(|it| it.value).context("a record has a shard")?)?;

@@ -114,6 +114,9 @@ fn what_the_broker_refuses_goes_as_a_dead_letter_and_all_others_once_and_in_orde
     assert!(attempts < 5, "the topic's limit tells all of them apart: {attempts} attempts");
     let shard = rig.progress().shards.into_values().next().expect("the shard's progress");
     assert_eq!((shard.committed, shard.dead_letters), (95, 5));
+    let attempts = send(&mut outlet, 2, &batches(&large)).expect("sent");
+    assert!(attempts <= 2, "what the topic demands is known now: {attempts} attempts");
+    assert_eq!((rig.committed("tight").len(), rig.committed("dead").len()), (190, 10));
 }
 
 /// Compressed, a record's size says nothing; then only trying tells.

@@ -140,6 +140,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Deletes a topic.
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        let mut config = ClientConfig::new();
+        let config = config.set("bootstrap.servers", &self.bootstrap);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+        let results = RUNTIME.block_on(admin.delete_topics(&[name], &options))?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
     /// Kills the broker, as `kill -9` does. Apache Kafka only.
     pub fn kill9(&self) -> Result<()> {
         script(&["stop", "--kill"], self.apache_folder()?).map(|_| ())

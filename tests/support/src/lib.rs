@@ -13,6 +13,7 @@
 //! asynchronous inside runs on one runtime of this crate; none of it may be called from within
 //! another runtime.
 
+pub mod acl;
 pub mod grpc;
 pub mod kafka;
 pub mod pipeline;

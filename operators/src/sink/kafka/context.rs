@@ -182,11 +182,7 @@ impl ProducerContext for Context {
         let last = failed.last().filter(|last| *last.topic == *message.topic());
         let topic = last.map_or_else(|| Arc::from(message.topic()), |last| last.topic.clone());
         let bytes = message.key().map_or(0, <[u8]>::len) + message.payload_len();
-        let facts = Facts {
-            bytes,
-            has_key: message.key().is_some(),
-            unix_ms: message.timestamp().to_millis(),
-        };
+        let facts = Facts { bytes, has_key: message.key().is_some(), unix_ms: None };
         failed.push(FailedDelivery {
             subject: Subject::of(opaque),
             code,

@@ -269,4 +269,18 @@ mod tests {
         assert!(error(Some(RDKafkaErrorCode::AllBrokersDown)).may_heal());
         assert!(error(None).may_heal());
     }
+
+    #[test]
+    fn a_missing_right_is_named_with_the_acl_that_grants_it() {
+        for (code, words) in [
+            (RDKafkaErrorCode::TransactionalIdAuthorizationFailed, "TransactionalId"),
+            (RDKafkaErrorCode::TopicAuthorizationFailed, "Write and Describe on the topic"),
+            (RDKafkaErrorCode::ClusterAuthorizationFailed, "IdempotentWrite"),
+        ] {
+            assert_eq!(repair_of_delivery(code), Repair::Stop);
+            let error = outlet_error("send", &KafkaError::MessageProduction(code));
+            assert_eq!(error.repair, Repair::Stop, "{error}");
+            assert!(error.message.contains(words) && error.message.contains("ACL"), "{error}");
+        }
+    }
 }

@@ -31,6 +31,7 @@ use headwater_engine::record::Batch;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 /// A shard as the outlet knows it.
 #[derive(Clone, Debug)]
@@ -219,6 +220,7 @@ impl KafkaOutlet {
     /// The repair that is due.
     pub fn begin(&mut self, slot: Slot, epoch: Epoch) -> Result<(), OutletError> {
         self.producers[slot.0 as usize].begin()?;
+        self.refusals.begin(epoch, Instant::now());
         self.open.push_back(Open::new(slot, epoch));
         Ok(())
     }

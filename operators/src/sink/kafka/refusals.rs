@@ -6,7 +6,8 @@
 //!
 //! - who is named by the broker, or failed alone in its partition, is guilty;
 //! - who breaks a rule of the topic, asked for after a refusal (`rules.rs`), is guilty, also if the
-//!   broker has not seen it yet;
+//!   broker has not seen it yet; epochs that begin soon after are judged by it as well, because each
+//!   refusal costs about a second;
 //! - others that failed together are suspects. *Walls* part them: before a record with a wall
 //!   everything is acknowledged first, so the suspects of the next attempt fail in smaller groups.
 //!
@@ -31,10 +32,14 @@ use headwater_engine::ids::Epoch;
 use rdkafka::error::RDKafkaErrorCode;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Into how many groups the suspects of one partition are parted for the next attempt: more cost
 /// round trips, fewer cost attempts.
 const SUSPECT_GROUPS: usize = 16;
+
+/// How long a topic's rules are believed after they were asked for.
+const RULES_AGE_MAX: Duration = Duration::from_secs(30);
 
 /// The wall before each position, which have no numbers.
 const BEFORE_POSITIONS: usize = usize::MAX;
@@ -43,6 +48,8 @@ const BEFORE_POSITIONS: usize = usize::MAX;
 #[derive(Debug, Default)]
 pub(super) struct Refusals {
     epochs: BTreeMap<Epoch, Known>,
+    /// What topics that refused something demand, and when that was asked for.
+    rules: BTreeMap<Arc<str>, (Instant, TopicRules)>,
     /// Whether the broker is known to name the guilty ones of a batch.
     names_guilty: bool,
 }
@@ -68,6 +75,16 @@ pub(super) struct Known {
 pub(super) type RulesOf<'a> = &'a dyn Fn(&str) -> TopicRules;
 
 impl Refusals {
+    /// A transaction of `epoch` begins.
+    pub(super) fn begin(&mut self, epoch: Epoch, now: Instant) {
+        self.rules.retain(|_, (asked, _)| now.duration_since(*asked) < RULES_AGE_MAX);
+        let young = self.rules.iter().map(|(topic, (_, rules))| (topic.clone(), rules.clone()));
+        let young: Vec<_> = young.collect();
+        for (topic, rules) in young {
+            self.of(epoch).rules.entry(topic).or_insert(rules);
+        }
+    }
+
     /// What is known of `epoch`.
     pub(super) fn of(&mut self, epoch: Epoch) -> &mut Known {
         self.epochs.entry(epoch).or_default()
@@ -132,12 +149,11 @@ impl Refusals {
             )));
         }
         let suspects: Vec<_> = failed.iter().copied().filter(|it| is_refusal(it.code)).collect();
+        if let Some(first) = suspects.first() {
+            self.ask_for_rules(epoch, &first.topic, rules_of);
+        }
         let names_guilty = self.names_guilty;
         let known = self.of(epoch);
-        if let Some(first) = suspects.first() {
-            let rules = known.rules.entry(first.topic.clone());
-            rules.or_insert_with(|| rules_of(&first.topic));
-        }
         if let [alone] = suspects[..] {
             return self.convict(epoch, alone);
         }
@@ -150,6 +166,13 @@ impl Refusals {
             known.part(&suspects);
         }
         guilty.into_iter().find_map(|it| self.convict(epoch, it))
+    }
+
+    /// What was judged before by rules that have changed since is asked for anew, once an attempt.
+    fn ask_for_rules(&mut self, epoch: Epoch, topic: &Arc<str>, rules_of: RulesOf<'_>) {
+        let rules = rules_of(topic);
+        self.rules.insert(topic.clone(), (Instant::now(), rules.clone()));
+        self.of(epoch).rules.insert(topic.clone(), rules);
     }
 
     /// This one was refused for itself. Of a dead letter nothing is left to try.
@@ -251,7 +274,7 @@ impl Known {
 
     /// Grows with everything that is learnt.
     fn size(&self) -> usize {
-        self.guilty.len() + self.walls.len() + self.rules.len()
+        self.guilty.len() + self.walls.len()
     }
 }
 

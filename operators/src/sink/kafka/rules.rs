@@ -1,5 +1,5 @@
 //! What a topic demands of a record: size, key, timestamp. Its settings decide, and they may be
-//! changed at any time, so they are asked for when they are needed and not kept.
+//! changed at any time, so they are asked for when they are needed and not believed for long.
 //!
 //! They are used in two ways. At start they bound the batches: a broker refuses a batch that is
 //! larger than `max.message.bytes`, however small its records. After a refusal they tell which
@@ -32,7 +32,7 @@ pub(super) struct Facts {
     pub(super) bytes: usize,
     /// Whether it has a key.
     pub(super) has_key: bool,
-    /// Its timestamp, in milliseconds since 1970-01-01T00:00:00Z.
+    /// Its timestamp, in milliseconds since 1970-01-01T00:00:00Z. Failed deliveries do not tell it.
     pub(super) unix_ms: Option<i64>,
 }
 

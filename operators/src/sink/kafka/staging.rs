@@ -4,7 +4,7 @@
 //! is the same in every attempt. By it what is known of an epoch's refused records is found again
 //! (`refusals.rs`), and by it a delivery report names its record.
 //!
-//! Invariant: nothing is looked up and nothing is waited for while an epoch has met no refusal.
+//! Invariant: nothing is looked up and nothing is waited for while no record was refused lately.
 //!
 //! Next: `producer.rs` hands the records to librdkafka.
 
@@ -72,7 +72,8 @@ impl Staging<'_> {
         self.stop_at_wall()?;
         // It counts as a dead letter in each attempt, also where the letter is there already.
         if let Some(code) = self.known.guilt(number) {
-            return Ok(Fate::Refused(code));
+            // Where a broker names several records, the client gives all of them one reason.
+            return Ok(Fate::Refused(self.known.breaks_rule(topic, facts).unwrap_or(code)));
         }
         if self.known.is_delivered(number) {
             return Ok(Fate::Delivered);

@@ -12,6 +12,6 @@ mod stream;
 
 pub use codec::RawCodec;
 pub use ledger::Call;
-pub use script::{Cursor, Script, Step};
+pub use script::{Cursor, Odd, OddOf, Script, Step};
 pub use server::{ScriptedServer, ServerOptions};
 pub use stream::broken_event;

@@ -40,6 +40,20 @@ pub enum Cursor {
     After,
 }
 
+/// What is odd about an event, so that not every topic takes its record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Odd {
+    /// It has a payload of so many bytes.
+    Large(usize),
+    /// It was emitted at this moment, in nanoseconds since the Unix epoch.
+    Moment(i64),
+    /// It has nothing but its number and its moment.
+    Bare,
+}
+
+/// Tells by an event's number what is odd about it.
+pub type OddOf = fn(u64) -> Option<Odd>;
+
 /// A stream of `total` events, and what happens on the way.
 #[derive(Debug, Clone)]
 pub struct Script {
@@ -48,6 +62,7 @@ pub struct Script {
     pub(super) calls: VecDeque<Vec<Step>>,
     pub(super) rest: Vec<Step>,
     pub(super) broken_every: Option<u64>,
+    pub(super) odd_of: OddOf,
 }
 
 impl Script {
@@ -59,6 +74,7 @@ impl Script {
             calls: VecDeque::new(),
             rest: vec![Step::SendAll],
             broken_every: None,
+            odd_of: |_| None,
         }
     }
 
@@ -87,6 +103,13 @@ impl Script {
     #[must_use]
     pub fn broken_every(mut self, nth: u64) -> Script {
         self.broken_every = Some(nth);
+        self
+    }
+
+    /// Events may be odd, on each call.
+    #[must_use]
+    pub fn odd(mut self, odd_of: OddOf) -> Script {
+        self.odd_of = odd_of;
         self
     }
 

@@ -144,6 +144,7 @@ impl Stage {
             next: script.first(request.from_sequence),
             total: script.total,
             broken_every: script.broken_every,
+            odd_of: script.odd_of,
             pace: None,
             context: CallContext {
                 number: self.ledger.open(request, metadata),

@@ -18,7 +18,7 @@ use tokio_stream::Stream;
 use tonic::{Code, Status};
 
 use super::ledger::Ledger;
-use super::script::Step;
+use super::script::{Odd, OddOf, Step};
 
 /// What was sent before a cut leaves within this time on loopback, unless the client does not read.
 const LEAVE: Duration = Duration::from_millis(50);
@@ -35,6 +35,7 @@ pub(super) struct ScriptedStream {
     pub(super) next: u64,
     pub(super) total: u64,
     pub(super) broken_every: Option<u64>,
+    pub(super) odd_of: OddOf,
     pub(super) pace: Option<Pace>,
 }
 
@@ -146,11 +147,26 @@ impl ScriptedStream {
         if self.broken_every.is_some_and(|nth| self.next.is_multiple_of(nth)) {
             bytes = broken_event(self.next);
         } else {
-            self.context.fleet.encode(self.next, emitted_ns, payload, &mut bytes);
+            self.encode(emitted_ns, payload, &mut bytes);
         }
         self.context.ledger.sent(self.context.number, self.next);
         self.next += 1;
         bytes.into()
+    }
+
+    fn encode(&self, emitted_ns: i64, payload: &[u8], out: &mut Vec<u8>) {
+        let (fleet, next) = (&self.context.fleet, self.next);
+        match (self.odd_of)(next) {
+            None => fleet.encode(next, emitted_ns, payload, out),
+            Some(Odd::Large(size)) => {
+                fleet.encode(next, emitted_ns, &event::payload(size as u32), out);
+            }
+            Some(Odd::Moment(emitted_ns)) => fleet.encode(next, emitted_ns, payload, out),
+            Some(Odd::Bare) => {
+                let event = Event { sequence: next, emitted_ns, ..Event::default() };
+                out.extend(event.encode_to_vec());
+            }
+        }
     }
 }
 

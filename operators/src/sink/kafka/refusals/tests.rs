@@ -76,6 +76,14 @@ fn after_a_refusal_a_rule_of_the_topic_tells_the_guilty_at_once() {
     let due = refusals.learn(EPOCH, &attempt, &rules);
     assert_eq!((due.repair, guilty(&mut refusals)), (Repair::Isolate, vec![2]));
     assert!(refusals.of(EPOCH).walls.is_empty(), "its neighbour is not even suspected");
+    let next = |refusals: &mut Refusals, later| {
+        refusals.begin(EPOCH.next(), Instant::now() + later);
+        let known = refusals.of(EPOCH.next()).breaks_rule("events", &large);
+        refusals.epochs.remove(&EPOCH.next());
+        known
+    };
+    assert_eq!(next(&mut refusals, Duration::ZERO), Some(MessageSizeTooLarge));
+    assert_eq!(next(&mut refusals, RULES_AGE_MAX), None, "a topic's settings may change");
     let of_another = refusals.of(EPOCH).breaks_rule("others", &large);
     assert_eq!(
         (refusals.of(EPOCH).breaks_rule("events", &large), of_another),
