@@ -34,7 +34,9 @@ pub struct KafkaConfig {
     /// Creates the topic if it is missing. Without it a missing topic is an error at start.
     #[serde(default)]
     pub create: Option<CreateTopic>,
-    /// Where messages go that cannot become records, if their decoder says `on_error: dead_letter`.
+    /// Where messages go that cannot become records, if their decoder says `on_error: dead_letter`,
+    /// and records that Kafka refuses for their size, their moment or their missing key. Without it
+    /// such a record stops the pipeline.
     #[serde(default)]
     pub dead_letter: Option<DeadLetterConfig>,
     /// Where it is written down that messages are missing: one JSON record for each gap, in the
@@ -145,7 +147,8 @@ pub struct CreateTopic {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DeadLetterConfig {
-    /// The topic. Its records hold the message as received; headers say where it came from and why.
+    /// The topic. Its records hold the message as received, or the value that Kafka refused, cut to
+    /// what fits; headers say where it came from and why.
     #[schemars(length(min = 1))]
     pub topic: String,
     /// Creates the topic if it is missing.

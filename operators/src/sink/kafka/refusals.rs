@@ -6,8 +6,8 @@
 //!
 //! - who is named by the broker, or failed alone in its partition, is guilty;
 //! - who breaks a rule of the topic, asked for after a refusal (`rules.rs`), is guilty, also if the
-//!   broker has not seen it yet; epochs that begin soon after are judged by it as well, because each
-//!   refusal costs about a second;
+//!   broker has not seen it yet; epochs that begin soon after are judged by it as well, because
+//!   each refusal costs about a second;
 //! - others that failed together are suspects. *Walls* part them: before a record with a wall
 //!   everything is acknowledged first, so the suspects of the next attempt fail in smaller groups.
 //!
