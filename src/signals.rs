@@ -2,8 +2,13 @@
 
 use crate::exit::{Exit, Failed};
 use crate::screen::Screen;
+use std::time::{Duration, Instant};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+/// What comes so soon after the first signal is the same request: `timeout` and other wrappers send
+/// theirs to the process and to its group.
+const SAME_REQUEST: Duration = Duration::from_millis(200);
 
 /// The signals a stop is asked for with.
 pub(crate) struct Signals {
@@ -32,7 +37,11 @@ impl Signals {
         let signal = self.next().await;
         tracing::info!(event = "stop_requested", signal, "a second signal leaves at once");
         stop.cancel();
-        let signal = self.next().await;
+        let asked = Instant::now();
+        let mut signal = self.next().await;
+        while asked.elapsed() < SAME_REQUEST {
+            signal = self.next().await;
+        }
         screen.settle();
         tracing::warn!(
             event = "interrupted",

@@ -9,6 +9,9 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+/// Longer than what counts as the same request to stop.
+const ANOTHER_REQUEST: Duration = Duration::from_millis(300);
+
 /// A sample server and a folder for one pipeline file.
 struct Bench {
     runtime: Runtime,
@@ -36,6 +39,20 @@ fn a_finished_stream_ends_the_program_with_every_record_printed() {
     let ran = run(&mut headwater(&["run", &file, "--metrics", "off"])).succeeded();
     let sequences: Vec<u64> = ran.stdout.lines().map(sequence).collect();
     assert_eq!(sequences, (1..=500).collect::<Vec<u64>>());
+}
+
+/// `timeout` and other wrappers send their signal to the process and to its group.
+#[test]
+fn the_same_signal_twice_in_a_moment_is_one_request() {
+    let bench = Bench::new();
+    let file = bench.pipeline("rate: 1000", "kind: discard");
+    let mut command = headwater(&["run", &file, "--metrics", "off"]);
+    let mut running = Running::start(&mut command, Stdio::null());
+    running.logged(&["event=call_opened"]);
+    running.signal("TERM");
+    running.signal("TERM");
+    let (code, log) = running.ended();
+    assert_eq!(code, Some(0), "{log}");
 }
 
 #[test]
@@ -67,6 +84,7 @@ fn a_second_signal_leaves_at_once() {
     running.signal("TERM");
     running.logged(&["event=stop_requested"]);
     eventually("it drains", || get(address, "/readyz").1.contains("draining"));
+    std::thread::sleep(ANOTHER_REQUEST);
     let since = Instant::now();
     running.signal("TERM");
     let (code, log) = running.ended();
