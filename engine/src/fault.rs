@@ -7,7 +7,7 @@
 //! The environment says what happens where:
 //!
 //! ```text
-//! HEADWATER_FAULTS="src.recv=kill@3; epoch.close=sleep(500)@2..4"
+//! HEADWATER_FAULTS="src.recv=sleep(500)@2..4; epoch.close=panic@3 > sink.mid=kill@20"
 //! HEADWATER_FAULTS_FOLDER=/tmp/hits
 //! ```
 //!
@@ -18,7 +18,12 @@
 //! | `sleep(500)` | holds that thread for so many milliseconds |
 //!
 //! `@3` is the third time that this process comes to the point, `@2..4` the second to the fourth;
-//! without it, it is the first. Hits are counted over the whole process, not per pipeline.
+//! without it, it is the first. Hits are counted over the whole process, not per pipeline. `;` puts
+//! faults side by side; behind a `>` nothing is counted until all before it has happened, so that
+//! one process can meet one fault after the other.
+//!
+//! Beside points there are *sabotages* (`fault/sabotage.rs`): they break the promise itself, so
+//! that the tests can show that they would notice.
 //!
 //! Invariants
 //! 1. A hit is in the file `HEADWATER_FAULTS_FOLDER/<point>`, a line each, before its action
@@ -30,6 +35,9 @@
 
 #[cfg(feature = "failpoints")]
 mod armed;
+mod sabotage;
+
+pub use sabotage::{Sabotage, is_sabotaged};
 
 /// The variable that says what happens at which point.
 pub const FAULTS_VARIABLE: &str = "HEADWATER_FAULTS";
@@ -40,6 +48,14 @@ pub const FOLDER_VARIABLE: &str = "HEADWATER_FAULTS_FOLDER";
 /// A place of a record's way: what has happened when it is reached, and what has not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Point {
+    /// Our claim was read back; no transactional id is fenced.
+    RecoverClaimed,
+    /// Slot 0 is ours, the other transactional ids are not yet.
+    RecoverFenced0,
+    /// All transactional ids are ours; the committed progress was not read.
+    RecoverFencedAll,
+    /// The committed progress was read; nobody goes on from it yet.
+    RecoverRead,
     /// A call is open, whether it is the first one or goes on behind a cursor; nothing was read.
     SrcResumed,
     /// Messages were read and numbered, and are not yet in the dataflow.
@@ -50,6 +66,18 @@ pub enum Point {
     StepApply,
     /// An epoch has just closed; no operator has moved its capability up yet.
     EpochClose,
+    /// A stage operator holds batches that the committer has not got.
+    StageForward,
+    /// A transaction is open and empty.
+    SinkBegin,
+    /// A batch was staged into the open transaction.
+    SinkMid,
+    /// All of an epoch is staged; its positions are not in its transaction.
+    SinkBeforeProgress,
+    /// Records and positions are acknowledged; nobody has asked for the commit.
+    SinkBeforeCommit,
+    /// The commit was acknowledged, and nobody in this process knows yet.
+    SinkAfterCommit,
 }
 
 /// The environment says something that cannot be done.
@@ -58,10 +86,10 @@ pub enum FaultError {
     /// A part of [`FAULTS_VARIABLE`] cannot be read.
     #[error(
         "{FAULTS_VARIABLE}: `{part}`: {problem}; expected POINT=ACTION[@HIT[..LAST]], where ACTION \
-         is kill, panic or sleep(MILLISECONDS)"
+         is kill, panic or sleep(MILLISECONDS), or SABOTAGE=on"
     )]
     Unreadable {
-        /// The part between two semicolons.
+        /// The part between two separators.
         part: String,
         /// What is wrong with it.
         problem: String,
@@ -72,19 +100,44 @@ pub enum FaultError {
 }
 
 impl Point {
-    /// All of them, in the order of a record's way.
-    pub const ALL: [Point; 5] =
-        [Point::SrcResumed, Point::SrcRecv, Point::SrcEmitted, Point::StepApply, Point::EpochClose];
+    /// All of them, in the order of a record's way from the start of the program.
+    pub const ALL: [Point; 15] = [
+        Point::RecoverClaimed,
+        Point::RecoverFenced0,
+        Point::RecoverFencedAll,
+        Point::RecoverRead,
+        Point::SrcResumed,
+        Point::SrcRecv,
+        Point::SrcEmitted,
+        Point::StepApply,
+        Point::EpochClose,
+        Point::StageForward,
+        Point::SinkBegin,
+        Point::SinkMid,
+        Point::SinkBeforeProgress,
+        Point::SinkBeforeCommit,
+        Point::SinkAfterCommit,
+    ];
 
     /// The name in the environment, and of the file of hits.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Point::RecoverClaimed => "recover.claimed",
+            Point::RecoverFenced0 => "recover.fenced_0",
+            Point::RecoverFencedAll => "recover.fenced_all",
+            Point::RecoverRead => "recover.read",
             Point::SrcResumed => "src.resumed",
             Point::SrcRecv => "src.recv",
             Point::SrcEmitted => "src.emitted",
             Point::StepApply => "step.apply",
             Point::EpochClose => "epoch.close",
+            Point::StageForward => "stage.forward",
+            Point::SinkBegin => "sink.begin",
+            Point::SinkMid => "sink.mid",
+            Point::SinkBeforeProgress => "sink.before_progress",
+            Point::SinkBeforeCommit => "sink.before_commit",
+            Point::SinkAfterCommit => "sink.after_commit",
         }
     }
 }

@@ -26,6 +26,7 @@
 //! | `tls` | mutual TLS, and what is said where it fails |
 //! | `shapes` | both deliveries, fan-out, many shards |
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
+//! | `resumes` | the ways a source goes on after that |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 
 mod broker;
@@ -39,6 +40,8 @@ mod kills;
 mod mutations;
 mod proxied;
 mod refusals;
+#[cfg(feature = "failpoints")]
+mod resumes;
 mod rights;
 mod server;
 mod shapes;

@@ -19,14 +19,14 @@ use crate::world::{Bench, COMMITTED, PATIENCE, endless, is_real_kafka, metric, w
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Apache Kafka and the proxy before it.
-struct World {
-    proxy: KafkaProxy,
+pub(crate) struct World {
+    pub(crate) proxy: KafkaProxy,
     _kafka: Cluster,
 }
 
 impl World {
     /// None unless real Kafka is wanted.
-    fn new() -> Result<Option<World>> {
+    pub(crate) fn new() -> Result<Option<World>> {
         if !is_real_kafka() {
             return Ok(None);
         }
@@ -35,7 +35,7 @@ impl World {
     }
 
     /// A pipeline of one shard through the proxy.
-    fn bench(&self, name: &str, server: &ScriptedServer) -> Result<Bench> {
+    pub(crate) fn bench(&self, name: &str, server: &ScriptedServer) -> Result<Bench> {
         let mut bench = Bench::on(&self.proxy.bootstrap(), name, server.endpoint())?;
         let timeout = REQUEST_TIMEOUT.as_millis();
         let properties = format!("properties: {{ socket.timeout.ms: {timeout} }}");
@@ -44,7 +44,11 @@ impl World {
     }
 
     /// The rest of the stream, and the judgement. All of it went through the proxy.
-    fn demand_exact_at_the_end(&self, mut bench: Bench, server: ScriptedServer) -> Result<u64> {
+    pub(crate) fn demand_exact_at_the_end(
+        &self,
+        mut bench: Bench,
+        server: ScriptedServer,
+    ) -> Result<u64> {
         let total = bench.finish(server)?;
         bench.demand_exact(total)?;
         for api in [Api::INIT_PRODUCER_ID, Api::ADD_PARTITIONS_TO_TXN, Api::PRODUCE, Api::END_TXN] {
@@ -186,7 +190,7 @@ fn a_commit_that_comes_late_does_not_end_the_next_transaction() -> Result<()> {
 
 /// Holds a request to commit until its repetition is answered and the next transaction of its
 /// producer has records; then lets it go. The error code it was answered with.
-fn delay_commit(proxy: &KafkaProxy) -> Result<i16> {
+pub(crate) fn delay_commit(proxy: &KafkaProxy) -> Result<i16> {
     let id = Arc::new(OnceLock::new());
     let first = id.clone();
     let first = proxy.add(Rule::requests(Api::END_TXN).nth(1..=1).hold().of(move |passing| {

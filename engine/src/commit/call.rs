@@ -6,6 +6,7 @@
 //! Next: `committer.rs` sends what is sealed and receives the answers.
 
 use crate::commit::outlet::{OutletError, Sealed};
+use crate::fault::{self, Point};
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 /// A commit was answered.
@@ -31,6 +32,9 @@ impl CommitCalls {
         let serve = move || {
             for mut sealed in sealed {
                 let outcome = sealed.commit();
+                if outcome.is_ok() {
+                    fault::point(Point::SinkAfterCommit);
+                }
                 if answered.send(Answer { sealed, outcome }).is_err() {
                     return;
                 }

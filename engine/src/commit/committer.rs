@@ -23,6 +23,7 @@ use crate::dataflow::epochs::Epochs;
 use crate::dataflow::guard::panic_text;
 use crate::dataflow::stage::ToCommitter;
 use crate::failure::{Failure, FailureReason, Recovery};
+use crate::fault::{self, Point};
 use crate::ids::{Epoch, SinkIndex, Slot};
 use crate::record::Batch;
 use crossbeam_channel::{Receiver, select};
@@ -155,7 +156,7 @@ impl Committer {
                 self.tell_filled(epoch, &batches);
                 for batch in batches {
                     if self.decision.open() == Some(epoch) {
-                        let staged = self.outlet.stage(sink, &batch);
+                        let staged = stage(&mut *self.outlet, sink, &batch);
                         self.note(staged);
                     }
                     self.kept.entry(epoch).or_default().push((sink, batch));
@@ -224,14 +225,17 @@ impl Committer {
         }
         self.has_transaction = true;
         self.decision.on_begun(epoch);
+        fault::point(Point::SinkBegin);
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
-        let staged = kept.iter().try_for_each(|(sink, batch)| self.outlet.stage(*sink, batch));
+        let outlet = &mut *self.outlet;
+        let staged = kept.iter().try_for_each(|(sink, batch)| stage(outlet, *sink, batch));
         self.note(staged);
     }
 
     fn seal(&mut self, epoch: Epoch) {
         let since = self.ports.epochs.now();
         (self.observer)(&CommitEvent::Closed { epoch });
+        fault::point(Point::SinkBeforeProgress);
         let kept = self.kept.get(&epoch).map_or(&[][..], Vec::as_slice);
         let positions = positions(kept, &self.outlet.set_aside(epoch));
         match self.outlet.seal(epoch, &positions) {
@@ -247,6 +251,7 @@ impl Committer {
     }
 
     fn commit(&mut self) {
+        fault::point(Point::SinkBeforeCommit);
         let sealed = self.sealed.as_mut().expect("only what is sealed is committed");
         let transaction = sealed.transaction.take().expect("no other commit is under way");
         self.decision.on_commit_started();
@@ -385,4 +390,11 @@ impl Committer {
         self.ports.failure.set(FailureReason { place, message, recovery });
         self.ports.epochs.wake_all();
     }
+}
+
+/// Puts a batch into the open transaction.
+fn stage(outlet: &mut dyn Outlet, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
+    outlet.stage(sink, batch)?;
+    fault::point(Point::SinkMid);
+    Ok(())
 }

@@ -16,6 +16,7 @@ use crate::dataflow::epochs::Epochs;
 use crate::dataflow::guard::activation;
 use crate::dataflow::source::Batches;
 use crate::failure::Failure;
+use crate::fault::{self, Point};
 use crate::ids::{Epoch, SinkIndex};
 use crate::record::Batch;
 use crossbeam_channel::Sender;
@@ -113,6 +114,7 @@ impl Held {
             return;
         }
         self.capabilities.entry(epoch).or_insert_with(retain);
+        fault::point(Point::StageForward);
         // A closed channel means that the committer ended, which it does only after a failure.
         let staged = ToCommitter::Staged { sink: self.port.sink, epoch, batches };
         let _ = self.port.committer.send(staged);

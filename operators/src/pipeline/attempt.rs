@@ -24,9 +24,12 @@ use headwater_engine::commit::progress::StoredProgress;
 use headwater_engine::dataflow::build::{Running, Shared, launch};
 use headwater_engine::dataflow::credit::Credit;
 use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
+use headwater_engine::dataflow::guard::panic_text;
 use headwater_engine::failure::{Failure, FailureReason, Recovery};
 use headwater_engine::ids::{Epoch, ShardKey};
 use headwater_engine::spec::Plan;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
@@ -298,7 +301,8 @@ async fn see_out(mut tasks: Shards, running: Running, failure: &Failure, failed:
     let _ = waited.await;
 }
 
-/// Acquires on a thread of its own: librdkafka blocks, and a stop must not wait for it.
+/// Acquires on a thread of its own: librdkafka blocks, and a stop must not wait for it. A panic
+/// there costs this attempt and no more.
 async fn start_outlet(
     plan: Option<OutletPlan>,
 ) -> Result<(Option<KafkaOutlet>, StoredProgress), KafkaStartError> {
@@ -306,13 +310,17 @@ async fn start_outlet(
     let (sender, receiver) = oneshot::channel();
     let thread = std::thread::Builder::new().name(format!("acquire:{}", plan.pipeline));
     let spawned = thread.spawn(move || {
-        let _ = sender.send(KafkaOutlet::start(plan));
+        let started = catch_unwind(AssertUnwindSafe(|| KafkaOutlet::start(plan)));
+        let panicked = |panic: Box<dyn Any + Send>| {
+            Err(KafkaStartError::Panicked { message: panic_text(&*panic) })
+        };
+        let _ = sender.send(started.unwrap_or_else(panicked));
     });
     let started = match spawned {
         Ok(_) => receiver.await.ok(),
         Err(_) => None,
     };
-    let lost = || KafkaStartError::Client { reason: "its thread did not survive".to_owned() };
+    let lost = || KafkaStartError::Panicked { message: "there is no thread for it".to_owned() };
     let (outlet, stored) = started.ok_or_else(lost)??;
     Ok((Some(outlet), stored))
 }

@@ -13,6 +13,7 @@ use crate::sink::kafka::producer::SinkProducer;
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::acquisition::{Acquisition, Need};
 use headwater_engine::commit::progress::{Owner, StoredProgress};
+use headwater_engine::fault::{self, Point, Sabotage, is_sabotaged};
 use headwater_engine::ids::Generation;
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{BaseProducer, Producer};
@@ -103,6 +104,7 @@ impl Acquirer<'_> {
                 Need::ReadBack(generation) => {
                     self.seen = self.mark.read_to("read_uncommitted", &self.key(generation))?;
                     self.machine.on_read_back(&self.seen);
+                    fault::point(Point::RecoverClaimed);
                 }
                 Need::Withdraw(generation) => {
                     self.mark.append(&self.key(generation), None)?;
@@ -111,11 +113,16 @@ impl Acquirer<'_> {
                 Need::Fence(ids) => {
                     self.fence(&ids)?;
                     self.machine.on_fenced();
+                    let is_first = matches!(self.machine.need(), Need::Fence(_));
+                    let point =
+                        if is_first { Point::RecoverFenced0 } else { Point::RecoverFencedAll };
+                    fault::point(point);
                 }
                 Need::ReadCommitted => {
-                    self.seen = self.mark.read("read_committed")?;
+                    self.read_committed()?;
                     (self.is_usable)(&self.seen)?;
                     self.machine.on_committed(&self.seen)?;
+                    fault::point(Point::RecoverRead);
                 }
                 Need::Nothing(generation) => return self.acquired(generation),
             }
@@ -148,6 +155,9 @@ impl Acquirer<'_> {
     /// Takes every id, all at the same time; our own producers are kept, the others have done
     /// their work by being made.
     fn fence(&mut self, ids: &[String]) -> Result<(), KafkaStartError> {
+        if ids.first() != self.identity.ids.first() && is_sabotaged(Sabotage::SlotUnfenced) {
+            return Ok(());
+        }
         let target = self.target;
         let taken: Vec<_> = std::thread::scope(|scope| {
             let calls: Vec<_> =
@@ -164,6 +174,18 @@ impl Acquirer<'_> {
                 self.producers.insert(id.clone(), Arc::new(producer));
             }
         }
+        Ok(())
+    }
+
+    /// What nobody but us can add to any more.
+    fn read_committed(&mut self) -> Result<(), KafkaStartError> {
+        if is_sabotaged(Sabotage::ReadBeforeFence) {
+            // What was read back with the claim.
+            return Ok(());
+        }
+        let is_broken = is_sabotaged(Sabotage::ReadUncommitted);
+        let isolation = if is_broken { "read_uncommitted" } else { "read_committed" };
+        self.seen = self.mark.read(isolation)?;
         Ok(())
     }
 

@@ -14,6 +14,7 @@
 
 use crate::sink::kafka::log_limit;
 use crate::sink::kafka::rules::Facts;
+use headwater_engine::fault::{Sabotage, is_sabotaged};
 use rdkafka::Message;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -115,7 +116,8 @@ impl Context {
 
     /// Why the producer may begin no other transaction, if so.
     pub(super) fn tainted(&self) -> Option<&str> {
-        self.0.taint.get().map(String::as_str)
+        let why = self.0.taint.get().map(String::as_str);
+        why.filter(|_| !is_sabotaged(Sabotage::TaintIgnored))
     }
 
     /// Marks the producer as one that may begin no other transaction; the first reason stays.

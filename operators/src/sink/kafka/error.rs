@@ -106,6 +106,12 @@ pub enum KafkaStartError {
         /// Whether trying again may help.
         may_heal: bool,
     },
+    /// The thread that was to take the pipeline over panicked.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// What it said.
+        message: String,
+    },
     /// The source is another one than the stored position belongs to.
     #[error(
         "the stored position of shard `{shard}` belongs to another source: its server, method, \
@@ -124,7 +130,9 @@ impl KafkaStartError {
     #[must_use]
     pub fn may_heal(&self) -> bool {
         match self {
-            KafkaStartError::Unreachable { .. } | KafkaStartError::ProgressUnread { .. } => true,
+            KafkaStartError::Unreachable { .. }
+            | KafkaStartError::ProgressUnread { .. }
+            | KafkaStartError::Panicked { .. } => true,
             KafkaStartError::NotFenced { may_heal, .. } => *may_heal,
             _ => false,
         }

@@ -16,6 +16,7 @@ use crate::sink::kafka::config::Delivery;
 use crate::sink::kafka::context::{FailedDelivery, Subject};
 use crate::sink::kafka::error::{KafkaStartError, advice};
 use crate::sink::kafka::producer::{Drained, NotSent, Record, SinkProducer};
+use crate::sink::kafka::progress::Mark;
 use crate::sink::kafka::record::SinkWriter;
 use crate::sink::kafka::refusals::Refusals;
 use crate::sink::kafka::rules::{dead_letter_bytes_max, fit, rules};
@@ -25,6 +26,7 @@ use headwater_engine::commit::outlet::{OutletError, Repair, Sealed, ShardPositio
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
 };
+use headwater_engine::fault::{Sabotage, is_sabotaged};
 use headwater_engine::ids::{Epoch, Generation, ShardIndex, ShardKey, Slot};
 use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
@@ -435,7 +437,12 @@ impl KafkaOutlet {
         key: &ProgressKey,
         value: Option<&[u8]>,
     ) -> Result<(), OutletError> {
+        let is_position = matches!(key, ProgressKey::Shard(_));
         let (topic, key) = (&self.identity.progress_topic, key.encode(&self.identity.pipeline));
+        if is_position && is_sabotaged(Sabotage::ProgressOutside) {
+            let mark = Mark::open(&self.target, &self.identity.pipeline, topic)?;
+            return Ok(mark.append(&key, value)?);
+        }
         let record = Record::with_opaque_to(topic, Subject::None.opaque());
         let mut record = record.partition(0).key(key.as_bytes());
         record.payload = value;
