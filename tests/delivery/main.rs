@@ -28,6 +28,7 @@
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `resumes` | the ways a source goes on after that |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
+//! | `sabotage` | the same, where a protection of the program is taken away |
 
 mod broker;
 mod dead_letters;
@@ -43,6 +44,8 @@ mod refusals;
 #[cfg(feature = "failpoints")]
 mod resumes;
 mod rights;
+#[cfg(feature = "failpoints")]
+mod sabotage;
 mod server;
 mod shapes;
 mod stopping;

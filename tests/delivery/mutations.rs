@@ -1,5 +1,15 @@
 //! Goal: the judge turns red when the promise is broken; else its green means nothing.
-//! Method: break it in one way at a time: without transactions, and with a cursor off by one.
+//! Method: break it in one way at a time, and demand what the judge then finds.
+//!
+//! | what is broken | where |
+//! |---|---|
+//! | no transactional id | here |
+//! | a cursor that is off by one, each way | here |
+//! | positions outside of the transaction | `sabotage` |
+//! | progress that is read before the fence, or with what was never committed | `sabotage` |
+//! | a slot that is not fenced | `sabotage` |
+//! | a producer that goes on after trouble | `sabotage` |
+//! | a reader that sees what was never committed | `sabotage` |
 
 use std::time::Duration;
 

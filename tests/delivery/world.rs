@@ -100,9 +100,19 @@ pub(crate) fn judge(
     shards: &[String],
     total: u64,
 ) -> Result<Result<u64, Box<Faults>>> {
+    judge_as(Isolation::Committed, bootstrap, topic, shards, total)
+}
+
+fn judge_as(
+    isolation: Isolation,
+    bootstrap: &str,
+    topic: &str,
+    shards: &[String],
+    total: u64,
+) -> Result<Result<u64, Box<Faults>>> {
     let expected = shards.iter().map(|it| (it.clone(), 1..=total));
     let mut sequences = Sequences::expect_shards(expected);
-    for_each(bootstrap, topic, Isolation::Committed, |message| {
+    for_each(bootstrap, topic, isolation, |message| {
         let (shard, sequence) = identity(message)?;
         sequences.observe(&shard, message.partition(), sequence);
         Ok(())
@@ -229,7 +239,16 @@ impl Bench {
 
     /// What a fresh reader finds of `total` events of each shard.
     pub(crate) fn judge(&self, total: u64) -> Result<Result<u64, Box<Faults>>> {
-        judge(&self.pipeline.brokers, &self.pipeline.topic, &self.shards, total)
+        self.judge_as(Isolation::Committed, total)
+    }
+
+    /// The same of a reader that need not be `read_committed`.
+    pub(crate) fn judge_as(
+        &self,
+        isolation: Isolation,
+        total: u64,
+    ) -> Result<Result<u64, Box<Faults>>> {
+        judge_as(isolation, &self.pipeline.brokers, &self.pipeline.topic, &self.shards, total)
     }
 
     /// Demands that each of `total` events of each shard is there once and in order.
