@@ -15,6 +15,7 @@ pub mod pipeline;
 mod registry;
 pub mod sink;
 pub mod source;
+mod stand_in;
 pub mod telemetry;
 
 pub use registry::registry;

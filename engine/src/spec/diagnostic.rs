@@ -35,6 +35,8 @@ pub struct Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     span: Span,
+    /// What stands here was reported before.
+    is_reported: bool,
 }
 
 /// How bad a finding is.
@@ -65,11 +67,23 @@ pub struct Diagnostic {
 #[derive(Debug, Default)]
 pub struct Report {
     findings: Vec<Diagnostic>,
+    /// What was said of values that had been reported before.
+    moot: Vec<Diagnostic>,
 }
 
 impl Place {
     pub(crate) fn new(span: Span) -> Self {
-        Self { span }
+        Self { span, is_reported: false }
+    }
+
+    /// Whether what stands here was reported before; what is said of it now is not shown.
+    pub fn is_reported(&self) -> bool {
+        self.is_reported
+    }
+
+    /// The same place, of a value that was reported before: what is said of it is not shown.
+    pub(crate) fn reported(self) -> Self {
+        Self { is_reported: true, ..self }
     }
 
     /// The range of the file this place stands for.
@@ -118,17 +132,19 @@ impl Report {
         self.add(Severity::Warning, place, message.into())
     }
 
-    /// Whether an error was reported; warnings do not count.
+    /// Whether an error was reported, shown or not; warnings do not count.
     pub fn has_errors(&self) -> bool {
         self.errors() > 0
     }
 
     pub(crate) fn errors(&self) -> usize {
-        self.findings.iter().filter(|finding| finding.severity == Severity::Error).count()
+        let all = self.findings.iter().chain(&self.moot);
+        all.filter(|finding| finding.severity == Severity::Error).count()
     }
 
     /// Takes over the findings of a report whose author may have quoted resolved values: each
-    /// such value is replaced by the `${…}` text it came from.
+    /// such value is replaced by the `${…}` text it came from. What it says of a value that was
+    /// reported before speaks of a stand-in, and is dropped.
     pub(crate) fn absorb(&mut self, other: Report, secrets: &Secrets) {
         for mut finding in other.findings {
             finding.map_text(|text| secrets.conceal(text));
@@ -139,6 +155,7 @@ impl Report {
     /// Takes over the findings of another report of this module.
     pub(crate) fn append(&mut self, other: Report) {
         self.findings.extend(other.findings);
+        self.moot.extend(other.moot);
     }
 
     /// The findings in the order of the file, without repetitions (an alias that is used twice
@@ -152,14 +169,15 @@ impl Report {
     }
 
     fn add(&mut self, severity: Severity, place: &Place, message: String) -> &mut Diagnostic {
-        self.findings.push(Diagnostic {
+        let findings = if place.is_reported { &mut self.moot } else { &mut self.findings };
+        findings.push(Diagnostic {
             severity,
             span: place.span,
             message,
             details: Vec::new(),
             hint: None,
         });
-        self.findings.last_mut().expect("a finding was pushed just now")
+        findings.last_mut().expect("a finding was pushed just now")
     }
 }
 

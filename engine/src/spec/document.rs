@@ -5,18 +5,25 @@
 use serde_json::{Map, Value as Json};
 
 use super::diagnostic::Report;
-use super::draft::{Draft, Reader};
+use super::draft::{Draft, Lost, Reader};
 use super::limits::NAME_CHARS_MAX;
+use super::plan::PlanHead;
 use super::registry::Registry;
 use super::settings::Settings;
 use super::shape::{Spot, Walker};
 use super::tree::{Entry, Node};
+use super::unknown::Unknown;
+use super::view::Step;
 
-/// A file taken apart. What is missing in it has been reported.
+/// The keys that [`check_settings`] compares.
+const CREDIT_AND_EPOCH: [(&str, &str); 2] =
+    [("memory", "credit_bytes"), ("commit", "epoch_bytes_max")];
+
+/// A file taken apart. What is wrong in it has been reported and mended.
 pub(crate) struct Document<'r> {
-    pub(crate) name: Option<String>,
-    pub(crate) settings: Option<Settings>,
+    pub(crate) head: PlanHead,
     pub(crate) drafts: Vec<Draft<'r>>,
+    pub(crate) lost: Lost,
 }
 
 /// Reads the top level of a file; none if it is not a map at all.
@@ -34,16 +41,25 @@ pub(crate) fn read<'r>(
     }
     let catalogue = registry.catalogue();
     let walker = Walker::new(catalogue.definitions());
-    let errors_before = report.errors();
     walker.check(&mut root, &catalogue.top_level(), &spot, report);
-    let is_sound = report.errors() == errors_before && root.is_resolved();
-    let settings = is_sound.then(|| settings(&root, registry));
-    if let Some(settings) = &settings {
-        check_settings(settings, &root, report);
+    let head = head(&root, registry, report);
+    let mut reader = Reader { registry, walker, report, lost: Lost::default() };
+    let drafts = reader.drafts(&root);
+    Some(Document { head, drafts, lost: reader.lost })
+}
+
+fn head(root: &Node, registry: &Registry, report: &mut Report) -> PlanHead {
+    let mut unknown = Unknown::of(root);
+    let settings = settings(root, registry);
+    let compared = CREDIT_AND_EPOCH.map(|(map, key)| [Step::Key(map), Step::Key(key)]);
+    if compared.iter().all(|path| unknown.spares(path)) {
+        check_settings(&settings, root, report);
     }
-    let name = pipeline_name(&root, report);
-    let drafts = Reader { registry, walker, report }.drafts(&root);
-    Some(Document { name, settings, drafts })
+    let name = pipeline_name(root, report).unwrap_or_else(|| {
+        unknown.add("pipeline");
+        String::new()
+    });
+    PlanHead { name, settings, unknown }
 }
 
 fn settings(root: &Node, registry: &Registry) -> Settings {
@@ -60,8 +76,7 @@ fn check_settings(settings: &Settings, root: &Node, report: &mut Report) {
     if credit >= epoch {
         return;
     }
-    let keys = [("memory", "credit_bytes"), ("commit", "epoch_bytes_max")];
-    let written = keys.iter().find_map(|(map, key)| root.get(map)?.value.get(key));
+    let written = CREDIT_AND_EPOCH.iter().find_map(|(map, key)| root.get(map)?.value.get(key));
     let place = written.map_or(root.place(), Entry::place);
     report
         .warning(&place, "\"memory.credit_bytes\" is below \"commit.epoch_bytes_max\"")
@@ -71,7 +86,7 @@ fn check_settings(settings: &Settings, root: &Node, report: &mut Report) {
 
 fn pipeline_name(root: &Node, report: &mut Report) -> Option<String> {
     let entry = root.get("pipeline")?;
-    let scalar = entry.value.as_scalar().filter(|scalar| scalar.resolved)?;
+    let scalar = entry.value.as_scalar()?;
     let name = scalar.typed.as_str()?;
     if is_name(name, |c| matches!(c, 'a'..='z' | '0'..='9')) {
         return Some(name.to_owned());

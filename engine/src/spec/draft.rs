@@ -1,7 +1,7 @@
 //! Reads the nodes of a file: name, kind, `from`, and the keys of the kind.
 //!
-//! A [`Draft`] knows whether it is sound, that is, whether anything about it has been reported.
-//! Later steps look only at sound drafts, so that one mistake does not speak twice.
+//! A [`Draft`] knows what of it was reported: a value (`unknown`), its kind, its `from`. Later
+//! steps read the rest, so that one mistake neither hides another one nor speaks twice.
 //!
 //! Next: `engine/src/spec/graph.rs`.
 
@@ -11,19 +11,24 @@ use super::nearest::nearest;
 use super::registry::{KindEntry, Registry, Role};
 use super::shape::{Spot, Walker, one_of};
 use super::tree::{Entry, Node, Value};
+use super::unknown::Unknown;
 
 /// A node as the file writes it.
 pub(crate) struct Draft<'r> {
     pub(crate) role: Role,
     /// The node's name and where it stands. The value is empty: see `config`.
     pub(crate) key: Entry,
+    /// Its kind, or the one that a misspelt name was probably meant to be.
     pub(crate) kind: Option<&'r KindEntry>,
     pub(crate) from: Vec<Reference>,
-    /// The node's keys without `kind` and `from`.
+    /// Whether `from` names all that the node reads.
+    pub(crate) is_from_whole: bool,
+    /// The node's keys without `kind` and `from`, mended.
     pub(crate) config: Node,
+    /// What of the keys was reported.
+    pub(crate) unknown: Unknown,
     /// Another draft has the same name, so whoever reads the name means one or the other.
     pub(crate) is_name_shared: bool,
-    pub(crate) is_sound: bool,
 }
 
 /// One name in a `from`.
@@ -33,6 +38,12 @@ pub(crate) struct Reference {
     /// The name as it stands in the file, the only form that may be shown.
     pub(crate) shown: String,
     pub(crate) span: Span,
+}
+
+impl Lost {
+    pub(crate) fn roles(&self) -> impl Iterator<Item = Role> {
+        self.empty.iter().chain(&self.hidden).copied()
+    }
 }
 
 impl Draft<'_> {
@@ -50,6 +61,16 @@ pub(crate) struct Reader<'r, 'w> {
     pub(crate) registry: &'r Registry,
     pub(crate) walker: Walker<'r>,
     pub(crate) report: &'w mut Report,
+    pub(crate) lost: Lost,
+}
+
+/// Sections that gave no draft.
+#[derive(Debug, Default)]
+pub(crate) struct Lost {
+    /// Missing or empty, although they must hold a node.
+    pub(crate) empty: Vec<Role>,
+    /// They may hold nodes, but nobody can read them.
+    pub(crate) hidden: Vec<Role>,
 }
 
 impl<'r> Reader<'r, '_> {
@@ -62,6 +83,9 @@ impl<'r> Reader<'r, '_> {
             let before = drafts.len();
             // A section of the wrong type has been reported by the walk of the top level.
             let is_readable = section.as_ref().is_none_or(|section| section.value.is_map());
+            if !is_readable {
+                self.lost.hidden.push(role);
+            }
             let place = section.as_ref().map_or(root_place, Entry::key_place);
             if let Some(Node { value: Value::Map(entries), .. }) = section.map(|s| s.value) {
                 for entry in entries {
@@ -82,6 +106,7 @@ impl<'r> Reader<'r, '_> {
         if role.has_inputs() && role.has_output() {
             return;
         }
+        self.lost.empty.push(role);
         let known = one_of(self.registry.of_role(role).map(|entry| entry.name));
         let section = role.section();
         self.report
@@ -107,64 +132,81 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn draft(&mut self, role: Role, mut key: Entry) -> Draft<'r> {
-        let errors_before = self.report.errors();
         let empty = Node { span: key.value.span, value: Value::Map(Vec::new()) };
         let mut config = std::mem::replace(&mut key.value, empty);
-        let is_resolved = config.is_resolved();
-        let mut kind = Kind::Unknown;
-        let mut from = Vec::new();
+        let mut kind = None;
+        let mut from = From::default();
         if config.is_map() {
+            self.name_key("kind", role, None, &mut config);
             kind = self.kind(role, &key, &config);
+            self.name_key("from", role, kind, &mut config);
             from = self.from(role, &key, &config);
             if let Value::Map(entries) = &mut config.value {
                 entries.retain(|entry| entry.key != "kind" && entry.key != "from");
             }
-            if let Kind::Known(kind) | Kind::Meant(kind) = kind {
-                self.config(role, &key, kind, &mut config);
+            if let Some(kind) = kind {
+                let spot = Spot::root(format!("{role} {:?}", key.key), key.key_place());
+                let schema = &self.registry.schema(kind).config;
+                self.walker.check(&mut config, schema, &spot, self.report);
             }
         } else {
             let message = format!("{role} {:?} is not a map of keys", key.key);
             let example = if role.has_inputs() { "kind: …, from: …" } else { "kind: …" };
             self.report.error(&key.key_place(), message).hint(format!("write {{ {example} }}"));
         }
-        let is_sound = self.report.errors() == errors_before && is_resolved;
-        let kind = match kind {
-            Kind::Known(kind) => Some(kind),
-            Kind::Meant(_) | Kind::Unknown => None,
-        };
-        Draft { role, key, kind, from, config, is_name_shared: false, is_sound }
+        let unknown = Unknown::of(&config);
+        let From { references: from, is_whole: is_from_whole } = from;
+        Draft { role, key, kind, from, is_from_whole, config, unknown, is_name_shared: false }
     }
 
-    fn config(&mut self, role: Role, key: &Entry, kind: &KindEntry, config: &mut Node) {
-        let schema = &self.registry.schema(kind).config;
-        let spot = Spot::root(format!("{role} {:?}", key.key), key.key_place());
-        self.walker.check(config, schema, &spot, self.report);
+    /// Reports an unknown key that was probably meant to be this one, and gives it its name.
+    fn name_key(&mut self, name: &str, role: Role, kind: Option<&KindEntry>, node: &mut Node) {
+        let is_wanted = name == "kind" || role.has_inputs();
+        if !is_wanted || node.get(name).is_some() {
+            return;
+        }
+        let kinds = self.registry.of_role(role);
+        let kinds = kinds.filter(|entry| kind.is_none_or(|kind| kind.name == entry.name));
+        let keys =
+            kinds.filter_map(|kind| self.registry.schema(kind).config["properties"].as_object());
+        let mut known: Vec<&str> = keys.flat_map(|keys| keys.keys()).map(String::as_str).collect();
+        known.extend(["kind", "from"]);
+        let is_meant = |entry: &&mut Entry| {
+            !known.contains(&entry.key.as_str())
+                && nearest(&entry.key, known.iter().copied()) == Some(name)
+        };
+        if let Some(entry) = node.entries_mut().iter_mut().find(is_meant) {
+            self.report
+                .error(&entry.key_place(), format!("key {:?} is not known", entry.key))
+                .hint(format!("did you mean {name:?}?"));
+            entry.key = name.to_owned();
+        }
     }
 
     // === kind ===
 
-    fn kind(&mut self, role: Role, key: &Entry, node: &Node) -> Kind<'r> {
+    fn kind(&mut self, role: Role, key: &Entry, node: &Node) -> Option<&'r KindEntry> {
         let known = one_of(self.registry.of_role(role).map(|entry| entry.name));
         let Some(entry) = node.get("kind") else {
             let message = format!("{role} {:?} has no kind", key.key);
             let detail = format!("expected: key \"kind\" with the value {known}");
             self.report.error(&key.key_place(), message).detail(detail);
-            return Kind::Unknown;
+            return None;
         };
         let Some(scalar) = entry.value.as_scalar() else {
             let message = "key \"kind\" has the wrong type";
             self.report.error(&entry.place(), message).detail(format!("expected: {known}"));
-            return Kind::Unknown;
+            return None;
         };
         match self.registry.get(role, &scalar.text) {
-            _ if !scalar.resolved => Kind::Unknown,
-            Some(kind) => Kind::Known(kind),
+            _ if !scalar.resolved => None,
+            Some(kind) => Some(kind),
             None => {
                 let message = format!("{:?} is not a kind of {role}", scalar.shown());
                 let finding = self.report.error(&entry.place(), message);
                 finding.detail(format!("expected: {known}"));
                 match scalar.written {
-                    Some(_) => Kind::Unknown,
+                    Some(_) => None,
                     None => meant_kind(self.registry, role, &scalar.text, finding),
                 }
             }
@@ -173,32 +215,32 @@ impl<'r> Reader<'r, '_> {
 
     // === from ===
 
-    fn from(&mut self, role: Role, key: &Entry, node: &Node) -> Vec<Reference> {
+    fn from(&mut self, role: Role, key: &Entry, node: &Node) -> From {
         match (node.get("from"), role.has_inputs()) {
-            (None, false) => Vec::new(),
+            (None, false) => From { references: Vec::new(), is_whole: true },
             (None, true) => {
                 let message =
                     format!("{role} {:?} reads nothing: key \"from\" is missing", key.key);
                 self.report
                     .error(&key.key_place(), message)
                     .detail("expected: the name of a node, or a list of names");
-                Vec::new()
+                From::default()
             }
             (Some(entry), false) => {
                 self.report
                     .error(&entry.key_place(), format!("source {:?} reads a node", key.key))
                     .detail("a source receives its records from outside; it has no \"from\"")
                     .hint("leave \"from\" out, or move the node to another section");
-                Vec::new()
+                From { references: Vec::new(), is_whole: true }
             }
             (Some(entry), true) => self.references(entry),
         }
     }
 
-    fn references(&mut self, entry: &Entry) -> Vec<Reference> {
+    fn references(&mut self, entry: &Entry) -> From {
         let items = match &entry.value.value {
             Value::List(items) => items.as_slice(),
-            Value::Scalar(_) | Value::Map(_) => std::slice::from_ref(&entry.value),
+            _ => std::slice::from_ref(&entry.value),
         };
         if items.is_empty() {
             self.report
@@ -206,6 +248,7 @@ impl<'r> Reader<'r, '_> {
                 .detail("expected: the name of a node, or a list of names");
         }
         let mut references: Vec<Reference> = Vec::new();
+        let mut is_whole = !items.is_empty();
         for item in items {
             let text = item.as_scalar().filter(|scalar| !scalar.typed.is_null());
             let Some(scalar) = text else {
@@ -214,9 +257,11 @@ impl<'r> Reader<'r, '_> {
                 self.report
                     .error(&place, "key \"from\" has the wrong type")
                     .detail("expected: the name of a node, or a list of names");
+                is_whole = false;
                 continue;
             };
             if !scalar.resolved {
+                is_whole = false;
                 continue;
             }
             if references.iter().any(|earlier| earlier.name == scalar.text) {
@@ -230,40 +275,38 @@ impl<'r> Reader<'r, '_> {
                 span: item.span,
             });
         }
-        references
+        From { references, is_whole }
     }
 }
 
-/// What a node's `kind` names.
-#[derive(Clone, Copy)]
-enum Kind<'r> {
-    Known(&'r KindEntry),
-    /// A wrong name near to this kind's; its other keys are checked as if it were right.
-    Meant(&'r KindEntry),
-    Unknown,
+/// What a node reads; nothing is known of it by default.
+#[derive(Default)]
+struct From {
+    references: Vec<Reference>,
+    is_whole: bool,
 }
 
+/// The kind whose name is near to a wrong one; the node is checked as if it were right.
 fn meant_kind<'r>(
     registry: &'r Registry,
     role: Role,
     name: &str,
     finding: &mut Diagnostic,
-) -> Kind<'r> {
+) -> Option<&'r KindEntry> {
     let has_kind = |other: &Role| registry.get(*other, name).is_some();
     if let Some(other) = Role::ALL.into_iter().find(has_kind) {
         let section = other.section();
         finding.hint(format!("{name} is a {other}: move the node to {section:?}"));
-        return Kind::Unknown;
+        return None;
     }
-    let near = registry.nearest(role, name).and_then(|near| registry.get(role, near));
-    near.map_or(Kind::Unknown, |near| {
-        finding.hint(format!("did you mean {:?}?", near.name));
-        Kind::Meant(near)
-    })
+    let near = registry.nearest(role, name).and_then(|near| registry.get(role, near))?;
+    finding.hint(format!("did you mean {:?}?", near.name));
+    Some(near)
 }
 
-/// The known name nearest to a wrong one, among all drafts that can be read.
-pub(crate) fn nearest_readable<'d>(name: &str, drafts: &'d [Draft<'_>]) -> Option<&'d str> {
-    let readable = drafts.iter().filter(|draft| draft.role.has_output());
-    nearest(name, readable.map(Draft::name))
+/// The draft whose name is nearest to a wrong one, among all that can be read.
+pub(crate) fn nearest_readable(name: &str, drafts: &[Draft<'_>]) -> Option<usize> {
+    let readable = || drafts.iter().filter(|draft| draft.role.has_output());
+    let near = nearest(name, readable().map(Draft::name))?;
+    drafts.iter().position(|draft| draft.role.has_output() && draft.name() == near)
 }

@@ -88,6 +88,7 @@ impl<'a> Resolver<'a> {
             Value::Map(entries) => {
                 entries.iter_mut().for_each(|entry| self.resolve(&mut entry.value));
             }
+            Value::StandIn(_) => {}
         }
     }
 

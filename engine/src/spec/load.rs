@@ -4,12 +4,13 @@
 //! so that a file with a mistake in every corner gets one complete list.
 //!
 //! Invariants
-//! 1. No plan is made while the report holds an error.
-//! 2. A kind's check runs only for a node whose shape is sound and whose inputs have passed
-//!    their own checks; it never sees a half-understood file.
+//! 1. No plan is handed out while the report holds an error.
+//! 2. A step never ends at a mistake: what it cannot read is unknown to the next one, and all else
+//!    is checked.
 //!
 //! Next: `engine/src/spec/yaml/build.rs`, then `engine/src/spec/plan.rs`.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::diagnostic::{Diagnostic, Place, Report, Span};
@@ -19,7 +20,7 @@ use super::graph::{self, Graph};
 use super::interpolate::Resolver;
 use super::limits::FILE_BYTES_MAX;
 use super::plan::{Plan, PlanNode};
-use super::registry::{PlanProblem, Registry};
+use super::registry::{Checked, PlanProblem, Registry};
 use super::render::Diagnostics;
 use super::secrets::Secrets;
 use super::tree::Node;
@@ -83,35 +84,42 @@ fn read(source: &Source<'_>, variables: &dyn Variables, report: &mut Report) -> 
 
 fn plan(source: &Source<'_>, registry: &Registry, read: Read, report: &mut Report) -> Option<Plan> {
     let Read { root, secrets } = read;
-    let Document { name, settings, mut drafts } = document::read(root, registry, report)?;
-    let Graph { order, inputs } = graph::connect(&mut drafts, report);
-    let typing = Typing { drafts: &drafts, inputs: &inputs, base_dir: source.base_dir };
-    let checked = typing.check(&order, &secrets, report);
-    if report.has_errors() {
-        return None;
-    }
-    // Nodes are numbered by their place in the order; `from` still speaks in drafts.
-    let mut position = vec![usize::MAX; drafts.len()];
-    for (index, &draft) in order.iter().enumerate() {
-        position[draft] = index;
-    }
-    let nodes = order.iter().zip(checked).map(|(&draft, checked)| {
-        let checked = checked.expect("without an error every node has passed its check");
-        let kind = drafts[draft].kind.expect("without an error every kind is known");
-        PlanNode {
-            index: position[draft],
-            name: drafts[draft].name().to_owned(),
-            role: drafts[draft].role,
-            kind: kind.name,
-            inputs: inputs[draft].iter().map(|&input| position[input]).collect(),
-            config: checked.config,
-            output: checked.output,
-        }
-    });
-    let nodes = nodes.collect();
-    let plan = Plan::new(name?, settings?, nodes);
+    let Document { head, mut drafts, lost } = document::read(root, registry, report)?;
+    let graph = graph::connect(&mut drafts, &lost, report);
+    let typing = Typing { drafts: &drafts, inputs: &graph.inputs, base_dir: source.base_dir };
+    let checked = typing.check(&graph.order, &secrets, report);
+    let plan = Plan::new(head, plan_nodes(&drafts, &graph, &checked));
+    let is_whole = plan.nodes().len() == drafts.len();
+    assert!(is_whole || report.has_errors(), "without an error every node has a config");
     check_plan(&plan, registry, &drafts, &secrets, report);
     Some(plan)
+}
+
+/// The nodes of which a config is known: all of them in a file without a mistake.
+fn plan_nodes(drafts: &[Draft<'_>], graph: &Graph, checked: &[Option<Checked>]) -> Vec<PlanNode> {
+    let mut nodes: Vec<PlanNode> = Vec::new();
+    // Nodes are numbered by their place in the order; the edges still speak in drafts.
+    let mut position: HashMap<usize, usize> = HashMap::new();
+    for &index in &graph.order {
+        let draft = &drafts[index];
+        let (Some(kind), Some(checked)) = (draft.kind, &checked[index]) else { continue };
+        let Some(config) = checked.config().filter(|_| !draft.is_name_shared) else { continue };
+        let inputs = graph.inputs[index].iter().flatten();
+        let mut unknown = draft.unknown.clone();
+        checked.refused_keys().for_each(|key| unknown.add(key));
+        nodes.push(PlanNode {
+            index: nodes.len(),
+            name: draft.name().to_owned(),
+            role: draft.role,
+            kind: kind.name,
+            inputs: inputs.filter_map(|input| position.get(input).copied()).collect(),
+            config: config.clone(),
+            output: checked.output().to_type(),
+            unknown,
+        });
+        position.insert(index, nodes.len() - 1);
+    }
+    nodes
 }
 
 /// Reports what no node could know of the others, each problem at the node it names.

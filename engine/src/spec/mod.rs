@@ -9,14 +9,16 @@
 //! |---|---|---|
 //! | parse | `yaml` | text → `tree` |
 //! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
-//! | shape | `shape/`, `schema` | tree against the kinds' schemas |
+//! | shape | `shape/`, `schema` | tree against the kinds' schemas; what is wrong is mended |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |
 //! | graph | `graph` | `from` → edges, in topological order |
 //! | meaning | `typing`, `registry` | each kind's own check, with the types of its inputs |
 //! | plan | `plan` | what the engine builds from |
 //!
 //! Invariants
-//! 1. Every step reports all it finds; a later step runs for the nodes that are still sound.
+//! 1. Every step reports all it finds, and a later step runs for all that is still intact: a
+//!    value that was reported is mended with a stand-in ([`NodeView::knows`]). So one run tells
+//!    every mistake of a file, and no finding is only the consequence of another.
 //! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened.
 //! 3. Only [`load()`] makes a [`Plan`].
 //!
@@ -42,6 +44,7 @@ mod settings;
 mod shape;
 mod tree;
 mod typing;
+mod unknown;
 mod variables;
 mod view;
 mod yaml;
@@ -53,7 +56,7 @@ pub use plan::{Plan, PlanNode};
 pub use publish::document_schema;
 pub use reference::reference_markdown;
 pub use registry::{
-    Checked, Encoding, KindEntry, PlanCheck, PlanProblem, Registry, Role, StreamType,
+    Checked, Encoding, KindEntry, PlanCheck, PlanProblem, Registry, Role, StreamFacts, StreamType,
 };
 pub use render::Diagnostics;
 pub use schema::schema_of;

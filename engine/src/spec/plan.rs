@@ -1,12 +1,14 @@
 //! A checked pipeline: what the engine builds its dataflow from.
 //!
 //! Why its fields are private: whoever holds a [`Plan`] may rely on every check of this module
-//! having passed, because [`load`](super::load()) is the only way to one.
+//! having passed, because [`load`](super::load()) is the only way to one. A kind's plan check alone
+//! sees plans of files with mistakes: parts, which say of themselves what is unknown.
 //!
 //! Invariants
 //! 1. Nodes stand in topological order, sources first: a node's inputs have smaller indices.
-//! 2. Node names are unique; every node but a sink is read by another one.
+//! 2. Node names are unique; every node but a sink is read by another one, if it is no part.
 //! 3. A node's config has the type its kind's check function gave it.
+//! 4. Of a plan that has been loaded everything is known.
 //!
 //! Next: `engine/src/dataflow/` turns it into operators.
 
@@ -16,6 +18,8 @@ use std::sync::Arc;
 
 use super::registry::{Role, StreamType};
 use super::settings::Settings;
+use super::unknown::Unknown;
+use super::view::Step;
 
 /// A pipeline that has passed every check.
 #[derive(Debug)]
@@ -24,6 +28,7 @@ pub struct Plan {
     settings: Settings,
     nodes: Vec<PlanNode>,
     outputs: Vec<Vec<usize>>,
+    unknown: Unknown,
 }
 
 /// One node of a plan.
@@ -43,10 +48,20 @@ pub struct PlanNode {
     pub config: Arc<dyn Any + Send + Sync>,
     /// The type of the records it gives; none for a sink.
     pub output: Option<StreamType>,
+    pub(crate) unknown: Unknown,
+}
+
+/// What the top of a file says of its pipeline.
+#[derive(Debug)]
+pub(crate) struct PlanHead {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    pub(crate) unknown: Unknown,
 }
 
 impl Plan {
-    pub(crate) fn new(name: String, settings: Settings, nodes: Vec<PlanNode>) -> Self {
+    pub(crate) fn new(head: PlanHead, nodes: Vec<PlanNode>) -> Self {
+        let PlanHead { name, settings, unknown } = head;
         let mut outputs = vec![Vec::new(); nodes.len()];
         for (position, node) in nodes.iter().enumerate() {
             assert_eq!(node.index, position, "a node's index is its position");
@@ -55,7 +70,7 @@ impl Plan {
                 outputs[input].push(position);
             }
         }
-        Self { name, settings, nodes, outputs }
+        Self { name, settings, nodes, outputs, unknown }
     }
 
     /// The pipeline's name.
@@ -66,6 +81,12 @@ impl Plan {
     /// The settings of the whole pipeline.
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// Whether the value at a path of the top level is as the file says, for example
+    /// `["commit", "interval_ms"]` or `["pipeline"]`; a plan check must not rely on any other.
+    pub fn knows(&self, path: &[&str]) -> bool {
+        knows(&self.unknown, path)
     }
 
     /// All nodes in topological order, sources first.
@@ -95,6 +116,12 @@ impl Plan {
 }
 
 impl PlanNode {
+    /// Whether the value at a path of its keys is as the file says; a plan check must not rely on
+    /// any other.
+    pub fn knows(&self, path: &[&str]) -> bool {
+        knows(&self.unknown, path)
+    }
+
     /// The node's config as the type its kind's check function made.
     ///
     /// # Panics
@@ -109,6 +136,11 @@ impl PlanNode {
             ),
         }
     }
+}
+
+fn knows(unknown: &Unknown, path: &[&str]) -> bool {
+    let steps: Vec<Step<'_>> = path.iter().map(|key| Step::Key(key)).collect();
+    unknown.spares(&steps)
 }
 
 /// Leaves the config out: it may hold secrets.

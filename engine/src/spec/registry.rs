@@ -7,8 +7,8 @@
 //! 1. A (role, name) pair is registered once.
 //! 2. A kind's schema uses only keywords that `shape` checks, so that a file that passes it is
 //!    a file that serde accepts.
-//! 3. A check function sees only sound input: a value that fits the schema, and the stream
-//!    types of inputs whose own checks have passed.
+//! 3. A check function sees a value that fits the schema. Where the file's own value did not, a
+//!    stand-in is in its place, and [`NodeView::knows`] says so.
 //!
 //! Next: `operators/src/registry.rs` holds the entries.
 
@@ -59,6 +59,18 @@ pub struct StreamType {
     pub schema: Option<Arc<dyn Any + Send + Sync>>,
 }
 
+/// What is known of the records on an edge. What a mistake before the edge hides is none, and
+/// nothing may be said of it.
+#[derive(Clone, Default)]
+pub struct StreamFacts {
+    /// How the records are encoded.
+    pub encoding: Option<Encoding>,
+    /// The full name of the message.
+    pub name: Option<String>,
+    /// What else a reader needs; opaque to the engine.
+    pub schema: Option<Arc<dyn Any + Send + Sync>>,
+}
+
 /// One kind of operator.
 #[derive(Clone, Copy)]
 pub struct KindEntry {
@@ -70,17 +82,19 @@ pub struct KindEntry {
     pub summary: &'static str,
     /// The schema of its config struct (without `kind` and `from`): `schema_of::<Config>`.
     pub schema: fn(&mut SchemaGenerator) -> Schema,
-    /// Checks what the schema cannot say and gives the typed config; none after an error.
+    /// Checks what the schema cannot say; none if a mistake leaves nothing to go by.
     pub check: fn(&NodeView<'_>, &mut Report) -> Option<Checked>,
 }
 
-/// What a kind's check function returns.
+/// What a kind's check function found out, with or without a mistake.
+///
+/// After a mistake it goes no further than the loader: what is known serves to check the nodes
+/// behind this one, and the plan as a whole.
 #[derive(Clone)]
 pub struct Checked {
-    /// The typed, checked config; the plan's [`PlanNode::config`](super::PlanNode::config).
-    pub config: Arc<dyn Any + Send + Sync>,
-    /// The type of the records the node gives; none for a sink.
-    pub output: Option<StreamType>,
+    config: Option<Arc<dyn Any + Send + Sync>>,
+    output: StreamFacts,
+    refused: Vec<&'static str>,
 }
 
 /// All kinds, built once from their entries.
@@ -91,7 +105,7 @@ pub struct Registry {
     plan_check: PlanCheck,
 }
 
-/// Something that is wrong with a plan as a whole, although each of its nodes is sound.
+/// Something that is wrong with a plan as a whole, although each of its nodes may be sound.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlanProblem {
     /// The node it is reported at.
@@ -103,7 +117,72 @@ pub struct PlanProblem {
 }
 
 /// Finds all problems of a plan as a whole.
+///
+/// The plan may be one of a file with mistakes. It then lacks the nodes of which too little is
+/// known, and says of the others what is unknown: [`Plan::knows`] and
+/// [`PlanNode::knows`](super::PlanNode::knows). A problem must be one that no further node and no
+/// other value of an unknown key could take away.
 pub type PlanCheck = fn(&Plan) -> Vec<PlanProblem>;
+
+// === impl Checked ===
+
+impl Checked {
+    /// A node that gives records, with its typed config: the plan's
+    /// [`PlanNode::config`](super::PlanNode::config).
+    pub fn new<T: Any + Send + Sync>(config: T, output: impl Into<StreamFacts>) -> Self {
+        Self { config: Some(Arc::new(config)), output: output.into(), refused: Vec::new() }
+    }
+
+    /// A sink with its typed config.
+    pub fn sink<T: Any + Send + Sync>(config: T) -> Self {
+        Self::new(config, StreamFacts::default())
+    }
+
+    /// A node that a mistake leaves without a config: only what is known of its records.
+    pub fn refused(output: impl Into<StreamFacts>) -> Self {
+        Self { config: None, output: output.into(), refused: Vec::new() }
+    }
+
+    /// The same, but that a key holds a mistake of meaning: the config says nothing of it, and no
+    /// plan check may rely on it.
+    #[must_use]
+    pub fn without(mut self, key: &'static str) -> Self {
+        self.refused.push(key);
+        self
+    }
+
+    pub(crate) fn refused_keys(&self) -> impl Iterator<Item = &'static str> {
+        self.refused.iter().copied()
+    }
+
+    pub(crate) fn config(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.config.as_ref()
+    }
+
+    pub(crate) fn output(&self) -> &StreamFacts {
+        &self.output
+    }
+
+    /// Whether it is all that the plan needs of a node of this role.
+    pub(crate) fn is_whole(&self, role: Role) -> bool {
+        self.config.is_some() && self.output.to_type().is_some() == role.has_output()
+    }
+}
+
+impl StreamFacts {
+    /// The type, if nothing of it is hidden.
+    pub fn to_type(&self) -> Option<StreamType> {
+        let (encoding, name) = (self.encoding?, self.name.clone()?);
+        Some(StreamType { encoding, name, schema: self.schema.clone() })
+    }
+}
+
+impl From<StreamType> for StreamFacts {
+    fn from(stream: StreamType) -> Self {
+        let StreamType { encoding, name, schema } = stream;
+        Self { encoding: Some(encoding), name: Some(name), schema }
+    }
+}
 
 // === impl Role ===
 
@@ -161,6 +240,12 @@ impl fmt::Display for Encoding {
 impl fmt::Debug for StreamType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "StreamType({} of {})", self.encoding, self.name)
+    }
+}
+
+impl fmt::Debug for StreamFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StreamFacts({:?} of {:?})", self.encoding, self.name)
     }
 }
 

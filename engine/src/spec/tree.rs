@@ -7,6 +7,10 @@
 //! Invariant: a tree is at most `DEPTH_MAX` deep and holds at most `VALUES_MAX` values; the
 //! parser refuses anything else. Recursion over it is therefore bounded.
 //!
+//! A value that was reported becomes a [`Value::StandIn`] where it stands, so that all that is
+//! intact around it can still be read. What a stand-in holds means nothing; `unknown` says where
+//! stand-ins are.
+//!
 //! Next: `engine/src/spec/interpolate.rs`.
 
 use serde_json::{Map, Number, Value as Json};
@@ -25,6 +29,8 @@ pub(crate) enum Value {
     Scalar(Scalar),
     List(Vec<Node>),
     Map(Vec<Entry>),
+    /// What is read in the place of a value that was reported: it fits the schema, no more.
+    StandIn(Json),
 }
 
 /// A single value: null, a truth value, a number or text.
@@ -54,7 +60,15 @@ impl Node {
     pub(crate) fn entries(&self) -> &[Entry] {
         match &self.value {
             Value::Map(entries) => entries,
-            Value::Scalar(_) | Value::List(_) => &[],
+            Value::Scalar(_) | Value::List(_) | Value::StandIn(_) => &[],
+        }
+    }
+
+    /// The entries of a map, to be changed.
+    pub(crate) fn entries_mut(&mut self) -> &mut [Entry] {
+        match &mut self.value {
+            Value::Map(entries) => entries,
+            Value::Scalar(_) | Value::List(_) | Value::StandIn(_) => &mut [],
         }
     }
 
@@ -65,8 +79,13 @@ impl Node {
     pub(crate) fn as_scalar(&self) -> Option<&Scalar> {
         match &self.value {
             Value::Scalar(scalar) => Some(scalar),
-            Value::List(_) | Value::Map(_) => None,
+            Value::List(_) | Value::Map(_) | Value::StandIn(_) => None,
         }
+    }
+
+    /// Whether it was reported.
+    pub(crate) fn is_stand_in(&self) -> bool {
+        matches!(self.value, Value::StandIn(_))
     }
 
     pub(crate) fn is_map(&self) -> bool {
@@ -82,16 +101,12 @@ impl Node {
         self.any_scalar(&|scalar| scalar.written.is_some())
     }
 
-    /// Whether every interpolation inside has a value.
-    pub(crate) fn is_resolved(&self) -> bool {
-        !self.any_scalar(&|scalar| !scalar.resolved)
-    }
-
     fn any_scalar(&self, test: &impl Fn(&Scalar) -> bool) -> bool {
         match &self.value {
             Value::Scalar(scalar) => test(scalar),
             Value::List(items) => items.iter().any(|item| item.any_scalar(test)),
             Value::Map(entries) => entries.iter().any(|entry| entry.value.any_scalar(test)),
+            Value::StandIn(_) => false,
         }
     }
 
@@ -104,6 +119,7 @@ impl Node {
                 let pairs = entries.iter().map(|e| (e.key.clone(), e.value.to_json()));
                 Json::Object(pairs.collect::<Map<_, _>>())
             }
+            Value::StandIn(value) => value.clone(),
         }
     }
 }
@@ -130,7 +146,7 @@ impl Entry {
     pub(crate) fn place(&self) -> Place {
         match &self.value.value {
             Value::Scalar(scalar) if !scalar.text.is_empty() => self.value.place(),
-            Value::Scalar(_) | Value::List(_) | Value::Map(_) => self.key_place(),
+            _ => self.key_place(),
         }
     }
 

@@ -1,9 +1,9 @@
 //! Runs the kinds' own checks along the graph and lets record types flow down its edges.
 //!
 //! Invariants
-//! 1. Nodes are visited in topological order, so a check sees the types of its inputs.
-//! 2. A node behind one that failed is skipped in silence: its own mistakes, if it has any,
-//!    could not be told from those of its input.
+//! 1. Nodes are visited in topological order, so a check sees what is known of its inputs.
+//! 2. Every node of a known kind is checked. What a mistake before it hides is unknown to it, and
+//!    an edge is judged only by what is known.
 //!
 //! Next: `engine/src/spec/plan.rs`.
 
@@ -11,66 +11,57 @@ use std::path::Path;
 
 use super::diagnostic::{Place, Report};
 use super::draft::Draft;
-use super::registry::{Checked, Encoding, Role, StreamType};
+use super::registry::{Checked, Encoding, KindEntry, Role, StreamFacts};
 use super::secrets::Secrets;
 use super::view::NodeView;
 
 /// The graph whose nodes are checked.
 pub(crate) struct Typing<'a, 'r> {
     pub(crate) drafts: &'a [Draft<'r>],
-    pub(crate) inputs: &'a [Vec<usize>],
+    pub(crate) inputs: &'a [Vec<Option<usize>>],
     pub(crate) base_dir: &'a Path,
 }
 
-/// A node's inputs by name, with the types of their records.
-type Inputs = Vec<(String, StreamType)>;
+/// A node's inputs by name, with what is known of their records.
+type Inputs = Vec<(String, StreamFacts)>;
 
 impl Typing<'_, '_> {
-    /// Checks the drafts in the given order; the results stand in that order.
+    /// Checks the drafts in the given order. The results stand in the order of the drafts; none
+    /// where nothing is known.
     pub(crate) fn check(
         &self,
         order: &[usize],
         secrets: &Secrets,
         report: &mut Report,
     ) -> Vec<Option<Checked>> {
-        let mut outputs: Vec<Option<StreamType>> = vec![None; self.drafts.len()];
-        let mut results = Vec::with_capacity(order.len());
+        let mut results: Vec<Option<Checked>> = vec![None; self.drafts.len()];
         for &draft in order {
-            let checked = self.inputs_of(draft, &outputs).and_then(|inputs| {
-                let mut own = Report::new();
-                let checked = self.check_draft(&self.drafts[draft], &inputs, &mut own);
-                let is_sound = !own.has_errors();
-                report.absorb(own, secrets);
-                checked.filter(|_| is_sound)
-            });
-            outputs[draft] = checked.as_ref().and_then(|checked| checked.output.clone());
-            results.push(checked);
+            let Some(kind) = self.drafts[draft].kind else { continue };
+            let inputs = self.inputs_of(draft, &results);
+            let mut own = Report::new();
+            results[draft] = self.check_draft(&self.drafts[draft], kind, &inputs, &mut own);
+            report.absorb(own, secrets);
         }
         results
     }
 
-    /// None if the draft is unsound or one of its inputs is.
-    fn inputs_of(&self, draft: usize, outputs: &[Option<StreamType>]) -> Option<Inputs> {
-        if !self.drafts[draft].is_sound {
-            return None;
-        }
-        let named = |&input: &usize| {
-            outputs[input].clone().map(|output| (self.drafts[input].name().to_owned(), output))
+    fn inputs_of(&self, draft: usize, results: &[Option<Checked>]) -> Inputs {
+        let known = |input: &Option<usize>| {
+            let checked = input.and_then(|input| results[input].as_ref());
+            checked.map(|checked| checked.output().clone()).unwrap_or_default()
         };
-        self.inputs[draft].iter().map(named).collect()
+        let names = self.drafts[draft].from.iter().map(|reference| reference.name.clone());
+        names.zip(self.inputs[draft].iter().map(known)).collect()
     }
 
     fn check_draft(
         &self,
         draft: &Draft<'_>,
-        inputs: &[(String, StreamType)],
+        kind: &KindEntry,
+        inputs: &Inputs,
         report: &mut Report,
     ) -> Option<Checked> {
         check_edges(draft, inputs, report);
-        if report.has_errors() {
-            return None;
-        }
-        let kind = draft.kind.expect("a sound draft has a known kind");
         let value = draft.config.to_json();
         let view = NodeView {
             name: draft.name(),
@@ -80,39 +71,41 @@ impl Typing<'_, '_> {
             value: &value,
             key: &draft.key,
             tree: &draft.config,
+            unknown: &draft.unknown,
             base_dir: self.base_dir,
         };
         let checked = (kind.check)(&view, report);
-        if let Some(checked) = &checked {
-            let is_right = checked.output.is_some() == draft.role.has_output();
-            assert!(is_right, "the check of {kind:?} gives an output type unless it is a sink");
-        } else {
-            assert!(report.has_errors(), "the check of {kind:?} says why it refuses");
+        let is_input_known = |(_, facts): &(String, StreamFacts)| facts.to_type().is_some();
+        let is_known = draft.unknown.is_empty() && draft.is_from_whole;
+        if is_known && inputs.iter().all(is_input_known) && !report.has_errors() {
+            let is_whole = checked.as_ref().is_some_and(|checked| checked.is_whole(draft.role));
+            assert!(is_whole, "the check of {kind:?} refuses with a reason, or gives all");
         }
         checked
     }
 }
 
-fn check_edges(draft: &Draft<'_>, inputs: &[(String, StreamType)], report: &mut Report) {
+fn check_edges(draft: &Draft<'_>, inputs: &Inputs, report: &mut Report) {
     for ((name, stream), reference) in inputs.iter().zip(&draft.from) {
         let place = Place::new(reference.span);
         match (draft.role, stream.encoding) {
-            (Role::Decoder, Encoding::Json | Encoding::Raw) => {
+            (Role::Decoder, Some(encoding @ (Encoding::Json | Encoding::Raw))) => {
                 let message = format!("decoder {:?} reads decoded records", draft.name());
                 report
                     .error(&place, message)
-                    .detail(format!("{name:?} gives {}", stream.encoding))
+                    .detail(format!("{name:?} gives {encoding}"))
                     .hint("let it read a source");
             }
-            (Role::Sink, Encoding::Messages) => {
+            (Role::Sink, Some(Encoding::Messages)) => {
                 let message = format!("sink {:?} reads undecoded messages", draft.name());
-                report
-                    .error(&place, message)
-                    .detail(format!("{name:?} gives messages of type {}", stream.name))
-                    .hint(format!(
-                        "put a decoder between: `kind: protobuf`, `from: {name}`, and `to: json`, \
-                         or `to: raw` for the bytes as they are"
-                    ));
+                let finding = report.error(&place, message);
+                if let Some(of) = &stream.name {
+                    finding.detail(format!("{name:?} gives messages of type {of}"));
+                }
+                finding.hint(format!(
+                    "put a decoder between: `kind: protobuf`, `from: {name}`, and `to: json`, or \
+                     `to: raw` for the bytes as they are"
+                ));
             }
             _ => {}
         }
@@ -123,11 +116,14 @@ fn check_edges(draft: &Draft<'_>, inputs: &[(String, StreamType)], report: &mut 
 }
 
 /// A node treats all its records alike, so its inputs must agree with the first one.
-fn check_agreement(draft: &Draft<'_>, inputs: &[(String, StreamType)], report: &mut Report) {
-    let Some(((first_name, first), rest)) = inputs.split_first() else {
+fn check_agreement(draft: &Draft<'_>, inputs: &Inputs, report: &mut Report) {
+    let known = inputs.iter().zip(&draft.from);
+    let known = known.filter_map(|((name, facts), from)| Some((name, facts.to_type()?, from)));
+    let known: Vec<_> = known.collect();
+    let Some(((first_name, first, _), rest)) = known.split_first() else {
         return;
     };
-    for ((name, stream), reference) in rest.iter().zip(&draft.from[1..]) {
+    for (name, stream, reference) in rest {
         let is_other_type = draft.role == Role::Decoder && stream.name != first.name;
         if stream.encoding == first.encoding && !is_other_type {
             continue;

@@ -1,7 +1,10 @@
 //! What a kind's check function sees of its node: typed config, inputs, and places to point at.
 //!
-//! Invariant: a view is only made for a node whose config has passed its kind's schema and whose
-//! inputs have passed their own checks.
+//! Invariants
+//! 1. The config fits its kind's schema. What the file says in another way was reported, and is a
+//!    stand-in here: [`NodeView::knows`].
+//! 2. A finding at a value that was reported is not shown. So a check needs to ask only where a
+//!    finding at one key depends on the value of another.
 
 use std::any::type_name;
 use std::path::Path;
@@ -10,8 +13,9 @@ use serde::de::DeserializeOwned;
 use serde_json::Value as Json;
 
 use super::diagnostic::{Place, Report};
-use super::registry::{Role, StreamType};
+use super::registry::{Role, StreamFacts};
 use super::tree::{Entry, Node, Value};
+use super::unknown::Unknown;
 
 /// One step of a path into a node's config.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,33 +34,48 @@ pub struct NodeView<'a> {
     pub role: Role,
     /// Its kind.
     pub kind: &'static str,
-    /// The nodes it reads and the types of their records, in the order of `from`.
-    pub inputs: &'a [(String, StreamType)],
+    /// The nodes it reads and what is known of their records, in the order of `from`; fewer where
+    /// `from` holds a mistake.
+    pub inputs: &'a [(String, StreamFacts)],
     /// Its resolved config without `kind` and `from`. May hold secrets: see
     /// [`NodeView::is_secret`].
     pub value: &'a Json,
     pub(crate) key: &'a Entry,
     pub(crate) tree: &'a Node,
+    pub(crate) unknown: &'a Unknown,
     pub(crate) base_dir: &'a Path,
 }
 
 impl<'a> NodeView<'a> {
     /// The config as its type.
     ///
-    /// The value has passed the type's schema, so this fails only where the type demands more
-    /// than its schema says; the reason then becomes a diagnostic at the node.
+    /// The value fits the type's schema, so this fails only where the type demands more than its
+    /// schema says; the reason then becomes a diagnostic at the node.
     pub fn parse<T: DeserializeOwned>(&self, report: &mut Report) -> Option<T> {
         match serde_json::from_value(self.value.clone()) {
             Ok(config) => Some(config),
             Err(error) => {
                 let subject = format!("{} {:?} cannot be read", self.role, self.name);
                 let expected = type_name::<T>().rsplit("::").next().unwrap_or_default();
+                // A stand-in may be what it demands more of.
+                let place = match self.unknown.is_empty() {
+                    true => self.place(),
+                    false => self.place().reported(),
+                };
                 report
-                    .error(&self.place(), subject)
+                    .error(&place, subject)
                     .detail(format!("expected: the keys of {expected}: {error}"));
                 None
             }
         }
+    }
+
+    /// Whether the value at the path is as the file says, with all that it holds. If not, it was
+    /// reported, and a stand-in was read: no finding at another key may depend on it. That the
+    /// key is given is known all the same, unless it is one that must be.
+    pub fn knows<'p, P: Copy + Into<Step<'p>>>(&self, path: &[P]) -> bool {
+        let steps: Vec<Step<'p>> = path.iter().map(|step| (*step).into()).collect();
+        self.unknown.spares(&steps)
     }
 
     /// The place of the node itself: its name in the file.
@@ -86,6 +105,10 @@ impl<'a> NodeView<'a> {
         let mut place = self.place();
         let mut node = self.tree;
         for step in path {
+            // A key stands, whatever was reported of its value; what it holds does not.
+            if node.is_stand_in() {
+                return place.reported();
+            }
             let step = (*step).into();
             let Some((next_node, next_place)) = descend(node, step) else {
                 break;
@@ -137,6 +160,11 @@ impl From<usize> for Step<'_> {
 }
 
 fn descend<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
+    let (next, place) = child(node, step)?;
+    Some((next, if next.is_stand_in() { place.reported() } else { place }))
+}
+
+fn child<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
     match (&node.value, step) {
         (Value::Map(_), Step::Key(key)) => node.get(key).map(|entry| (&entry.value, entry.place())),
         (Value::List(items), Step::Index(index)) => items.get(index).map(|i| (i, i.place())),
@@ -144,6 +172,6 @@ fn descend<'t>(node: &'t Node, step: Step<'_>) -> Option<(&'t Node, Place)> {
             let item = key.parse::<usize>().ok().and_then(|index| items.get(index));
             item.map(|item| (item, item.place()))
         }
-        (Value::Map(_), Step::Index(_)) | (Value::Scalar(_), _) => None,
+        (Value::Map(_), Step::Index(_)) | (Value::Scalar(_) | Value::StandIn(_), _) => None,
     }
 }

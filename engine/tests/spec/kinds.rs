@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use headwater_engine::spec::{
     Checked, Diagnostic, Diagnostics, Encoding, KindEntry, NodeView, Plan, Registry, Report, Role,
-    Source, Step, StreamType, Variables, load, schema_of,
+    Source, Step, StreamFacts, Variables, load, schema_of,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -186,8 +186,8 @@ pub(crate) fn registry() -> Registry {
     ])
 }
 
-fn stream(encoding: Encoding, name: String) -> Option<StreamType> {
-    Some(StreamType { encoding, name, schema: None })
+fn stream(encoding: Option<Encoding>, name: Option<String>) -> StreamFacts {
+    StreamFacts { encoding, name, schema: None }
 }
 
 fn check_call(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
@@ -205,11 +205,12 @@ fn check_call(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     if config.request.contains_key("nonsense") {
         report.warning(&view.at_key(&["request", "nonsense"]), "the field is deprecated");
     }
+    let message = view.knows(&["message"]).then(|| config.message.clone());
+    let output = stream(Some(Encoding::Messages), message);
     if report.has_errors() {
-        return None;
+        return Some(Checked::refused(output));
     }
-    let output = stream(Encoding::Messages, config.message.clone());
-    Some(Checked { config: Arc::new(config), output })
+    Some(Checked::new(config, output))
 }
 
 fn check_decoder(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
@@ -218,8 +219,9 @@ fn check_decoder(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         Format::Json => Encoding::Json,
         Format::Raw => Encoding::Raw,
     };
-    let name = view.inputs[0].1.name.clone();
-    Some(Checked { config: Arc::new(config), output: stream(encoding, name) })
+    let name = view.inputs.iter().find_map(|(_, input)| input.name.clone());
+    let encoding = view.knows(&["to"]).then_some(encoding);
+    Some(Checked::new(config, stream(encoding, name)))
 }
 
 fn check_topic(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
@@ -236,12 +238,12 @@ fn check_topic(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
             .detail(format!("found: {value:?}"));
         return None;
     }
-    Some(Checked { config: Arc::new(config), output: None })
+    Some(Checked::sink(config))
 }
 
 fn check_discard(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: DiscardConfig = view.parse(report)?;
-    Some(Checked { config: Arc::new(config), output: None })
+    Some(Checked::sink(config))
 }
 
 /// Variables and files as the cases use them.

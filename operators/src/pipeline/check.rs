@@ -9,9 +9,12 @@
 //! - An epoch must end well before the broker gives up on its transaction.
 //! - A silence after which an instance takes over is longer than a few heartbeats.
 //! - `require: exactly_once` must be reachable by every stream.
+//!
+//! Invariant: what follows from a value that was reported is not reported, so each rule asks
+//! whether the keys it reads are known.
 
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
-use crate::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
+use crate::pipeline::guarantee::{Guarantee, StreamGuarantee, sink_part, source_part, streams};
 use crate::sink::kafka::KafkaSink;
 use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 
@@ -31,76 +34,128 @@ pub fn check(plan: &Plan) -> Vec<PlanProblem> {
 }
 
 fn one_cluster(plan: &Plan) -> Vec<PlanProblem> {
-    let mut sinks = plan.of_role(Role::Sink).filter(|node| node.kind == "kafka");
-    let Some(first) = sinks.next() else { return Vec::new() };
-    let leader = first.config::<KafkaSink>();
-    let differs = |node: &&PlanNode| {
-        let sink = node.config::<KafkaSink>();
-        sink.target != leader.target || sink.progress != leader.progress
-    };
-    let problem = |node: &PlanNode| PlanProblem {
+    let sinks: Vec<&PlanNode> = kafka_sinks(plan).collect();
+    let problem = |node: &PlanNode, other: &PlanNode| PlanProblem {
         node: node.name.clone(),
         message: format!(
             "its cluster, delivery, properties or progress differ from sink `{}`",
-            first.name
+            other.name
         ),
         hint: "all Kafka sinks of a pipeline share one transaction: give them the same `brokers`, \
                `delivery`, `properties`, `transactional_id_prefix`, `transaction_timeout_ms` and \
                `progress`, or move one into a pipeline file of its own"
             .to_owned(),
     };
-    sinks.filter(differs).map(problem).collect()
-}
-
-fn topics_apart(plan: &Plan) -> Vec<PlanProblem> {
-    let of_kafka = |node: &&PlanNode| node.kind == "kafka";
-    let sinks: Vec<&PlanNode> = plan.of_role(Role::Sink).filter(of_kafka).collect();
-    let is_data = |topic: &str| sinks.iter().any(|it| it.config::<KafkaSink>().topic == topic);
-    let is_dead_letters = |topic: &str| {
-        let mut all = sinks.iter().filter_map(|it| it.config::<KafkaSink>().dead_letter.as_ref());
-        all.any(|dead_letter| dead_letter.topic == topic)
-    };
     let mut problems = Vec::new();
-    for node in &sinks {
-        let sink = node.config::<KafkaSink>();
-        let progress = sink.progress_topic(plan.name());
-        let dead_letters = sink.dead_letter.as_ref().map(|dead_letter| &dead_letter.topic);
-        let mut clash = |topic: &str, uses: &str| {
-            problems.push(PlanProblem {
-                node: node.name.clone(),
-                message: format!("topic `{topic}` is used for {uses}"),
-                hint: "give each a topic of its own: their readers differ".to_owned(),
-            });
-        };
-        if sink.progress.topic.is_none() && sink.topic == progress {
-            clash(&progress, "records and for the pipeline's progress");
-        }
-        if dead_letters == Some(&progress) {
-            clash(&progress, "dead letters and for the pipeline's progress");
-        }
-        let gaps = sink.gaps.as_ref().map(|gaps| &gaps.topic);
-        if gaps == Some(&progress) {
-            clash(&progress, "gaps and for the pipeline's progress");
-        }
-        if let Some(topic) = gaps.filter(|topic| **topic != sink.topic && is_data(topic)) {
-            clash(topic, "gaps and for another sink's records");
-        }
-        if let Some(topic) = gaps.filter(|topic| is_dead_letters(topic)) {
-            clash(topic, "gaps and for dead letters");
-        }
-        if let Some(topic) = dead_letters.filter(|topic| **topic != sink.topic && is_data(topic)) {
-            clash(topic, "dead letters and for another sink's records");
+    for (index, node) in sinks.iter().enumerate() {
+        // The first one decides, or the first of which enough is known.
+        let mut judged = sinks[..index].iter().map(|other| (other, is_elsewhere(node, other)));
+        if let Some((other, Some(true))) = judged.find(|(_, judgement)| judgement.is_some()) {
+            problems.push(problem(node, other));
         }
     }
     problems
 }
 
+/// The keys of a Kafka sink that say which cluster it writes to, and how.
+const CLUSTER_KEYS: [&str; 6] = [
+    "brokers",
+    "delivery",
+    "properties",
+    "transactional_id_prefix",
+    "transaction_timeout_ms",
+    "progress",
+];
+
+/// Whether two sinks differ in a key that is known of both; none if a key that is not decides it.
+fn is_elsewhere(one: &PlanNode, other: &PlanNode) -> Option<bool> {
+    let (a, b) = (one.config::<KafkaSink>(), other.config::<KafkaSink>());
+    let differs = |key: &str| match key {
+        "brokers" => a.target.brokers != b.target.brokers,
+        "delivery" => a.target.delivery != b.target.delivery,
+        "properties" => a.target.properties != b.target.properties,
+        "transactional_id_prefix" => {
+            a.target.transactional_id_prefix != b.target.transactional_id_prefix
+        }
+        "transaction_timeout_ms" => {
+            a.target.transaction_timeout_ms != b.target.transaction_timeout_ms
+        }
+        _ => a.progress != b.progress,
+    };
+    let is_known = |key: &str| one.knows(&[key]) && other.knows(&[key]);
+    if CLUSTER_KEYS.into_iter().any(|key| is_known(key) && differs(key)) {
+        return Some(true);
+    }
+    CLUSTER_KEYS.into_iter().all(is_known).then_some(false)
+}
+
+fn kafka_sinks(plan: &Plan) -> impl Iterator<Item = &PlanNode> {
+    plan.of_role(Role::Sink).filter(|node| node.kind == "kafka")
+}
+
+fn topics_apart(plan: &Plan) -> Vec<PlanProblem> {
+    kafka_sinks(plan).flat_map(|node| clashes(plan, node)).collect()
+}
+
+/// The topics of a sink that are used for two things. What goes to the records' own topic was
+/// reported where it is named.
+fn clashes(plan: &Plan, node: &PlanNode) -> Vec<PlanProblem> {
+    let topic = known_topic(node);
+    let progress = known_progress(plan, node);
+    let is_default = node.config::<KafkaSink>().progress.topic.is_none();
+    let is_data = |topic: &str| kafka_sinks(plan).any(|it| known_topic(it) == Some(topic));
+    let is_dead = |topic: &str| kafka_sinks(plan).any(|it| dead_letters(it) == Some(topic));
+    let is_progress = |topic: &str| progress.as_deref() == Some(topic);
+    let mut problems = Vec::new();
+    let mut clash = |topic: Option<&str>, uses: &str| {
+        problems.extend(topic.map(|topic| PlanProblem {
+            node: node.name.clone(),
+            message: format!("topic `{topic}` is used for {uses}"),
+            hint: "give each a topic of its own: their readers differ".to_owned(),
+        }));
+    };
+    let own = topic.filter(|topic| is_default && is_progress(topic));
+    clash(own, "records and for the pipeline's progress");
+    for (besides, what) in [(dead_letters(node), "dead letters"), (gaps(node), "gaps")] {
+        let besides = besides.filter(|besides| topic != Some(*besides));
+        let of_progress = besides.filter(|topic| is_progress(topic));
+        clash(of_progress, &format!("{what} and for the pipeline's progress"));
+        let of_another = besides.filter(|topic| is_data(topic));
+        clash(of_another, &format!("{what} and for another sink's records"));
+    }
+    let of_dead = gaps(node).filter(|gaps| topic != Some(*gaps) && is_dead(gaps));
+    clash(of_dead, "gaps and for dead letters");
+    problems
+}
+
+fn known_progress(plan: &Plan, node: &PlanNode) -> Option<String> {
+    let sink = node.config::<KafkaSink>();
+    let is_name_known = sink.progress.topic.is_some() || plan.knows(&["pipeline"]);
+    let is_known = is_name_known && node.knows(&["progress", "topic"]);
+    is_known.then(|| sink.progress_topic(plan.name()))
+}
+
+fn dead_letters(node: &PlanNode) -> Option<&str> {
+    let dead_letter = node.config::<KafkaSink>().dead_letter.as_ref()?;
+    Some(dead_letter.topic.as_str()).filter(|_| node.knows(&["dead_letter", "topic"]))
+}
+
+fn gaps(node: &PlanNode) -> Option<&str> {
+    let gaps = node.config::<KafkaSink>().gaps.as_ref()?;
+    Some(gaps.topic.as_str()).filter(|_| node.knows(&["gaps", "topic"]))
+}
+
+fn known_topic(node: &PlanNode) -> Option<&str> {
+    Some(node.config::<KafkaSink>().topic.as_str()).filter(|_| node.knows(&["topic"]))
+}
+
 fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = Vec::new();
-    for decoder in plan.of_role(Role::Decoder) {
-        if decoder.config::<ProtobufDecoder>().on_error != OnError::DeadLetter {
-            continue;
-        }
+    let sets_aside = |decoder: &&PlanNode| {
+        let on_error = decoder.config::<ProtobufDecoder>().on_error;
+        decoder.knows(&["on_error"]) && on_error == OnError::DeadLetter
+    };
+    for decoder in plan.of_role(Role::Decoder).filter(sets_aside) {
         for sink in plan.outputs(decoder).filter(|node| node.kind == "kafka") {
             if sink.config::<KafkaSink>().dead_letter.is_none() {
                 problems.push(PlanProblem {
@@ -124,7 +179,8 @@ fn time_for_an_epoch(plan: &Plan) -> Vec<PlanProblem> {
     let is_tight = |node: &&PlanNode| {
         let sink = node.config::<KafkaSink>();
         let timeout_ms = u64::from(sink.target.transaction_timeout_ms);
-        sink.is_transactional() && interval_ms > timeout_ms / 2
+        let is_known = ["delivery", "transaction_timeout_ms"].map(|key| node.knows(&[key]));
+        is_known == [true; 2] && sink.is_transactional() && interval_ms > timeout_ms / 2
     };
     let problem = |node: &PlanNode| PlanProblem {
         node: node.name.clone(),
@@ -134,8 +190,8 @@ fn time_for_an_epoch(plan: &Plan) -> Vec<PlanProblem> {
         ),
         hint: "shorten the interval, or lengthen the timeout".to_owned(),
     };
-    let sinks = plan.of_role(Role::Sink).filter(|node| node.kind == "kafka");
-    sinks.filter(is_tight).map(problem).collect()
+    let is_known = plan.knows(&["commit", "interval_ms"]);
+    kafka_sinks(plan).filter(|_| is_known).filter(is_tight).map(problem).collect()
 }
 
 /// A heartbeat that is lost or late must not look like a silence.
@@ -153,21 +209,35 @@ fn time_for_a_heartbeat(plan: &Plan) -> Vec<PlanProblem> {
         ),
         hint: "lengthen `after_ms`, or shorten `heartbeat_ms`".to_owned(),
     };
-    sink.filter(|_| is_tight).map(problem).into_iter().collect()
+    let is_known = plan.knows(&["takeover"]);
+    sink.filter(|_| is_known && is_tight).map(problem).into_iter().collect()
 }
 
 fn required_guarantee(plan: &Plan) -> Vec<PlanProblem> {
-    if plan.settings().require != Some(Requirement::ExactlyOnce) {
+    let is_required = plan.settings().require == Some(Requirement::ExactlyOnce);
+    if !is_required || !plan.knows(&["require"]) {
         return Vec::new();
     }
-    let weak = streams(plan).into_iter().filter(|stream| stream.guarantee < Guarantee::ExactlyOnce);
-    let problem = |stream: StreamGuarantee| PlanProblem {
+    streams(plan).iter().filter_map(|stream| too_weak(plan, stream)).collect()
+}
+
+/// Judges a stream by those of its two ends that are known.
+fn too_weak(plan: &Plan, stream: &StreamGuarantee) -> Option<PlanProblem> {
+    let source = plan.node(&stream.source).filter(|node| node.knows(&["resume"]));
+    let sink = plan.node(&stream.sink).filter(|node| node.knows(&["delivery"]));
+    let parts = [source.map(source_part), sink.map(sink_part)];
+    let reached = parts.iter().flatten().map(|(guarantee, _)| *guarantee).min()?;
+    if reached >= Guarantee::ExactlyOnce {
+        return None;
+    }
+    let bound = if parts.iter().all(Option::is_some) { "" } else { "at most " };
+    let weakened_by = parts.into_iter().flatten().filter_map(|(_, weakness)| weakness);
+    Some(PlanProblem {
         node: stream.source.clone(),
         message: format!(
-            "`require: exactly_once`, but the stream to sink `{}` reaches {}",
-            stream.sink, stream.guarantee
+            "`require: exactly_once`, but the stream to sink `{}` reaches {bound}{reached}",
+            stream.sink
         ),
-        hint: stream.weakened_by.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "),
-    };
-    weak.map(problem).collect()
+        hint: weakened_by.map(|weakness| weakness.to_string()).collect::<Vec<_>>().join("; "),
+    })
 }

@@ -95,7 +95,8 @@ fn derive(source: &PlanNode, sink: &PlanNode) -> StreamGuarantee {
     }
 }
 
-fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
+/// What a source promises, and what weakens it.
+pub(super) fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
     let weakness = |field: &str, because: &str| {
         Some(Weakness { field: format!("{}.{field}", source.name), because: because.to_owned() })
     };
@@ -116,7 +117,8 @@ fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
     }
 }
 
-fn sink_part(sink: &PlanNode) -> (Guarantee, Option<Weakness>) {
+/// What a sink promises, and what weakens it.
+pub(super) fn sink_part(sink: &PlanNode) -> (Guarantee, Option<Weakness>) {
     let weakness = |field: &str, because: &str| {
         Some(Weakness { field: format!("{}.{field}", sink.name), because: because.to_owned() })
     };

@@ -3,7 +3,6 @@
 use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::Arc;
 
 /// Counts records and forgets them.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -24,5 +23,5 @@ pub fn entry() -> KindEntry {
 
 fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: DiscardConfig = view.parse(report)?;
-    Some(Checked { config: Arc::new(config), output: None })
+    Some(Checked::sink(config))
 }

@@ -10,7 +10,6 @@ use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Rol
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::io::{self, Write};
-use std::sync::Arc;
 
 /// Prints one line a record to standard output.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -37,8 +36,8 @@ pub fn entry() -> KindEntry {
 
 fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let _: StdoutConfig = view.parse(report)?;
-    let is_raw = view.inputs.iter().any(|(_, input)| input.encoding == Encoding::Raw);
-    Some(Checked { config: Arc::new(StdoutSink { is_raw }), output: None })
+    let is_raw = view.inputs.iter().any(|(_, input)| input.encoding == Some(Encoding::Raw));
+    Some(Checked::sink(StdoutSink { is_raw }))
 }
 
 impl StdoutSink {

@@ -14,7 +14,7 @@ use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
 use headwater_engine::spec::{
     Checked, Diagnostics, Encoding, KindEntry, NodeView, Registry, Report, Role, Source,
-    StreamType, SystemVariables, load, schema_of,
+    StreamFacts, SystemVariables, load, schema_of,
 };
 use headwater_operators::source::grpc::{GrpcSource, entry};
 use headwater_operators::source::link::Link;
@@ -61,17 +61,15 @@ fn entries() -> [KindEntry; 2] {
         schema: schema_of::<NoKeys>,
         check: |view: &NodeView<'_>, _: &mut Report| {
             let (_, input) = view.inputs.first()?;
-            let output = StreamType { encoding: Encoding::Raw, ..input.clone() };
-            Some(Checked { config: Arc::new(()), output: Some(output) })
+            let output = StreamFacts { encoding: Some(Encoding::Raw), ..input.clone() };
+            Some(Checked::new((), output))
         },
     };
     let sink = KindEntry {
         role: Role::Sink,
         name: "collect",
         summary: "Collects records.",
-        check: |_: &NodeView<'_>, _: &mut Report| {
-            Some(Checked { config: Arc::new(()), output: None })
-        },
+        check: |_: &NodeView<'_>, _: &mut Report| Some(Checked::sink(())),
         ..decoder
     };
     [decoder, sink]

@@ -239,5 +239,5 @@ fn registry() -> Registry {
 
 fn gives(encoding: Encoding) -> Option<Checked> {
     let output = StreamType { encoding, name: "m".to_owned(), schema: None };
-    Some(Checked { config: Arc::new(()), output: Some(output) })
+    Some(Checked::new((), output))
 }

@@ -16,7 +16,7 @@ use serde_json::Value as Json;
 
 use super::super::diagnostic::Report;
 use super::super::nearest::nearest;
-use super::super::tree::{Node, Value};
+use super::super::tree::{Entry, Node, Scalar, Value};
 use super::flatten;
 use super::spot::Spot;
 use super::walk::{Walker, becomes_text, fits};
@@ -29,25 +29,25 @@ impl Walker<'_> {
         schema: &Json,
         spot: &Spot,
         report: &mut Report,
-    ) {
+    ) -> bool {
         let all = options_of(schema).into_iter().flatten();
         let all: Vec<_> = all.map(|option| flatten(option, self.definitions)).collect();
         let is_null = node.as_scalar().is_some_and(|scalar| scalar.typed.is_null());
         if is_null && all.iter().any(|option| fits(node, option)) {
-            return;
+            return true;
         }
         let options: Vec<&Json> =
             all.iter().map(Cow::as_ref).filter(|option| option["type"] != "null").collect();
         if let [only] = options.as_slice() {
-            self.check(node, only, spot, report);
+            self.check(node, only, spot, report)
         } else if let Some(values) = all_named(&options) {
-            self.check_values(node, schema, &values, spot, report);
+            self.check_values(node, schema, &values, spot, report)
         } else if let (Some(tag), true) = (tag_of(&options), node.is_map()) {
-            self.check_tagged(node, &options, tag, spot, report);
+            self.check_tagged(node, &options, tag, spot, report)
         } else if let (Some(keys), true) = (single_keys(&options), node.is_map()) {
-            self.check_single_key(node, &keys, spot, report);
+            self.check_single_key(node, &keys, spot, report)
         } else {
-            self.check_untagged(node, schema, &options, spot, report);
+            self.check_untagged(node, schema, &options, spot, report)
         }
     }
 
@@ -58,17 +58,22 @@ impl Walker<'_> {
         values: &[String],
         spot: &Spot,
         report: &mut Report,
-    ) {
+    ) -> bool {
         let text = serde_json::json!({ "type": "string" });
         if !becomes_text(node, &text) && !fits(node, &text) {
             self.wrong_type(node, schema, spot, report);
-        } else if let Value::Scalar(scalar) = &node.value
+            return false;
+        }
+        if let Value::Scalar(scalar) = &node.value
             && !values.contains(&scalar.text)
         {
             self.unknown_value(scalar, values, &value_words(values), spot, report);
+            self.mend(node, schema);
         }
+        true
     }
 
+    /// Of a map whose tag says nothing, nothing can be said: it is mended as a whole.
     fn check_tagged(
         &self,
         node: &mut Node,
@@ -76,31 +81,54 @@ impl Walker<'_> {
         tag: &str,
         spot: &Spot,
         report: &mut Report,
-    ) {
+    ) -> bool {
         let named = |option: &Json| named_values(&option["properties"][tag]).unwrap_or_default();
         let values: Vec<String> = options.iter().flat_map(|option| named(option)).collect();
-        let Some(entry) = node.get(tag) else {
-            report
-                .error(&spot.place, format!("key {:?} is missing", spot.path_of(tag)))
-                .detail(format!("expected: {}", value_words(&values)));
-            return;
+        let tag_of_node = match node.get(tag) {
+            Some(entry) => self.tag(entry, &values, spot, report),
+            None => {
+                report
+                    .error(&spot.place, format!("key {:?} is missing", spot.path_of(tag)))
+                    .detail(format!("expected: {}", value_words(&values)));
+                None
+            }
         };
+        let option = tag_of_node.and_then(|tag_of_node| {
+            let option = options.iter().find(|option| named(option).contains(&tag_of_node))?;
+            let entry = node.entries_mut().iter_mut().find(|entry| entry.key == tag)?;
+            if entry.value.as_scalar().is_some_and(|scalar| scalar.text != tag_of_node) {
+                entry.value.value = Value::Scalar(Scalar::quoted(tag_of_node));
+            }
+            Some(option)
+        });
+        match option {
+            Some(option) => drop(self.check(node, option, spot, report)),
+            None => self.mend(node, options[0]),
+        }
+        true
+    }
+
+    /// The value of a tag, or the one that was probably meant.
+    fn tag(
+        &self,
+        entry: &Entry,
+        values: &[String],
+        spot: &Spot,
+        report: &mut Report,
+    ) -> Option<String> {
         let Some(scalar) = entry.value.as_scalar() else {
             report
-                .error(&entry.place(), format!("key {:?} has the wrong type", spot.path_of(tag)))
-                .detail(format!("expected: {}", value_words(&values)));
-            return;
+                .error(
+                    &entry.place(),
+                    format!("key {:?} has the wrong type", spot.path_of(&entry.key)),
+                )
+                .detail(format!("expected: {}", value_words(values)));
+            return None;
         };
-        if !scalar.resolved {
-            return;
+        if !scalar.resolved || values.contains(&scalar.text) {
+            return Some(scalar.text.clone()).filter(|_| scalar.resolved);
         }
-        match options.iter().find(|option| named(option).contains(&scalar.text)) {
-            Some(option) => self.check(node, option, spot, report),
-            None => {
-                let (spot, expected) = (spot.entry(entry), value_words(&values));
-                self.unknown_value(scalar, &values, &expected, &spot, report);
-            }
-        }
+        self.unknown_value(scalar, values, &value_words(values), &spot.entry(entry), report)
     }
 
     fn check_single_key(
@@ -109,25 +137,34 @@ impl Walker<'_> {
         keys: &[(&str, &Json)],
         spot: &Spot,
         report: &mut Report,
-    ) {
+    ) -> bool {
         let names = || keys.iter().map(|(name, _)| *name);
-        let [entry] = node.entries() else {
+        let option_of = |key: &str| keys.iter().find(|(name, _)| *name == key);
+        let (_, first) = keys[0];
+        let [entry] = node.entries_mut() else {
             report
                 .error(&spot.place, format!("{} takes a single key", spot.name()))
                 .detail(format!("expected: {}", one_of(names())))
                 .detail(format!("found: {} keys", node.entries().len()));
-            return;
+            self.mend(node, first);
+            return true;
         };
-        if let Some((_, option)) = keys.iter().find(|(name, _)| *name == entry.key) {
-            self.check(node, option, spot, report);
-            return;
+        if option_of(&entry.key).is_none() {
+            let message = format!("key {:?} is not known", spot.path_of(&entry.key));
+            let finding = report.error(&entry.key_place(), message);
+            finding.detail(format!("expected: {}", one_of(names())));
+            if let Some(near) = nearest(&entry.key, names()) {
+                finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
+                entry.key = near.to_owned();
+                let option = option_of(near).map_or(first, |(_, option)| *option);
+                self.check_meant(entry, &option["properties"][near], spot, report);
+            }
         }
-        let message = format!("key {:?} is not known", spot.path_of(&entry.key));
-        let finding = report.error(&entry.key_place(), message);
-        finding.detail(format!("expected: {}", one_of(names())));
-        if let Some(near) = nearest(&entry.key, names()) {
-            finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
+        match option_of(&entry.key) {
+            Some((_, option)) => drop(self.check(node, option, spot, report)),
+            None => self.mend(node, first),
         }
+        true
     }
 
     fn check_untagged(
@@ -137,7 +174,7 @@ impl Walker<'_> {
         options: &[&Json],
         spot: &Spot,
         report: &mut Report,
-    ) {
+    ) -> bool {
         let free_text = |option: &&&Json| named_values(option).is_none();
         for option in options.iter().filter(free_text) {
             becomes_text(node, option);
@@ -148,7 +185,8 @@ impl Walker<'_> {
         {
             let expected = expected(schema, &spot.path, self.definitions);
             self.unknown_value(scalar, &values, &expected, spot, report);
-            return;
+            self.mend(node, schema);
+            return true;
         }
         let mut best: Option<(Node, Report)> = None;
         for option in options {
@@ -164,13 +202,13 @@ impl Walker<'_> {
                 best = Some((copy, found));
             }
         }
-        match best {
-            Some((copy, found)) => {
-                *node = copy;
-                report.append(found);
-            }
-            None => self.wrong_type(node, schema, spot, report),
-        }
+        let Some((copy, found)) = best else {
+            self.wrong_type(node, schema, spot, report);
+            return false;
+        };
+        *node = copy;
+        report.append(found);
+        true
     }
 }
 

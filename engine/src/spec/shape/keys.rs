@@ -6,36 +6,97 @@ use serde_json::{Map, Value as Json};
 
 use super::super::diagnostic::Report;
 use super::super::nearest::nearest;
-use super::super::tree::Entry;
+use super::super::tree::{Entry, Node, Value};
 use super::flatten;
 use super::hint::{first_sentence, known_keys};
 use super::spot::Spot;
 use super::walk::Walker;
 use super::words::{expected, options_of, types_of};
 
+/// What an unknown key was probably meant to be.
+enum Meant {
+    /// This key.
+    Key(String),
+    /// A key inside this one.
+    Inside(String),
+    Nothing,
+}
+
 impl Walker<'_> {
-    /// Reports a key that does not exist and gives the one that was probably meant.
-    pub(super) fn unknown_key(
+    /// Reports keys that do not exist. Each gets the name of the key that was probably meant, if
+    /// that one is not given as well, and is left out otherwise.
+    pub(super) fn check_keys(
+        &self,
+        entries: &mut Vec<Entry>,
+        properties: &Map<String, Json>,
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let is_known = |entry: &Entry| properties.contains_key(&entry.key);
+        let (mut known, unknown): (Vec<Entry>, Vec<Entry>) =
+            std::mem::take(entries).into_iter().partition(is_known);
+        for mut entry in unknown {
+            let is_free = |known: &[Entry], key: &str| known.iter().all(|entry| entry.key != key);
+            match self.unknown_key(&entry, properties, spot, report) {
+                Meant::Key(key) if is_free(&known, &key) => {
+                    entry.key.clone_from(&key);
+                    self.check_meant(&mut entry, &properties[&key], spot, report);
+                    known.push(entry);
+                }
+                Meant::Inside(outer) if is_free(&known, &outer) => {
+                    known.push(self.absent(&outer, &properties[&outer], spot));
+                }
+                Meant::Key(_) | Meant::Inside(_) | Meant::Nothing => {}
+            }
+        }
+        *entries = known;
+    }
+
+    /// A value of another type speaks against the guess, so nothing is said of it.
+    pub(super) fn check_meant(
+        &self,
+        entry: &mut Entry,
+        schema: &Json,
+        spot: &Spot,
+        report: &mut Report,
+    ) {
+        let mut found = Report::new();
+        let spot = spot.entry(entry);
+        if self.check(&mut entry.value, schema, &spot, &mut found) {
+            report.append(found);
+        }
+    }
+
+    /// Reports a key that does not exist.
+    fn unknown_key(
         &self,
         entry: &Entry,
         properties: &Map<String, Json>,
         spot: &Spot,
         report: &mut Report,
-    ) -> Option<String> {
+    ) -> Meant {
         let message = format!("key {:?} is not known", spot.path_of(&entry.key));
         let finding = report.error(&entry.key_place(), message);
         if let Some(near) = nearest(&entry.key, properties.keys().map(String::as_str)) {
             finding.hint(format!("did you mean {:?}?", spot.path_of(near)));
-            return Some(near.to_owned());
+            return Meant::Key(near.to_owned());
         }
         if let Some((outer, inner)) = self.same_key_inside(&entry.key, properties) {
             finding.hint(format!("write it inside {outer:?}: `{outer}: {{ {inner}: … }}`"));
-        } else if properties.is_empty() {
-            finding.hint(format!("{} takes no keys of its own", spot.name()));
-        } else {
-            finding.hint(known_keys(properties));
+            return Meant::Inside(outer);
         }
-        None
+        finding.hint(match properties.is_empty() {
+            true => format!("{} takes no keys of its own", spot.name()),
+            false => known_keys(properties),
+        });
+        Meant::Nothing
+    }
+
+    /// Stands for a key that is not there, at the map that lacks it.
+    pub(super) fn absent(&self, key: &str, schema: &Json, spot: &Spot) -> Entry {
+        let span = spot.key_place.span();
+        let value = Node { span, value: Value::StandIn(self.fill(schema)) };
+        Entry { key: key.to_owned(), key_span: span, value }
     }
 
     /// An equal key one level further in: `tls` and `ca_file` for `ca_file` or `tls.ca_file`.

@@ -4,9 +4,12 @@
 //! line, the expected value in plain words and the key that was probably meant. The schemas are
 //! our own (schemars makes them from our types), so their few keywords suffice.
 //!
+//! What is reported is mended as well, so that all else can still be read.
+//!
 //! Next: `engine/src/spec/shape/walk.rs`.
 
 mod choice;
+mod fill;
 mod flatten;
 mod hint;
 mod keys;

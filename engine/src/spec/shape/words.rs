@@ -32,6 +32,12 @@ impl Bounds {
         }
     }
 
+    /// The number between the bounds that is nearest to zero.
+    pub(super) fn nearest_to_zero(self) -> f64 {
+        let least = self.least.map_or(0.0, |least| least.max(0.0));
+        self.greatest.map_or(least, |greatest| least.min(greatest))
+    }
+
     /// A bound that only a type's width sets is not worth telling.
     fn told(self) -> Self {
         let greatest = self.greatest.filter(|greatest| *greatest < u64::MAX as f64);
@@ -146,6 +152,7 @@ pub(super) fn found(node: &Node) -> String {
     let scalar = match &node.value {
         Value::List(_) => return "a list".to_owned(),
         Value::Map(_) => return "a map of keys".to_owned(),
+        Value::StandIn(_) => return "a value reported before".to_owned(),
         Value::Scalar(scalar) => scalar,
     };
     let what = match &scalar.typed {

@@ -305,5 +305,6 @@ fn measure(node: &Node) -> Size {
         Value::Map(entries) => entries.iter().fold(Size { depth: 1, ..one }, |size, entry| {
             add(size, measure(&entry.value), entry.key.len())
         }),
+        Value::StandIn(_) => one,
     }
 }

@@ -68,7 +68,7 @@ impl OpenMap {
 pub(super) fn key_of(node: &Node, span: Span, is_merge: bool, report: &mut Report) -> Key {
     let text = match &node.value {
         Value::Scalar(scalar) => scalar.text.clone(),
-        Value::List(_) | Value::Map(_) => {
+        Value::List(_) | Value::Map(_) | Value::StandIn(_) => {
             report
                 .error(&Place::new(span), "a list or map cannot be a key")
                 .hint("in a { } map, put text that holds `${…}` or braces in quotes");

@@ -1,6 +1,7 @@
 //! The keys of a protobuf decoder, and what they must mean.
 
-use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, StreamType};
+use crate::stand_in;
+use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts};
 use headwater_proto::MessageDescriptor;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -66,23 +67,28 @@ pub fn entry() -> KindEntry {
 
 fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: ProtobufConfig = view.parse(report)?;
-    // All inputs bear the same message: the plan has compared their names.
-    let (_, input) = view.inputs.first()?;
-    let schema = input.schema.as_ref()?.downcast_ref::<MessageDescriptor>();
-    let Some(message) = schema.cloned() else {
-        let place = view.at(&["from"]);
-        report.error(&place, "the input carries no protobuf messages");
-        return None;
-    };
     let encoding = match config.to {
         OutputFormat::Json => Encoding::Json,
         OutputFormat::Raw => Encoding::Raw,
     };
-    let output = StreamType {
-        encoding,
-        name: message.full_name().to_owned(),
-        schema: Some(Arc::new(message.clone())),
+    let message = message(view, report);
+    let output = StreamFacts {
+        encoding: view.knows(&["to"]).then_some(encoding),
+        name: message.as_ref().map(|message| message.full_name().to_owned()),
+        schema: message.clone().map(|message| Arc::new(message) as _),
     };
+    let message = message.unwrap_or_else(stand_in::message);
     let decoder = ProtobufDecoder { message, to: config.to, on_error: config.on_error };
-    Some(Checked { config: Arc::new(decoder), output: Some(output) })
+    Some(Checked::new(decoder, output))
+}
+
+/// The type of the messages. All inputs bear the same: the engine compares their names.
+fn message(view: &NodeView<'_>, report: &mut Report) -> Option<MessageDescriptor> {
+    let (_, input) = view.inputs.iter().find(|(_, input)| input.name.is_some())?;
+    let schema = input.schema.as_ref();
+    let message = schema.and_then(|schema| schema.downcast_ref::<MessageDescriptor>());
+    if message.is_none() {
+        report.error(&view.at(&["from"]), "the input carries no protobuf messages");
+    }
+    message.cloned()
 }

@@ -9,7 +9,6 @@ use crate::sink::kafka::config::{
 use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
 use headwater_proto::{FieldPath, LeafKind, MessageDescriptor};
 use schemars::JsonSchema;
-use std::sync::Arc;
 
 /// Kafka's own limit on the length of a topic's name.
 const TOPIC_NAME_CHARS_MAX: usize = 249;
@@ -69,14 +68,15 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         gaps: config.gaps,
         progress: config.progress,
     };
-    Some(Checked { config: Arc::new(sink), output: None })
+    Some(Checked::sink(sink))
 }
 
 fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
     check_topic(view, &["topic"], &config.topic, report);
+    let is_topic_known = view.knows(&["topic"]);
     if let Some(dead_letter) = &config.dead_letter {
         check_topic(view, &["dead_letter", "topic"], &dead_letter.topic, report);
-        if dead_letter.topic == config.topic {
+        if is_topic_known && dead_letter.topic == config.topic {
             report
                 .error(
                     &view.at(&["dead_letter", "topic"]),
@@ -87,7 +87,7 @@ fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) 
     }
     if let Some(gaps) = &config.gaps {
         check_topic(view, &["gaps", "topic"], &gaps.topic, report);
-        if gaps.topic == config.topic {
+        if is_topic_known && gaps.topic == config.topic {
             report
                 .error(&view.at(&["gaps", "topic"]), "gaps go to the records' own topic")
                 .hint("give them a topic of their own: readers expect decoded records there");
@@ -95,7 +95,7 @@ fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) 
     }
     if let Some(topic) = &config.progress.topic {
         check_topic(view, &["progress", "topic"], topic, report);
-        if *topic == config.topic {
+        if is_topic_known && *topic == config.topic {
             report
                 .error(&view.at(&["progress", "topic"]), "progress goes to the records' own topic")
                 .hint("leave the key out: the pipeline then keeps a topic of its own");
@@ -184,6 +184,8 @@ fn check_properties(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Repo
                 .error(&view.at_key(&path), format!("property `{key}` may not be set here"))
                 .detail(reason)
                 .hint("leave it out");
+        } else if !view.knows(&path) {
+            // The key may be set; of its value nothing is known.
         } else if let Some(reason) = invalid(key, &value.to_string()) {
             report
                 .error(&view.at_key(&path), format!("librdkafka refuses property `{key}`"))

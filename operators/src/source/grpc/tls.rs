@@ -153,14 +153,17 @@ fn read_identity(
     let (certificate, key) = match (&config.certificate_file, &config.key_file) {
         (None, None) => return None,
         (Some(certificate), Some(key)) => (base_dir.join(certificate), base_dir.join(key)),
-        (Some(_), None) => {
+        (Some(certificate), None) => {
             let problem = TlsProblem::Alone { given: "certificate_file", missing: "key_file" };
             errors.push(TlsError { key: TlsKey::CertificateFile, problem });
+            let chain = read_certificates(&base_dir.join(certificate));
+            keep(chain.map(Some), TlsKey::CertificateFile, errors);
             return None;
         }
-        (None, Some(_)) => {
+        (None, Some(key)) => {
             let problem = TlsProblem::Alone { given: "key_file", missing: "certificate_file" };
             errors.push(TlsError { key: TlsKey::KeyFile, problem });
+            keep(read_key(&base_dir.join(key)).map(Some), TlsKey::KeyFile, errors);
             return None;
         }
     };

@@ -6,7 +6,8 @@
 //!
 //! Invariants
 //! 1. Nothing is contacted.
-//! 2. A check that fails lets the others go on, unless they need its result.
+//! 2. A check that fails lets the others go on. One that needs its result, or a key whose value is
+//!    unknown, says nothing of what depends on it, and all else.
 //!
 //! Tested through pipeline files in `operators/tests/grpc_source/check.rs`.
 //!

@@ -4,9 +4,12 @@ use super::super::config::Config;
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
 use super::{resume, shards, types};
+use crate::stand_in;
 use headwater_engine::spec::{
-    Checked, Encoding, KindEntry, NodeView, Report, Role, StreamType, schema_of,
+    Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
 };
+use headwater_proto::{MessageDescriptor, Method};
+use http::uri::PathAndQuery;
 use std::sync::Arc;
 
 /// The kind's entry in the registry.
@@ -21,56 +24,62 @@ pub fn entry() -> KindEntry {
     }
 }
 
+/// A source is made of whatever was understood: after a mistake it only serves to check the nodes
+/// behind it and the plan.
 fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
-    let source = Arc::new(read(view, report)?);
-    let message = source.message.clone();
-    let output = StreamType {
-        encoding: Encoding::Messages,
-        name: message.full_name().to_owned(),
-        schema: Some(Arc::new(message)),
-    };
-    Some(Checked { config: source, output: Some(output) })
-}
-
-/// The source, if the node has no mistake.
-pub(super) fn read(view: &NodeView<'_>, report: &mut Report) -> Option<GrpcSource> {
     let config: Config = view.parse(report)?;
-    let sizes = check_sizes(&config, view, report);
+    check_sizes(&config, view, report);
     let tls = check_tls(&config, view, report);
     let method = types::method(&config, view, report);
-    let plan = method.as_ref().map(|method| resume::check(&config, method, view, report));
+    let resume = resume::check(&config, method.as_ref(), view, report);
+    let known = resume.as_ref().and_then(Option::as_ref);
     let shards = shards::Shards { config: &config, view, tls, method: method.as_ref() };
-    // Requests are checked even where the cursor mapping is wrong; the result is then not used.
-    let targets = shards.check(plan.as_ref().and_then(|plan| plan.as_ref()?.as_ref()), report);
-    let (specs, targets) = targets?.into_iter().unzip();
-    let (method, plan) = (method?, plan??);
-    sizes?;
-    Some(GrpcSource {
+    let (specs, targets) = shards.check(known, report).into_iter().flatten().unzip();
+    let message = method.as_ref().map(Method::output);
+    let output = facts(message.as_ref());
+    let is_resume_known = resume.is_some();
+    let source = GrpcSource {
         name: view.name.to_owned(),
-        method: method.path().parse().expect("a method's name is a valid URL path"),
-        message: method.output(),
+        method: method.as_ref().map_or_else(|| PathAndQuery::from_static("/"), path),
+        message: message.unwrap_or_else(stand_in::message),
         shards: specs,
         targets,
         message_bytes_max: usize::try_from(config.message_bytes_max).unwrap_or(usize::MAX),
         reconnect: config.reconnect,
         on_end: config.on_end,
-        resume: plan.map(|plan| plan.plan),
-    })
+        resume: resume.flatten().map(|resume| resume.plan),
+    };
+    let checked = Checked::new(source, output);
+    Some(if is_resume_known { checked } else { checked.without("resume") })
 }
 
-fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) -> Option<()> {
-    let mut fine = Some(());
-    if config.reconnect.backoff_max_ms < config.reconnect.backoff_min_ms {
+fn path(method: &Method) -> PathAndQuery {
+    method.path().parse().expect("a method's name is a valid URL path")
+}
+
+fn facts(message: Option<&MessageDescriptor>) -> StreamFacts {
+    StreamFacts {
+        encoding: Some(Encoding::Messages),
+        name: message.map(|message| message.full_name().to_owned()),
+        schema: message.map(|message| Arc::new(message.clone()) as _),
+    }
+}
+
+fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) {
+    let is_known = view.knows(&["reconnect", "backoff_min_ms"]);
+    if is_known && config.reconnect.backoff_max_ms < config.reconnect.backoff_min_ms {
         report
             .error(
                 &view.at(&["reconnect", "backoff_max_ms"]),
                 "the longest wait is below the first",
             )
             .hint("make backoff_max_ms at least backoff_min_ms");
-        fine = None;
     }
     let http2 = &config.http2;
-    if !http2.adaptive_window && http2.connection_window_bytes < http2.stream_window_bytes {
+    let is_known =
+        ["adaptive_window", "stream_window_bytes"].map(|key| view.knows(&["http2", key]));
+    let is_below = http2.connection_window_bytes < http2.stream_window_bytes;
+    if is_known == [true; 2] && !http2.adaptive_window && is_below {
         report
             .warning(
                 &view.at(&["http2", "connection_window_bytes"]),
@@ -78,7 +87,6 @@ fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) -> Opt
             )
             .hint("make connection_window_bytes at least stream_window_bytes");
     }
-    fine
 }
 
 /// The material, read and tried; outside `None` after an error.

@@ -1,5 +1,7 @@
 //! The cursor mapping: paths that exist, values that can do what is asked of them, and requests
 //! that take them.
+//!
+//! Invariant: without the method, or without a component, all is checked that needs neither.
 
 use super::super::config::{
     Boundary, ComponentConfig, ComponentType, Config, OnCursorLost, OnGap, OverlayConfig,
@@ -15,6 +17,16 @@ use headwater_proto::{
     RequestError,
 };
 use serde_json::Value as Json;
+
+/// What a cursor's component can be.
+const CURSOR_KINDS: [LeafKind; 6] = [
+    LeafKind::Int,
+    LeafKind::Uint,
+    LeafKind::Enum,
+    LeafKind::Text,
+    LeafKind::Bytes,
+    LeafKind::Message,
+];
 
 /// A checked `resume` block: the plan, and how its restarts change a request.
 pub(super) struct CheckedResume {
@@ -32,7 +44,7 @@ struct Check<'c, 'v> {
 /// Outside `None` after an error, inside `None` without a `resume` block.
 pub(super) fn check(
     config: &Config,
-    method: &Method,
+    method: Option<&Method>,
     view: &NodeView<'_>,
     report: &mut Report,
 ) -> Option<Option<CheckedResume>> {
@@ -41,20 +53,20 @@ pub(super) fn check(
 }
 
 impl Check<'_, '_> {
-    fn run(&self, method: &Method, report: &mut Report) -> Option<CheckedResume> {
-        let components = self.components(&method.output(), report);
-        let id = self.id(&method.output(), report);
-        let start = self.overlay("start", &self.config.start, &method.input(), &[], report);
-        // Without the components nothing can be said of a request that uses them.
-        let components = components?;
+    fn run(&self, method: Option<&Method>, report: &mut Report) -> Option<CheckedResume> {
+        let components = self.components(method, report);
         let rules = self.rules(&components, report);
-        let known: Vec<CursorComponent> = components
-            .iter()
+        let latest = self.latest(method.map(Method::input).as_ref(), report);
+        // Without the method nothing can be said of paths and fields.
+        let (output, input) = (method?.output(), method?.input());
+        let id = self.id(&output, report);
+        let start = self.overlay("start", &self.config.start, &input, &[Vec::new()], report);
+        let known: Vec<CursorComponent> = (components.iter().flatten())
             .map(|component| CursorComponent::of_path(&component.name, &component.paths[0]))
             .collect();
-        let restart =
-            self.overlay("restart", &self.config.restart, &method.input(), &known, report);
-        let latest = self.latest(method, report);
+        let cursors = self.possible(&known);
+        let restart = self.overlay("restart", &self.config.restart, &input, &cursors, report);
+        let components: Vec<Component> = components.into_iter().collect::<Option<_>>()?;
         let (rules, restart, id) = (rules?, restart?, id?);
         start?;
         latest?;
@@ -63,27 +75,39 @@ impl Check<'_, '_> {
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
         let loss = LossPlan::new(self.config);
         let plan = ResumePlan { cursor, rules, on_gap: self.config.on_gap, loss, restart_words };
-        Some(CheckedResume { plan, restart, position: self.config.position })
+        let is_known = self.view.knows(&["resume"]);
+        let checked = CheckedResume { plan, restart, position: self.config.position };
+        Some(checked).filter(|_| is_known)
     }
 
-    fn components(
-        &self,
-        message: &MessageDescriptor,
-        report: &mut Report,
-    ) -> Option<Vec<Component>> {
+    /// As many as the file names; none in the place of one that holds a mistake.
+    fn components(&self, method: Option<&Method>, report: &mut Report) -> Vec<Option<Component>> {
         if self.config.cursor.is_empty() {
             report
                 .error(&self.view.at(&["resume", "cursor"]), "the cursor has no component")
                 .hint("name one, for example `seq: { from: sequence }`");
-            return None;
         }
-        let checked: Vec<Option<Component>> = self
-            .config
+        let output = method.map(Method::output);
+        self.config
             .cursor
             .iter()
-            .map(|(name, component)| self.component(name, component, message, report))
-            .collect();
-        checked.into_iter().collect()
+            .map(|(name, component)| {
+                self.check_component_name(name, report);
+                self.component(name, component, output.as_ref()?, report)
+            })
+            .collect()
+    }
+
+    fn check_component_name(&self, name: &str, report: &mut Report) {
+        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+        if name.is_empty() || !name.chars().all(is_word) {
+            report
+                .error(
+                    &self.view.at_key(&["resume", "cursor", name]),
+                    format!("{name:?} cannot name a cursor component"),
+                )
+                .detail("expected: letters, digits and `_`, for use as ${cursor.NAME}");
+        }
     }
 
     fn component(
@@ -94,24 +118,16 @@ impl Check<'_, '_> {
         report: &mut Report,
     ) -> Option<Component> {
         let place = ["resume", "cursor", name];
-        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        if name.is_empty() || !name.chars().all(is_word) {
-            report
-                .error(
-                    &self.view.at_key(&place),
-                    format!("{name:?} cannot name a cursor component"),
-                )
-                .detail("expected: letters, digits and `_`, for use as ${cursor.NAME}");
-        }
         let from = config.from.as_slice();
         let paths: Vec<Option<FieldPath>> = (from.iter().enumerate())
             .map(|(index, text)| {
-                let at = path_steps(&place, from.len(), index);
+                let at = path_steps(&place, index);
                 self.path(text, message, &at, report)
             })
             .collect();
         let paths: Vec<FieldPath> = paths.into_iter().collect::<Option<_>>()?;
         let kind = self.kind(name, config, &paths, report)?;
+        self.view.knows(&place).then_some(())?;
         Some(Component { name: name.to_owned(), paths, kind })
     }
 
@@ -187,7 +203,10 @@ impl Check<'_, '_> {
         let Some(text) = &self.config.id else { return Some(None) };
         let at = [Step::Key("resume"), Step::Key("id")];
         let path = self.path(text, message, &at, report)?;
-        if self.config.position != PositionKind::At || self.config.boundary == Boundary::Change {
+        let is_known = ["position", "boundary"].map(|key| self.view.knows(&["resume", key]));
+        let is_idle =
+            self.config.position != PositionKind::At || self.config.boundary == Boundary::Change;
+        if is_known == [true; 2] && is_idle {
             report
                 .warning(&self.view.at(&at), "`id` has no effect here")
                 .detail("it tells messages apart with `position: at` and `boundary: message` only");
@@ -195,10 +214,16 @@ impl Check<'_, '_> {
         Some(Some(path))
     }
 
-    fn rules(&self, components: &[Component], report: &mut Report) -> Option<Rules> {
+    /// How many components there are is known before what they are.
+    fn rules(&self, components: &[Option<Component>], report: &mut Report) -> Option<Rules> {
+        if components.is_empty() {
+            return None;
+        }
         let ResumeConfig { position, boundary, sequence, id, on_gap, .. } = self.config;
-        let only = if let [only] = components { Some(only) } else { None };
-        let is_ordered = only.is_some_and(Component::is_ordered);
+        let is_only = components.len() == 1;
+        let may_be =
+            |wanted: fn(&Component) -> bool| is_only && components[0].as_ref().is_none_or(wanted);
+        let is_ordered = may_be(Component::is_ordered);
         let mut fine = true;
         let mut demand = |key: &str, met: bool, message: &str, report: &mut Report| {
             if !met {
@@ -206,7 +231,7 @@ impl Check<'_, '_> {
                 fine = false;
             }
         };
-        let at = *position != PositionKind::At || only.is_some();
+        let at = *position != PositionKind::At || is_only;
         demand("position", at, "`position: at` needs a cursor of exactly one component", report);
         let next = *position != PositionKind::Next || is_ordered;
         demand(
@@ -215,7 +240,7 @@ impl Check<'_, '_> {
             "`position: next` needs a cursor of exactly one component, a number or a timestamp",
             report,
         );
-        let is_int = only.is_some_and(|only| only.kind == ComponentType::Int);
+        let is_int = may_be(|only| only.kind == ComponentType::Int);
         let sequence_fits = match sequence {
             SequenceKind::Contiguous => is_int,
             SequenceKind::Monotone => is_ordered,
@@ -229,7 +254,9 @@ impl Check<'_, '_> {
             "`sequence: {sequence}` needs a cursor of exactly one component that is {needs}"
         );
         demand("sequence", sequence_fits, &message, report);
-        if *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous {
+        let is_sequence_known = self.view.knows(&["resume", "sequence"]);
+        let is_idle = *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous;
+        if is_sequence_known && is_idle {
             report
                 .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
                 .detail("only `sequence: contiguous` can show that messages are missing");
@@ -246,7 +273,7 @@ impl Check<'_, '_> {
     }
 
     /// The overlay of a call at the newest message fits, and is there if it is needed.
-    fn latest(&self, method: &Method, report: &mut Report) -> Option<()> {
+    fn latest(&self, input: Option<&MessageDescriptor>, report: &mut Report) -> Option<()> {
         let is_wanted = self.config.on_cursor_lost == OnCursorLost::Latest;
         let place = self.view.at(&["resume", "on_cursor_lost"]);
         match &self.config.latest {
@@ -261,39 +288,68 @@ impl Check<'_, '_> {
             }
             None => Some(()),
             Some(latest) => {
-                if !is_wanted {
+                if !is_wanted && self.view.knows(&["resume", "on_cursor_lost"]) {
                     report
                         .warning(&self.view.at_key(&["resume", "latest"]), "`latest` has no effect")
                         .detail("it is the request of `on_cursor_lost: latest` only");
                 }
-                self.overlay("latest", latest, &method.input(), &[], report).map(drop)
+                self.overlay("latest", latest, input?, &[Vec::new()], report).map(drop)
             }
         }
     }
 
+    /// Checks an overlay with each of the cursors there may be; reports what none of them mends.
     fn overlay(
         &self,
         key: &'static str,
         config: &OverlayConfig,
         message: &MessageDescriptor,
-        cursors: &[CursorComponent],
+        cursors: &[Vec<CursorComponent>],
         report: &mut Report,
     ) -> Option<Overlay> {
         let set = Json::Object(config.set.clone());
-        match Overlay::compile_with(message, &set, &config.clear, cursors) {
-            Ok(overlay) => Some(overlay),
-            Err(errors) => {
-                for error in errors {
-                    let list = match error.path.first() {
-                        Some(PathSegment::Index(_)) => "clear",
-                        _ => "set",
-                    };
-                    let at = [Step::Key("resume"), Step::Key(key), Step::Key(list)];
-                    report_request(&error, &at, self.view, report);
+        let mut errors: Option<Vec<RequestError>> = None;
+        let mut overlay = None;
+        for cursor in cursors {
+            let found = match Overlay::compile_with(message, &set, &config.clear, cursor) {
+                Ok(compiled) => {
+                    overlay = Some(compiled);
+                    Vec::new()
                 }
-                None
-            }
+                Err(found) => found,
+            };
+            let earlier = errors.get_or_insert_with(|| found.clone());
+            earlier.retain(|error| found.contains(error));
         }
+        let errors = errors.unwrap_or_default();
+        for error in &errors {
+            let list = match error.path.first() {
+                Some(PathSegment::Index(_)) => "clear",
+                _ => "set",
+            };
+            let at = [Step::Key("resume"), Step::Key(key), Step::Key(list)];
+            report_request(error, &at, self.view, report);
+        }
+        overlay.filter(|_| errors.is_empty())
+    }
+
+    /// What the components of the cursor may be. Of one that holds a mistake the type is hidden, so
+    /// it is tried with each: only what is wrong with all of them is wrong for certain.
+    fn possible(&self, known: &[CursorComponent]) -> Vec<Vec<CursorComponent>> {
+        let mut names: Vec<&str> = self.config.cursor.keys().map(String::as_str).collect();
+        if names.is_empty() {
+            self.config.restart.set.values().for_each(|value| placeholders(value, &mut names));
+        }
+        names.retain(|name| known.iter().all(|known| known.name != *name));
+        if names.is_empty() {
+            return vec![known.to_vec()];
+        }
+        let with = |kind: LeafKind| {
+            let hidden =
+                |name: &&str| CursorComponent { name: (*name).to_owned(), kind, message: None };
+            known.iter().cloned().chain(names.iter().map(hidden)).collect()
+        };
+        CURSOR_KINDS.into_iter().map(with).collect()
     }
 
     fn warn_unused(&self, components: &[Component], restart: &Overlay, report: &mut Report) {
@@ -303,7 +359,7 @@ impl Check<'_, '_> {
             .map(|component| component.name.as_str())
             .filter(|name| !used.contains(name))
             .collect();
-        if unused.is_empty() {
+        if unused.is_empty() || !self.view.knows(&["resume", "restart"]) {
             return;
         }
         let first = unused[0];
@@ -333,19 +389,32 @@ pub(super) fn report_request(
         PathSegment::Index(index) => Step::Index(*index),
     });
     let path: Vec<Step<'_>> = at.iter().copied().chain(inner).collect();
+    // A field may lack a value that was reported before; its name cannot be told from its value.
+    if view.at(&path).is_reported() {
+        return;
+    }
     let finding = report.error(&view.at_key(&path), error.message.clone());
     if let Some(hint) = &error.hint {
         finding.hint(hint.clone());
     }
 }
 
-fn path_steps<'p>(place: &[&'p str; 3], count: usize, index: usize) -> Vec<Step<'p>> {
-    let mut at: Vec<Step<'p>> = place.iter().map(|key| Step::Key(key)).collect();
-    at.push(Step::Key("from"));
-    if count > 1 {
-        at.push(Step::Index(index));
+/// The place of a path; a lone one that is no list has no index, and the place is the same.
+fn path_steps<'p>(place: &[&'p str; 3], index: usize) -> Vec<Step<'p>> {
+    let keys = place.iter().map(|key| Step::Key(key));
+    keys.chain([Step::Key("from"), Step::Index(index)]).collect()
+}
+
+/// The names of components that a value asks for.
+fn placeholders<'v>(value: &'v Json, names: &mut Vec<&'v str>) {
+    match value {
+        Json::String(text) => {
+            names.extend(text.strip_prefix("${cursor.").and_then(|rest| rest.strip_suffix('}')));
+        }
+        Json::Array(items) => items.iter().for_each(|item| placeholders(item, names)),
+        Json::Object(map) => map.values().for_each(|value| placeholders(value, names)),
+        Json::Null | Json::Bool(_) | Json::Number(_) => {}
     }
-    at
 }
 
 /// What a field's values can mean, the usual meaning first.

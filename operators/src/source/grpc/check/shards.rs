@@ -20,6 +20,7 @@ use http::uri::Scheme;
 use serde_json::{Map, Value as Json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
+use tonic::metadata::MetadataMap;
 
 /// Hex digits of a request's digest in a shard's name.
 const DIGEST_CHARS: usize = 8;
@@ -48,6 +49,19 @@ struct RequestAt<'c> {
     name: Option<&'c str>,
     json: Option<&'c Map<String, Json>>,
     at: Vec<Step<'c>>,
+    receivers: Receivers,
+}
+
+/// Which endpoints are sent a request.
+#[derive(Clone, Copy)]
+enum Receivers {
+    All,
+    /// Those without a request of their own.
+    Others,
+    /// The one of this place.
+    One(usize),
+    /// None: the request is given where it may not be.
+    None,
 }
 
 /// A server that was understood.
@@ -66,69 +80,76 @@ impl<'c> Shards<'c, '_> {
         resume: Option<&CheckedResume>,
         report: &mut Report,
     ) -> Option<Vec<Made>> {
-        let servers = self.check_urls(report);
-        let endpoints = self.endpoints(report)?;
-        let listed = self.listed_requests(&endpoints, report);
+        let endpoints = self.endpoints(report);
+        let servers = self.check_urls(&endpoints, report);
+        let metadata = self.check_metadata(&endpoints, report);
+        let is_given_once = self.check_given_once(&endpoints, report);
+        let requests = self.requests(&endpoints);
+        let compiled: Vec<Option<Requests>> =
+            requests.iter().map(|request| self.compile(request, resume, report)).collect();
+        let mut keys: Vec<ShardKey> = Vec::new();
         let mut made: Vec<Option<Made>> = Vec::new();
-        let servers = servers.unwrap_or_default();
         for (index, endpoint) in endpoints.iter().enumerate() {
-            let metadata = self.metadata(endpoint, report);
-            for request in self.requests_of(endpoint, listed.as_deref()) {
-                let requests = self.compile(&request, resume, report);
-                let is_several = self.config.requests.is_some();
-                let server = servers.get(index);
-                made.push(requests.zip(metadata.clone()).zip(server).and_then(
-                    |((requests, metadata), server)| {
-                        let spec = self.spec(endpoint, server, &request, is_several, resume);
-                        let tls = self.tls_of(server)?;
-                        let dial = Dial::new(server.uri.clone(), self.config, tls);
-                        Some((spec, Target { dial, metadata, requests }))
-                    },
-                ));
+            let server = servers[index].as_ref();
+            let own = requests.iter().zip(&compiled);
+            for (request, compiled) in own.filter(|(request, _)| request.is_for(index, endpoint)) {
+                keys.extend(self.key(endpoint, server, request));
+                let target = self.target(server, metadata[index].clone(), compiled.clone());
+                let spec = server.and_then(|server| self.spec(endpoint, server, request, resume));
+                made.push(spec.zip(target));
             }
         }
+        self.check_unique(&keys, report);
         let made: Vec<Made> = made.into_iter().collect::<Option<_>>()?;
-        listed?;
-        self.check_unique(&made, report).then_some(made)
+        Some(made).filter(|made| is_given_once && !made.is_empty())
     }
 
-    /// The servers; none after an error.
-    fn check_urls(&self, report: &mut Report) -> Option<Vec<Server>> {
-        let endpoints = self.endpoints(report)?;
+    fn target(
+        &self,
+        server: Option<&Server>,
+        metadata: Option<MetadataMap>,
+        requests: Option<Requests>,
+    ) -> Option<Target> {
+        let server = server?;
+        let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?);
+        Some(Target { dial, metadata: metadata?, requests: requests? })
+    }
+
+    /// The servers; none in the place of one that was not understood.
+    fn check_urls(&self, endpoints: &[EndpointAt<'_>], report: &mut Report) -> Vec<Option<Server>> {
         let servers: Vec<Option<Server>> =
             endpoints.iter().map(|endpoint| self.server(endpoint, report)).collect();
-        let servers: Vec<Server> = servers.into_iter().collect::<Option<_>>()?;
-        let has_tls = servers.iter().any(|server| server.uri.scheme() == Some(&Scheme::HTTPS));
-        if self.config.tls.is_some() && !has_tls {
+        let may_be_https = |server: &Option<Server>| {
+            server.as_ref().is_none_or(|server| server.uri.scheme() == Some(&Scheme::HTTPS))
+        };
+        if self.config.tls.is_some() && !servers.iter().any(may_be_https) {
             report
                 .error(&self.view.at_key(&["tls"]), "`tls` is given, but no endpoint uses TLS")
                 .hint("write the endpoint as https://HOST:PORT");
-            return None;
         }
-        Some(servers)
+        servers
     }
 
-    fn endpoints(&self, report: &mut Report) -> Option<Vec<EndpointAt<'c>>> {
-        match (&self.config.endpoint, &self.config.endpoints) {
-            (Some(url), None) => Some(vec![EndpointAt::of_url(url, vec![Step::Key("endpoint")])]),
-            (None, Some(entries)) => {
-                let at = |index| vec![Step::Key("endpoints"), Step::Index(index)];
-                let entries = entries.iter().enumerate();
-                Some(entries.map(|(index, entry)| EndpointAt::of_entry(entry, at(index))).collect())
-            }
+    /// All endpoints, however they are named.
+    fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
+        let Config { endpoint, endpoints, .. } = self.config;
+        match (endpoint, endpoints) {
             (None, None) => {
                 report
                     .error(&self.view.place(), "no endpoint is named")
                     .hint("add `endpoint: http://HOST:PORT`");
-                None
             }
             (Some(_), Some(_)) => {
                 report
                     .error(&self.view.at_key(&["endpoints"]), "endpoints are named twice")
                     .detail("expected: either `endpoint` or `endpoints`");
-                None
             }
+            (Some(_), None) | (None, Some(_)) => {}
         }
+        let one = endpoint.iter().map(|url| EndpointAt::of_url(url, vec![Step::Key("endpoint")]));
+        let at = |index| vec![Step::Key("endpoints"), Step::Index(index)];
+        let several = endpoints.iter().flatten().enumerate();
+        one.chain(several.map(|(index, entry)| EndpointAt::of_entry(entry, at(index)))).collect()
     }
 
     /// The text of a wrong URL is not repeated: it may hold credentials.
@@ -162,73 +183,82 @@ impl<'c> Shards<'c, '_> {
         Some(Server { address: format!("{host}:{port}"), uri })
     }
 
-    /// The requests listed under `requests`; outside `None` after an error.
-    fn listed_requests(
-        &self,
-        endpoints: &[EndpointAt<'c>],
-        report: &mut Report,
-    ) -> Option<Vec<RequestAt<'c>>> {
-        let Some(entries) = &self.config.requests else { return Some(Vec::new()) };
-        let twice = "requests are named twice";
-        let expected = "expected: either `request` or `requests`";
-        let mut fine = true;
-        if self.config.request.is_some() {
-            report.error(&self.view.at_key(&["request"]), twice).detail(expected);
-            fine = false;
+    /// Whether requests are given in one way.
+    fn check_given_once(&self, endpoints: &[EndpointAt<'_>], report: &mut Report) -> bool {
+        if self.config.requests.is_none() {
+            return true;
         }
-        for endpoint in endpoints.iter().filter(|endpoint| endpoint.request.is_some()) {
-            let at = endpoint.step("request");
-            report.error(&self.view.at_key(&at), twice).detail(expected);
-            fine = false;
+        let common = self.config.request.iter().map(|_| vec![Step::Key("request")]);
+        let own = endpoints.iter().filter(|endpoint| endpoint.request.is_some());
+        let mut is_once = true;
+        for at in common.chain(own.map(|endpoint| endpoint.step("request"))) {
+            report
+                .error(&self.view.at_key(&at), "requests are named twice")
+                .detail("expected: either `request` or `requests`");
+            is_once = false;
         }
-        let at = |index| vec![Step::Key("requests"), Step::Index(index), Step::Key("request")];
-        let requests = entries.iter().enumerate().map(|(index, entry)| RequestAt {
-            name: entry.name.as_deref(),
-            json: Some(&entry.request),
-            at: at(index),
-        });
-        fine.then(|| requests.collect())
+        is_once
     }
 
-    fn requests_of(
+    /// All requests, whether or not an endpoint is sent them.
+    fn requests(&self, endpoints: &[EndpointAt<'c>]) -> Vec<RequestAt<'c>> {
+        let entries = self.config.requests.iter().flatten().enumerate();
+        let listed = entries.map(|(index, entry)| RequestAt {
+            name: entry.name.as_deref(),
+            json: Some(&entry.request),
+            at: vec![Step::Key("requests"), Step::Index(index), Step::Key("request")],
+            receivers: Receivers::All,
+        });
+        let is_listed = self.config.requests.is_some();
+        let json = self.config.request.as_ref();
+        let common = (json.is_some() || !is_listed).then(|| RequestAt {
+            name: None,
+            json,
+            at: vec![Step::Key("request")],
+            receivers: if is_listed { Receivers::None } else { Receivers::Others },
+        });
+        let own = endpoints.iter().enumerate().filter_map(|(index, endpoint)| {
+            let receivers = if is_listed { Receivers::None } else { Receivers::One(index) };
+            let at = endpoint.step("request");
+            Some(RequestAt { name: None, json: Some(endpoint.request?), at, receivers })
+        });
+        listed.chain(common).chain(own).collect()
+    }
+
+    /// The metadata of each endpoint; none in the place of what cannot be sent.
+    fn check_metadata(
         &self,
-        endpoint: &EndpointAt<'c>,
-        listed: Option<&[RequestAt<'c>]>,
-    ) -> Vec<RequestAt<'c>> {
-        match (listed, endpoint.request) {
-            (Some(listed), _) if !listed.is_empty() => listed.to_vec(),
-            (_, Some(json)) => {
-                vec![RequestAt { name: None, json: Some(json), at: endpoint.step("request") }]
-            }
-            (_, None) => {
-                let at = vec![Step::Key("request")];
-                vec![RequestAt { name: None, json: self.config.request.as_ref(), at }]
-            }
+        endpoints: &[EndpointAt<'_>],
+        report: &mut Report,
+    ) -> Vec<Option<MetadataMap>> {
+        if endpoints.is_empty() {
+            self.metadata(None, report);
         }
+        endpoints.iter().map(|endpoint| self.metadata(Some(endpoint), report)).collect()
     }
 
     fn metadata(
         &self,
-        endpoint: &EndpointAt<'_>,
+        endpoint: Option<&EndpointAt<'_>>,
         report: &mut Report,
-    ) -> Option<tonic::metadata::MetadataMap> {
+    ) -> Option<MetadataMap> {
+        let own = endpoint.and_then(|endpoint| endpoint.metadata);
         let mut entries = self.config.metadata.clone();
-        entries.extend(endpoint.metadata.cloned().unwrap_or_default());
-        match metadata::compile(&entries) {
-            Ok(map) => Some(map),
-            Err(errors) => {
-                for error in errors {
-                    let is_own = endpoint.metadata.is_some_and(|own| own.contains_key(&error.key));
-                    let mut at = match is_own {
-                        true => endpoint.step("metadata"),
-                        false => vec![Step::Key("metadata")],
-                    };
-                    at.push(Step::Key(&error.key));
-                    report.error(&self.view.at_key(&at), error.to_string());
-                }
-                None
-            }
+        entries.extend(own.cloned().unwrap_or_default());
+        let errors = match metadata::compile(&entries) {
+            Ok(map) => return Some(map),
+            Err(errors) => errors,
+        };
+        for error in errors {
+            let is_own = own.is_some_and(|own| own.contains_key(&error.key));
+            let mut at = match endpoint.filter(|_| is_own) {
+                Some(endpoint) => endpoint.step("metadata"),
+                None => vec![Step::Key("metadata")],
+            };
+            at.push(Step::Key(&error.key));
+            report.error(&self.view.at_key(&at), error.to_string());
         }
+        None
     }
 
     fn compile(
@@ -267,23 +297,48 @@ impl<'c> Shards<'c, '_> {
         Some(is_https.then(|| material.unwrap_or_default()))
     }
 
+    /// The name of a shard; none where its parts are not known.
+    fn key(
+        &self,
+        endpoint: &EndpointAt<'_>,
+        server: Option<&Server>,
+        request: &RequestAt<'_>,
+    ) -> Option<ShardKey> {
+        let is_known = |at: &[Step<'_>]| self.view.knows(at).then_some(());
+        let mut label = match endpoint.name {
+            Some(name) => is_known(&endpoint.step("name")).map(|()| name.to_owned())?,
+            None => server?.address.clone(),
+        };
+        if self.config.requests.is_some() {
+            label.push('/');
+            match request.name {
+                Some(name) => {
+                    is_known(&request.name_at())?;
+                    label.push_str(name);
+                }
+                None => {
+                    is_known(&request.at)?;
+                    // What a restart changes does not count.
+                    is_known(&[Step::Key("resume")])?;
+                    self.method?;
+                    let canonical = self.canonical_request(request);
+                    label.push_str(&hex(&Sha256::digest(&canonical))[..DIGEST_CHARS]);
+                }
+            }
+        }
+        Some(ShardKey(format!("{}/{label}", self.view.name)))
+    }
+
     fn spec(
         &self,
         endpoint: &EndpointAt<'_>,
         server: &Server,
         request: &RequestAt<'_>,
-        is_several: bool,
         resume: Option<&CheckedResume>,
-    ) -> ShardSpec {
+    ) -> Option<ShardSpec> {
+        let key = self.key(endpoint, Some(server), request)?;
         let identity = endpoint.name.unwrap_or(&server.address);
         let canonical = self.canonical_request(request);
-        let mut label = identity.to_owned();
-        if is_several {
-            let digest = || hex(&Sha256::digest(&canonical))[..DIGEST_CHARS].to_owned();
-            label.push('/');
-            label.push_str(&request.name.map_or_else(digest, str::to_owned));
-        }
-        let key = ShardKey(format!("{}/{label}", self.view.name));
         let mut hash = Sha256::new();
         let mut part = |text: &str| {
             // Lengths keep parts apart.
@@ -299,7 +354,7 @@ impl<'c> Shards<'c, '_> {
                 part(&format!("{path}:{}", path.kind()));
             }
         }
-        ShardSpec { key, fingerprint: hex(&hash.finalize()) }
+        Some(ShardSpec { key, fingerprint: hex(&hash.finalize()) })
     }
 
     /// The request as text, without the fields that a restart changes and in an order of its own.
@@ -320,10 +375,10 @@ impl<'c> Shards<'c, '_> {
         serde_json::to_string(&kept).expect("JSON values are plain data")
     }
 
-    fn check_unique(&self, made: &[Made], report: &mut Report) -> bool {
+    fn check_unique(&self, keys: &[ShardKey], report: &mut Report) {
         let mut seen: HashMap<&ShardKey, usize> = HashMap::new();
-        for (spec, _) in made {
-            *seen.entry(&spec.key).or_default() += 1;
+        for key in keys {
+            *seen.entry(key).or_default() += 1;
         }
         let mut twice: Vec<&&ShardKey> =
             seen.iter().filter(|(_, count)| **count > 1).map(|(key, _)| key).collect();
@@ -334,7 +389,23 @@ impl<'c> Shards<'c, '_> {
                 .detail("progress is kept by name, so each shard needs its own")
                 .hint("give the endpoints or requests a `name`");
         }
-        twice.is_empty()
+    }
+}
+
+impl<'c> RequestAt<'c> {
+    fn is_for(&self, index: usize, endpoint: &EndpointAt<'_>) -> bool {
+        match self.receivers {
+            Receivers::All => true,
+            Receivers::Others => endpoint.request.is_none(),
+            Receivers::One(receiver) => receiver == index,
+            Receivers::None => false,
+        }
+    }
+
+    /// The place of its name, where it may have one.
+    fn name_at(&self) -> Vec<Step<'c>> {
+        let entry = self.at.len().saturating_sub(1);
+        self.at[..entry].iter().copied().chain([Step::Key("name")]).collect()
     }
 }
 

@@ -46,13 +46,13 @@ fn input(
 ) -> Option<DescriptorInput> {
     let base = view.base_dir();
     let place = view.at(&["descriptors"]);
-    if config.protos.is_none() && !config.includes.is_empty() {
+    let is_set = config.file.is_some() || config.base64.is_some();
+    if is_set && config.protos.is_none() && !config.includes.is_empty() {
         report
             .error(&view.at(&["descriptors", "includes"]), "`includes` is for `protos`")
             .hint("leave it out: a descriptor set holds its imports");
-        return None;
     }
-    match (&config.file, &config.base64, &config.protos) {
+    let input = match (&config.file, &config.base64, &config.protos) {
         (Some(file), None, None) => Some(DescriptorInput::File(base.join(file))),
         (None, Some(text), None) => Some(DescriptorInput::Base64(text.clone())),
         (None, None, Some(protos)) => Some(DescriptorInput::Protos {
@@ -71,7 +71,10 @@ fn input(
                 .detail("expected: exactly one of `file`, `base64` and `protos`");
             None
         }
-    }
+    }?;
+    // What is compiled without some of its folders and sources misses more than it says.
+    let is_whole = ["protos", "includes"].iter().all(|key| view.knows(&["descriptors", key]));
+    Some(input).filter(|_| config.protos.is_none() || is_whole)
 }
 
 fn joined(paths: &[PathBuf], base: &Path) -> Vec<PathBuf> {
