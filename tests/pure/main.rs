@@ -7,6 +7,7 @@
 //! | file | goal |
 //! |---|---|
 //! | `check` | every mistake in a pipeline file is told as `tests/cases/check` says |
+//! | `mistakes` | of two mistakes in a file both are told, and nothing else |
 //! | `cli` | every command prints and exits as `tests/cases/cli` says |
 //! | `examples` | every file under `examples/pipelines` is sound; those without Kafka run |
 //! | `generated` | the checked-in schema and reference are current |
@@ -23,6 +24,7 @@ mod expect;
 mod generated;
 mod health;
 mod kept;
+mod mistakes;
 mod program;
 mod secrets;
 mod stopping;
