@@ -1,9 +1,9 @@
 //! What a transaction costs, and what a ring of producers brings.
 //!
-//! Method: the open loop of `support/open_loop.rs`, for rings of one, two and three producers and for
-//! commit intervals from 5 to 50 ms, at a fixed rate. Per case: how long a commit takes, how many
-//! were made, from due to visible, and CPU per message. The first case is a transaction of about
-//! 1,000 records.
+//! Method: the open loop of `support/open_loop.rs`, for rings of one, two and three producers and
+//! for commit intervals from 5 to 50 ms, at a fixed rate. Per case: how long a commit takes, how
+//! many were made, from due to visible, and CPU per message. The first case is a transaction of
+//! about 1,000 records.
 //!
 //! ```text
 //! cargo bench --bench commit                             # Apache Kafka, 10 s a case

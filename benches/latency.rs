@@ -79,7 +79,8 @@ fn main() -> Result<()> {
     let results: Vec<_> = outcomes.iter().map(Outcome::json).collect();
     bench.options.common.write_json(&json!({
         "bench": "latency", "seconds": window, "machine": machine,
-        "broker": bench.open_loop.cluster.name(), "results": results, "idle_cpu_percent": idle_percent,
+        "broker": bench.open_loop.cluster.name(), "results": results,
+        "idle_cpu_percent": idle_percent,
     }))
 }
 

@@ -1,7 +1,7 @@
 //! An open loop: messages are due at fixed moments, whatever the subject does.
 //!
-//! The generator stamps each event with the time it was due, so that a stall anywhere shows in every
-//! event behind it. A reader subtracts that time from the clock when it gets the record.
+//! The generator stamps each event with the time it was due, so that a stall anywhere shows in
+//! every event behind it. A reader subtracts that time from the clock when it gets the record.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Goal: whatever stands in a progress topic is read as it was written or refused by name, and
 //! never leads to a wrong place or a number that cannot be counted on.
-//! Method: random records written and read back; the same damaged, cut and of a newer format; random
-//! keys and values; named cases for each way a record can be wrong.
+//! Method: random records written and read back; the same damaged, cut and of a newer format;
+//! random keys and values; named cases for each way a record can be wrong.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

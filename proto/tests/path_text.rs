@@ -193,9 +193,9 @@ fn judge(pick: usize, text: &str) -> Result<(), String> {
 
 #[test]
 fn any_text_is_a_path_or_is_refused_at_its_place() {
-    let piece = prop::sample::select(
-        &["node", ".", "[", "]", "\"", "\\", "-1", "0", "4294967296", "child", "é", " ", "texts"][..],
-    );
+    const PIECES: [&str; 13] =
+        ["node", ".", "[", "]", "\"", "\\", "-1", "0", "4294967296", "child", "é", " ", "texts"];
+    let piece = prop::sample::select(&PIECES[..]);
     let pieces = prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat());
     let text = prop_oneof!["\\PC{0,40}", pieces];
     property!("path-text", 8.0, 1)

@@ -213,7 +213,10 @@ fn any_overlay_is_refused_at_its_place_or_gives_a_request_or_says_why_not() {
 
 /// An error of `clear` has its position in the list instead of a place in the value.
 fn judge_overlay(set: &Value, clear: &[String], errors: &[RequestError]) -> Result<(), String> {
-    let is_clear = |error: &&RequestError| matches!(error.path[..], [PathSegment::Index(index)] if index < clear.len());
+    let is_clear = |error: &&RequestError| match error.path[..] {
+        [PathSegment::Index(index)] => index < clear.len(),
+        _ => false,
+    };
     let others: Vec<RequestError> =
         errors.iter().filter(|error| !is_clear(error)).cloned().collect();
     if others.is_empty() && !errors.is_empty() { Ok(()) } else { judge(set, &others) }

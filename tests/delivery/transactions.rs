@@ -1,5 +1,6 @@
 //! Goal: an operator sees that readers are held back, and ends it without losing a record.
-//! Method: an instance is frozen with a transaction open; `headwater transactions` looks and aborts.
+//! Method: an instance is frozen with a transaction open; `headwater transactions` looks and
+//! aborts.
 
 use std::process::Command;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //!
 //! In the order a batch meets them: [`credit`] and [`inlet`] (from an I/O task to a worker),
 //! [`epochs`] (when an epoch closes), [`source`], [`step`] and [`stage`] (the operators), [`build`]
-//! (the same graph on every worker) and [`workers`] (the threads that run it). `guard` keeps a panic
-//! from reaching timely.
+//! (the same graph on every worker) and [`workers`] (the threads that run it). `guard` keeps a
+//! panic from reaching timely.
 
 pub mod build;
 pub mod credit;
