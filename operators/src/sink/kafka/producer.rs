@@ -21,6 +21,9 @@ use std::time::{Duration, Instant};
 /// One step of waiting for deliveries. `BaseProducer::poll` always takes its whole time.
 const DRAIN_STEP: Duration = Duration::from_millis(1);
 
+/// So many reports at most are served before a transaction; one poll without a wait serves one.
+const REPORTS_MAX: u32 = 10_000;
+
 /// A record as it is handed to librdkafka, which copies it.
 pub(super) type Record<'a> = BaseRecord<'a, [u8], [u8], usize>;
 
@@ -67,11 +70,24 @@ impl SinkProducer {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// Serves all that is reported, while nothing is in flight. A lost connection is told by a line
+    /// of the log, and that waits in the same queue as deliveries: after a commit that librdkafka
+    /// has repeated on a new connection it may still be there.
+    fn serve(&self) {
+        for _ in 0..REPORTS_MAX {
+            if self.producer.in_flight_count() == 0 {
+                return;
+            }
+            self.poll();
+        }
+    }
+
     /// Opens a transaction, unless the producer has seen trouble since it was made.
     pub(super) fn begin(&self) -> Result<(), OutletError> {
         if !self.is_transactional {
             return Ok(());
         }
+        self.serve();
         if let Some(why) = self.context.tainted() {
             let message = format!("the producers are replaced before the next transaction: {why}");
             return Err(OutletError { message, repair: Repair::Renew });
@@ -194,3 +210,6 @@ impl SinkProducer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
