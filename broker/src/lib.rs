@@ -29,8 +29,8 @@
 //! # Bounds
 //! `limits.rs` names them all. In memory mode all logs together hold 1 GiB: beyond it the oldest
 //! batches of the largest topic that is not compacted go, with a warning. A journal is rewritten
-//! when most of it is dead. The codec trusts the array lengths a client sends, so only clients of
-//! this machine may connect.
+//! when most of it is dead. A request's lengths are held against its own length before anything is
+//! reserved for them, and a batch is decompressed up to a limit.
 //!
 //! # Reading order
 //! `server.rs` takes a request, `api/` decodes it, `core.rs` runs it on the one thread that owns

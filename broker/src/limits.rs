@@ -8,6 +8,16 @@ use std::time::Duration;
 /// The longest request that is read; a longer one closes the connection
 /// (Kafka: `socket.request.max.bytes`).
 pub(crate) const FRAME_BYTES_MAX: usize = 100 << 20;
+/// The longest request that carries no batches. The codec reserves some hundred bytes for each
+/// element that a request says it has, and an element may be as short as a byte.
+pub(crate) const REQUEST_BYTES_MAX: usize = 1 << 20;
+/// Topics of a produce request, and partitions of each.
+pub(crate) const ARRAY_MAX: usize = 100_000;
+/// What a frame's buffer has before its bytes come; a frame that is only announced costs no more.
+pub(crate) const FRAME_BYTES_FIRST: usize = 64 << 10;
+/// What the records of one batch may become when they are decompressed: no more than they could be
+/// if they came as they are.
+pub(crate) const RECORDS_BYTES_MAX: usize = FRAME_BYTES_MAX;
 /// The most a fetch response carries, whatever the client asks for (Kafka: `fetch.max.bytes`).
 pub(crate) const FETCH_BYTES_MAX: usize = 55 << 20;
 /// The longest a fetch waits for data, whatever the client asks for.

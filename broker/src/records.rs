@@ -5,8 +5,9 @@
 //!
 //! Next: `compaction.rs` decides which records stay.
 
+mod codec;
+
 use bytes::Bytes;
-use kafka_protocol::compression::{Decompressor, Gzip, Lz4, Snappy, Zstd};
 
 use crate::batch::{HEADER_BYTES, Header};
 
@@ -38,17 +39,9 @@ pub(crate) struct UnreadableBatch {
 impl Records {
     /// Decompresses the records of a batch.
     pub(crate) fn open(header: &Header, batch: &Bytes) -> Result<Records, UnreadableBatch> {
-        let mut packed = batch.slice(HEADER_BYTES..header.size);
-        let whole = |bytes: &mut Bytes| Ok(bytes.clone());
-        let bytes = match header.compression() {
-            0 => Ok(packed),
-            1 => Gzip::decompress(&mut packed, whole),
-            2 => Snappy::decompress(&mut packed, whole),
-            3 => Lz4::decompress(&mut packed, whole),
-            4 => Zstd::decompress(&mut packed, whole),
-            other => return Err(unreadable(header, format!("codec {other} is not known"))),
-        };
-        let bytes = bytes.map_err(|error| unreadable(header, format!("{error:#}")))?;
+        let packed = batch.slice(HEADER_BYTES..header.size);
+        let bytes = codec::unpacked(header.compression(), packed);
+        let bytes = bytes.map_err(|reason| unreadable(header, reason))?;
         Ok(Records { header: *header, bytes })
     }
 

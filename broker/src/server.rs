@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 
 use crate::api::{self, Refused};
 use crate::core::{Core, Stopped};
-use crate::limits::{CONNECTIONS_MAX, FRAME_BYTES_MAX, TICK};
+use crate::limits::{CONNECTIONS_MAX, FRAME_BYTES_FIRST, FRAME_BYTES_MAX, TICK};
 
 /// How long to wait when the system has no more file handles for a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -90,7 +90,7 @@ async fn read(stream: &mut TcpStream) -> Result<Option<Bytes>, Closed> {
     };
     let length = usize::try_from(size).ok().filter(|it| *it <= FRAME_BYTES_MAX);
     let length = length.ok_or(Closed::FrameSize { size })?;
-    let mut frame = BytesMut::with_capacity(length);
+    let mut frame = BytesMut::with_capacity(length.min(FRAME_BYTES_FIRST));
     let mut rest = stream.take(length as u64);
     while frame.len() < length {
         if rest.read_buf(&mut frame).await? == 0 {

@@ -10,6 +10,7 @@ mod cluster;
 mod commits;
 mod fetch;
 mod groups;
+mod guard;
 mod offsets;
 mod produce;
 mod refusal;
@@ -176,8 +177,8 @@ where
 }
 
 impl Call {
-    fn decode<Q: Decodable>(&self, mut body: Bytes) -> Result<Q, Refused> {
-        Q::decode(&mut body, self.version).map_err(|error| self.malformed(&error))
+    fn decode<Q: Decodable>(&self, body: Bytes) -> Result<Q, Refused> {
+        guard::decode(self.api, self.version, body).map_err(|error| self.malformed(&error))
     }
 
     fn encode<R: Encodable>(&self, response: &R) -> Answer {
