@@ -32,3 +32,7 @@ deny *CHECKS:
 bench:
     cargo bench --bench throughput
     cargo bench --bench latency
+
+# Kills, freezes and cuts everything at random on real Kafka, and reports; `--seed N` repeats a plan.
+soak MINUTES *ARGS:
+    cargo test --test soak -- --minutes {{MINUTES}} {{ARGS}}

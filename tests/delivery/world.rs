@@ -12,10 +12,11 @@ use headwater_test_support::grpc::{Call, Script, ScriptedServer, ServerOptions, 
 use headwater_test_support::kafka::{ApacheOptions, Cluster};
 use headwater_test_support::pipeline::Pipeline;
 use headwater_test_support::process::{Headwater, Launch};
-use headwater_test_support::topic::{Isolation, Sequences, check::Faults, event, for_each};
+pub(crate) use headwater_test_support::topic::identity;
+use headwater_test_support::topic::{Isolation, Sequences, check::Faults, for_each};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::message::Message;
 
 /// So long may anything take that a test waits for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,16 +124,6 @@ fn judge_as(
 /// How many records such a reader sees.
 pub(crate) fn count(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<u64> {
     for_each(bootstrap, topic, isolation, |_| Ok(()))
-}
-
-/// The shard by its own name, and the event's number.
-pub(crate) fn identity(message: &BorrowedMessage<'_>) -> Result<(String, u64)> {
-    let headers = message.headers().context("a record has headers")?;
-    let shard = headers.iter().find(|it| it.key == "headwater-shard");
-    let key = std::str::from_utf8(shard.and_then(|it| it.value).context("a record has a shard")?)?;
-    let sequence = event::sequence(message.payload().unwrap_or_default());
-    let name = key.rsplit('/').next().unwrap_or_default();
-    Ok((name.to_owned(), sequence.context("a record is an event")?))
 }
 
 // === impl Shared ===

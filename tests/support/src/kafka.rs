@@ -158,6 +158,11 @@ impl Cluster {
         script(&["stop", "--kill"], self.apache_folder()?).map(|_| ())
     }
 
+    /// Asks the broker to end, and waits until it has. Apache Kafka only.
+    pub fn stop(&self) -> Result<()> {
+        script(&["stop"], self.apache_folder()?).map(|_| ())
+    }
+
     /// Starts the broker again, on its data and at its port. Apache Kafka only.
     pub fn restart(&self) -> Result<()> {
         let Kind::Apache(apache) = &self.kind else {
@@ -177,6 +182,26 @@ impl Cluster {
     /// Ends a [`Cluster::pause`].
     pub fn resume(&self) -> Result<()> {
         signal(self.apache_pid()?, "CONT")
+    }
+
+    /// Whether [`Cluster::kill9`] and its like can be had here.
+    pub fn can_be_killed(&self) -> bool {
+        matches!(self.kind, Kind::Apache(_))
+    }
+
+    /// Copies the log of the broker's present life into `folder`, if it has one.
+    pub fn keep_log(&self, folder: &Path) -> Result<()> {
+        if self.can_be_killed() {
+            std::fs::copy(self.apache_folder()?.join("kafka.log"), folder.join("kafka.log"))?;
+        }
+        Ok(())
+    }
+
+    /// Leaves the broker's data where it is when the cluster is dropped; returns the place.
+    pub fn keep_data(&mut self) -> Option<PathBuf> {
+        let Kind::Apache(apache) = &mut self.kind else { return None };
+        apache.folder.disable_cleanup(true);
+        Some(apache.folder.path().to_owned())
     }
 
     fn apache_folder(&self) -> Result<&Path> {

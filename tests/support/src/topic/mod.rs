@@ -3,7 +3,11 @@
 pub mod check;
 pub mod event;
 
+mod follow;
+mod identity;
 mod read;
 
 pub use check::Sequences;
+pub use follow::Follower;
+pub use identity::identity;
 pub use read::{Isolation, Read, consumer, end_offsets, for_each, is_passing, read_all};
