@@ -100,7 +100,8 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
             Recovery::Superseded => match stand_by(&plan, &context, &reason).await {
                 Verdict::TakeOver => {
                     // As a new start: whoever is there, the newest claim is ours.
-                    incarnation = context.incarnation();
+                    let held = incarnation.held.released();
+                    incarnation = Incarnation { held, ..context.incarnation() };
                     backoff = Backoff::default();
                     continue;
                 }

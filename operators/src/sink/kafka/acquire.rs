@@ -9,6 +9,7 @@ use crate::sink::kafka::alive::heartbeat;
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, advice, is_denied};
+use crate::sink::kafka::outlet::HeldGeneration;
 use crate::sink::kafka::producer::SinkProducer;
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::acquisition::{Acquisition, Need};
@@ -44,22 +45,24 @@ pub(super) struct Acquired {
     pub(super) stored: StoredProgress,
 }
 
-/// Takes the pipeline over, whoever had it. `ours` is the generation that this process already
-/// held, if it did.
+/// Takes the pipeline over, whoever had it. `held` says which generation this process already held,
+/// if it did, and remembers what it claims.
 ///
 /// `is_usable` judges what is stored. It is asked before the claim, so that a mistake in the
 /// pipeline file disturbs nobody, and again of what is really committed.
 pub(super) fn acquire(
     target: &KafkaTarget,
     identity: &Identity,
-    ours: Option<Generation>,
+    held: &HeldGeneration,
     is_usable: Usable<'_>,
 ) -> Result<Acquired, KafkaStartError> {
+    let machine = Acquisition::new(identity.instance.clone(), identity.ids.clone(), held.get());
     let mut acquirer = Acquirer {
         target,
         mark: Mark::open(target, &identity.pipeline, &identity.progress_topic)?,
-        machine: Acquisition::new(identity.instance.clone(), identity.ids.clone(), ours),
+        machine: machine.above(held.claimed()),
         identity,
+        held,
         is_usable,
         seen: StoredProgress::default(),
         producers: BTreeMap::new(),
@@ -77,6 +80,7 @@ pub(super) fn acquire(
 struct Acquirer<'a> {
     target: &'a KafkaTarget,
     identity: &'a Identity,
+    held: &'a HeldGeneration,
     mark: Mark<'a>,
     machine: Acquisition,
     is_usable: Usable<'a>,
@@ -96,6 +100,7 @@ impl Acquirer<'_> {
                     (self.is_usable)(&self.seen)?;
                 }
                 Need::Claim(generation) => {
+                    self.held.claim(generation);
                     let owner = self.machine.owner(generation, unix_ms());
                     let value = serde_json::to_vec(&owner).expect("an owner is plain data");
                     self.mark.append(&self.key(generation), Some(&value))?;

@@ -93,19 +93,42 @@ pub enum AcceptChange {
     Reset,
 }
 
-/// The generation that a process holds or held of a pipeline; 0 before the first. It outlives an
-/// attempt, so that a pipeline which is built anew notices that somebody else took it meanwhile.
+/// The generation that a process holds or held of a pipeline, and the highest it ever claimed; 0
+/// before the first. It outlives an attempt, so that a pipeline which is built anew notices that
+/// somebody else took it meanwhile, and claims no generation twice.
 #[derive(Clone, Debug, Default)]
-pub struct HeldGeneration(Arc<AtomicU64>);
+pub struct HeldGeneration(Arc<Generations>);
+
+#[derive(Debug, Default)]
+struct Generations {
+    held: AtomicU64,
+    claimed: AtomicU64,
+}
 
 impl HeldGeneration {
+    /// As for a new start: nothing is held, and what was claimed stays known.
+    #[must_use]
+    pub fn released(&self) -> Self {
+        let claimed = AtomicU64::new(self.claimed().0);
+        HeldGeneration(Arc::new(Generations { held: AtomicU64::new(0), claimed }))
+    }
+
     pub(super) fn get(&self) -> Option<Generation> {
-        let generation = self.0.load(Ordering::Acquire);
+        let generation = self.0.held.load(Ordering::Acquire);
         (generation > 0).then_some(Generation(generation))
     }
 
+    pub(super) fn claimed(&self) -> Generation {
+        Generation(self.0.claimed.load(Ordering::Acquire))
+    }
+
+    /// This generation is about to be claimed.
+    pub(super) fn claim(&self, generation: Generation) {
+        self.0.claimed.fetch_max(generation.0, Ordering::AcqRel);
+    }
+
     fn set(&self, generation: Generation) {
-        self.0.store(generation.0, Ordering::Release);
+        self.0.held.store(generation.0, Ordering::Release);
     }
 }
 
@@ -168,7 +191,7 @@ impl KafkaOutlet {
         let (pipeline, instance) = (plan.pipeline.clone(), plan.instance.clone());
         let identity = Identity { pipeline, instance, progress_topic, ids };
         let is_usable = |stored: &StoredProgress| check(&plan, stored);
-        let mut acquired = acquire(&target, &identity, plan.held.get(), &is_usable)?;
+        let mut acquired = acquire(&target, &identity, &plan.held, &is_usable)?;
         plan.held.set(acquired.owner.generation);
         let pipeline = identity.pipeline.clone();
         let writer = |entry: SinkEntry| SinkWriter {
@@ -316,8 +339,7 @@ impl KafkaOutlet {
         self.open.clear();
         self.refusals.forget_deliveries();
         self.look_at_topics()?;
-        let ours = Some(self.owner.generation);
-        let acquired = acquire(&self.target, &self.identity, ours, &|_| Ok(()))?;
+        let acquired = acquire(&self.target, &self.identity, &self.held, &|_| Ok(()))?;
         self.held.set(acquired.owner.generation);
         self.totals = totals(&acquired.stored);
         self.stale_claims = stale_claims(&acquired);
@@ -515,4 +537,21 @@ fn stale_claims(acquired: &Acquired) -> Vec<ProgressKey> {
     let older = |owner: &&Owner| owner.generation < acquired.owner.generation;
     let key = |owner: &Owner| ProgressKey::Claim(owner.generation, owner.instance.clone());
     acquired.stored.claims.iter().filter(older).map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_that_lost_the_pipeline_knows_what_it_claimed() {
+        let held = HeldGeneration::default();
+        assert_eq!((held.get(), held.claimed()), (None, Generation(0)));
+        held.claim(Generation(3));
+        held.claim(Generation(2));
+        held.set(Generation(3));
+        assert_eq!(held.clone().get(), Some(Generation(3)));
+        let anew = held.released();
+        assert_eq!((anew.get(), anew.claimed()), (None, Generation(3)));
+    }
 }
