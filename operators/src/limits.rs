@@ -20,13 +20,17 @@ pub const CURSOR_LOSS_CALM: Duration = Duration::from_secs(60);
 /// Gaps of one call that are logged one by one; all are counted.
 pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;
 
+/// Bytes of its unfinished group that each shard may hold back without charge: about as much as it
+/// reads before it looks, and enough that small groups never wait for large ones.
+pub const GROUP_BYTES_FREE: u64 = 256 * 1024;
+
 /// How long a shard waits for room for its unfinished group (`boundary: change`) while other shards
 /// hold back so much; give or take a quarter of it by chance, so that not all give up at once. It
 /// then forgets its group, which makes room for the others, and calls again.
-pub const GROUP_WAIT_MAX: Duration = Duration::from_secs(10);
+pub const GROUP_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Calls in a row that end so before the shard stops.
-pub const GROUP_WAITS_MAX: u32 = 5;
+pub const GROUP_WAITS_MAX: u32 = 20;
 
 /// How long a call may be away before the pipeline counts as degraded; a server that is restarted
 /// is usually back before.

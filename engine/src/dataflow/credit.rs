@@ -7,7 +7,8 @@
 //! What a source holds back because it may not be handed over yet (`boundary: change`) has an
 //! allowance of its own, of the same size. It cannot be the same one: held bytes come back only
 //! when a server sends more, so groups that wait on silent servers would keep all other shards
-//! from being read.
+//! from being read. Shards that fill it together with unfinished groups would all wait for each
+//! other, so one of them at a time may go beyond it until its group is complete.
 //!
 //! Invariants
 //! 1. Credit is taken while less than `max` is out, so the bound is overshot by at most one batch,
@@ -33,6 +34,8 @@ pub struct Credit {
 struct State {
     handed_over: Allowance,
     held: Allowance,
+    /// Whether a source goes beyond what may be held.
+    is_overdrawn: bool,
     peak_bytes: u64,
     waits: u64,
 }
@@ -63,11 +66,19 @@ impl Credit {
         state.note(taken)
     }
 
-    /// Takes `bytes` for messages that are held back; waits like [`Credit::poll_take`].
-    pub fn poll_hold(&self, bytes: u64, context: &mut Context<'_>) -> Poll<()> {
+    /// Takes `bytes` for messages that are held back; waits like [`Credit::poll_take`], unless
+    /// nobody goes beyond the allowance yet, or the caller itself does. The answer is whether the
+    /// caller does from now on, until [`Credit::let_go`].
+    pub fn poll_hold(&self, bytes: u64, overdraws: bool, context: &mut Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
-        let taken = state.held.poll_take(bytes, self.max_bytes, context);
-        state.note(taken)
+        let is_free = state.held.poll_take(bytes, self.max_bytes, context);
+        let overdraws = is_free.is_pending() && (overdraws || !state.is_overdrawn);
+        if overdraws {
+            state.is_overdrawn = true;
+            state.held.used_bytes += bytes;
+        }
+        let taken = if overdraws { Poll::Ready(()) } else { is_free };
+        state.note(taken).map(|()| overdraws)
     }
 
     /// Takes `bytes` that a step has added to its batch, whatever is out.
@@ -83,9 +94,12 @@ impl Credit {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Gives `bytes` back that were held.
-    pub fn let_go(&self, bytes: u64) {
-        let waiters = self.lock().held.give_back(bytes);
+    /// Gives `bytes` back that were held, and the right to go beyond the allowance.
+    pub fn let_go(&self, bytes: u64, overdraws: bool) {
+        let mut state = self.lock();
+        state.is_overdrawn &= !overdraws;
+        let waiters = state.held.give_back(bytes);
+        drop(state);
         waiters.into_iter().for_each(Waker::wake);
     }
 
@@ -187,20 +201,28 @@ mod tests {
     }
 
     #[test]
-    fn what_is_held_has_an_allowance_of_its_own() {
+    fn what_is_held_has_an_allowance_of_its_own_and_one_may_go_beyond_it() {
         let credit = Credit::new(100);
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
         let mut context = Context::from_waker(&waker);
-        assert!(credit.poll_hold(100, &mut context).is_ready());
-        assert!(credit.poll_hold(1, &mut context).is_pending());
+        assert_eq!(credit.poll_hold(100, false, &mut context), Poll::Ready(false));
         assert!(credit.poll_take(60, &mut context).is_ready(), "held bytes stop no other shard");
-        assert_eq!(credit.used_bytes(), 160);
+        assert_eq!(
+            credit.poll_hold(50, false, &mut context),
+            Poll::Ready(true),
+            "the first beyond"
+        );
+        assert!(credit.poll_hold(1, false, &mut context).is_pending(), "the second waits");
+        assert_eq!(credit.poll_hold(20, true, &mut context), Poll::Ready(true), "it may go on");
+        assert_eq!((credit.used_bytes(), credit.waits()), (230, 1));
+        let woken = || count.0.load(Ordering::SeqCst);
+        let before = woken();
         credit.give_back(60);
-        assert_eq!(count.0.load(Ordering::SeqCst), 0, "nobody waits for these");
-        credit.let_go(100);
-        assert_eq!(count.0.load(Ordering::SeqCst), 1);
-        assert!(credit.poll_hold(1, &mut context).is_ready());
+        assert_eq!(woken(), before, "nobody waits for these");
+        credit.let_go(70, true);
+        assert!(woken() > before);
+        assert_eq!(credit.poll_hold(1, false, &mut context), Poll::Ready(true), "now another");
     }
 
     #[test]

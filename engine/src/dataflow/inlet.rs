@@ -73,14 +73,15 @@ impl Inlet {
         sent.inspect_err(|_| self.credit.give_back(bytes))
     }
 
-    /// Takes credit for `bytes` that are held back instead of handed over; waits for it.
-    pub async fn hold(&self, bytes: u64) {
-        poll_fn(|context| self.credit.poll_hold(bytes, context)).await;
+    /// Takes credit for `bytes` that are held back instead of handed over; waits for it. Returns
+    /// whether the caller goes beyond what may be held, as only one may.
+    pub async fn hold(&self, bytes: u64, overdraws: bool) -> bool {
+        poll_fn(|context| self.credit.poll_hold(bytes, overdraws, context)).await
     }
 
-    /// Gives credit back that [`Inlet::hold`] took.
-    pub fn let_go(&self, bytes: u64) {
-        self.credit.let_go(bytes);
+    /// Gives credit back that [`Inlet::hold`] took, and the right to go beyond it.
+    pub fn let_go(&self, bytes: u64, overdraws: bool) {
+        self.credit.let_go(bytes, overdraws);
     }
 
     /// The most that all shards together may hold back, and so the most of one.

@@ -7,7 +7,7 @@
 //! 1. What was read is handed over before the next read, and before the call's end is acted upon.
 //! 2. Counters and clocks are touched per read, never per message.
 //! 3. What is held back is charged before more is read. Waiting for room there ends: a group that
-//!    finds none is forgotten, so shards that wait for each other do not wait for ever.
+//!    finds none is forgotten, so no shard waits for ever for one whose server is silent.
 //!
 //! Next: `batcher.rs` gathers, `engine/src/dataflow/inlet.rs` takes the batch across.
 
@@ -15,7 +15,7 @@ use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
 use super::status::CallError;
-use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_WAIT_MAX};
+use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX};
 use crate::source::ShardContext;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
@@ -80,8 +80,16 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) on_end: OnEnd,
     /// What was read so far.
     pub(super) tally: Tally,
-    /// Bytes of held messages that are charged.
-    pub(super) charged: u64,
+    /// What is charged of held messages.
+    pub(super) charged: Charged,
+}
+
+/// What is charged of the messages that a shard holds back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Charged {
+    bytes: u64,
+    /// Whether this is the shard that goes beyond what may be held.
+    overdraws: bool,
 }
 
 /// What one read took.
@@ -96,7 +104,7 @@ impl Reader<'_, '_> {
     pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
         let end = self.read(call).await;
         self.batcher.forget_group();
-        self.context.inlet.let_go(std::mem::take(&mut self.charged));
+        self.context.inlet.let_go(self.charged.bytes, self.charged.overdraws);
         self.log_overlap();
         end
     }
@@ -137,22 +145,24 @@ impl Reader<'_, '_> {
         }
     }
 
-    /// Charges what is held back now; false if there was no room for it in time.
+    /// Charges what is held back now, beyond what each shard may hold; false if there was no room
+    /// for it in time.
     async fn settle(&mut self) -> bool {
-        let held = self.batcher.held_bytes();
+        let held = self.batcher.held_bytes().saturating_sub(GROUP_BYTES_FREE);
         let inlet = &self.context.inlet;
-        if held == self.charged {
+        let Charged { bytes, overdraws } = self.charged;
+        if held == bytes {
             return true;
         }
-        if held < self.charged {
-            inlet.let_go(self.charged - held);
-            self.charged = held;
+        if held < bytes {
+            inlet.let_go(bytes - held, overdraws);
+            self.charged = Charged { bytes: held, overdraws: false };
             return true;
         }
         let patience = GROUP_WAIT_MAX.mul_f64(rand::random_range(0.75..1.25));
-        let room = tokio::time::timeout(patience, inlet.hold(held - self.charged)).await;
-        if room.is_ok() {
-            self.charged = held;
+        let room = tokio::time::timeout(patience, inlet.hold(held - bytes, overdraws)).await;
+        if let Ok(beyond) = room {
+            self.charged = Charged { bytes: held, overdraws: overdraws || beyond };
         }
         room.is_ok()
     }

@@ -24,7 +24,7 @@ use super::batcher::Batcher;
 use super::call::Call;
 use super::config::{OnCursorLost, OnEnd};
 use super::loss::{CallFacts, Loss, Losses};
-use super::receive::{CallEnd, Names, Reader, Tally};
+use super::receive::{CallEnd, Charged, Names, Reader, Tally};
 use super::request::{RequestError, restore};
 use super::resume::Resume;
 use super::source::{GrpcSource, Target};
@@ -193,7 +193,7 @@ impl<'a> Shard<'a> {
             names: self.names,
             on_end: self.source.on_end,
             tally: Tally::default(),
-            charged: 0,
+            charged: Charged::default(),
         };
         let end = reader.run(call).await;
         let tally = reader.tally;
