@@ -6,7 +6,7 @@ use headwater_test_support::grpc::{Script, ScriptedServer, Step, broken_event};
 use headwater_test_support::topic::{Isolation, Read, read_all};
 
 use crate::kills::kill_rounds;
-use crate::world::{Bench, PATIENCE, count, demand_line, endless, metric, random};
+use crate::world::{Bench, COMMITTED, PATIENCE, count, demand_line, endless, metric, random};
 
 const DEAD_LETTERS: &str = "headwater_dead_letters_total";
 
@@ -77,6 +77,27 @@ fn a_broken_message_without_a_cursor_is_kept_once_across_a_kill() -> Result<()> 
     let calls = server.calls();
     assert_eq!(calls[1].request.from_sequence, 301);
     assert_eq!(dead(&bench)?.len(), 2);
+    Ok(())
+}
+
+#[test]
+fn a_message_out_of_order_is_kept_once_across_a_kill() -> Result<()> {
+    let script = Script::new(600).call([Step::Send(100), Step::Swap, Step::Send(98), Step::Stall]);
+    let server = ScriptedServer::start(script)?;
+    let mut bench = bench("dead-order", &server)?;
+    let resume = bench.pipeline.resume.as_mut().expect("the pipeline resumes");
+    resume.on_gap = "report\n      on_out_of_order: dead_letter";
+    let mut headwater = bench.start()?;
+    headwater.wait_for("records", PATIENCE, |it| metric(it, COMMITTED) >= 199.0)?;
+    headwater.kill9()?;
+    bench.run_to_the_end()?;
+    // 102 came first, behind a gap; 101 came too late.
+    let numbers = bench.numbers(Isolation::Committed)?;
+    assert_eq!(numbers, (1..=100).chain(102..=600).collect::<Vec<u64>>());
+    let dead = dead(&bench)?;
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].header("headwater-error-node"), Some("events"));
+    assert_eq!(dead[0].header("headwater-error"), Some("its cursor value 101 came behind 102"));
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
+use crate::pipeline::gaps::{gaps_of, set_aside_of};
 use crate::sink::kafka::{
     AcceptChange, HeldGeneration, KafkaSink, OutletPlan, ShardEntry, SinkEntry,
 };
@@ -132,8 +133,9 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
                 sink: sink.clone(),
                 key_column: key_demand(sink).map(|demand| columns.number(&demand)),
                 timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),
-                dead_letters_of: dead_letters_of(plan, node, sink),
-                gaps_of: crate::pipeline::gaps::gaps_of(plan, node, sink),
+                dead_letters_of: [dead_letters_of(plan, node, sink), set_aside_of(plan, node)]
+                    .concat(),
+                gaps_of: gaps_of(plan, node),
             });
             SinkPart::Kafka(kafka.len() - 1)
         }

@@ -14,7 +14,10 @@
 //! whether the keys it reads are known.
 
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
-use crate::pipeline::guarantee::{Guarantee, StreamGuarantee, sink_part, source_part, streams};
+use crate::pipeline::gaps::sets_aside;
+use crate::pipeline::guarantee::{
+    Guarantee, StreamGuarantee, reaches, sink_part, source_part, streams,
+};
 use crate::sink::kafka::KafkaSink;
 use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 
@@ -27,6 +30,7 @@ pub fn check(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = one_cluster(plan);
     problems.extend(topics_apart(plan));
     problems.extend(room_for_dead_letters(plan));
+    problems.extend(room_for_messages_out_of_order(plan));
     problems.extend(time_for_an_epoch(plan));
     problems.extend(time_for_a_heartbeat(plan));
     problems.extend(required_guarantee(plan));
@@ -163,6 +167,30 @@ fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
                     message: format!(
                         "decoder `{}` sets messages aside, and this sink has no place for them",
                         decoder.name
+                    ),
+                    hint: "add `dead_letter: { topic: … }`".to_owned(),
+                });
+            }
+        }
+    }
+    problems
+}
+
+/// What a source sets aside comes to every sink behind it.
+fn room_for_messages_out_of_order(plan: &Plan) -> Vec<PlanProblem> {
+    let mut problems = Vec::new();
+    let is_known = |source: &&PlanNode| source.knows(&["resume", "on_out_of_order"]);
+    let sources = plan.of_role(Role::Source).filter(is_known);
+    for source in sources.filter(|source| sets_aside(source)) {
+        let is_behind = |sink: &&PlanNode| sink.kind == "kafka" && reaches(plan, source, sink);
+        for sink in plan.of_role(Role::Sink).filter(is_behind) {
+            if sink.config::<KafkaSink>().dead_letter.is_none() {
+                problems.push(PlanProblem {
+                    node: sink.name.clone(),
+                    message: format!(
+                        "source `{}` sets messages aside (`on_out_of_order`), and this sink has no \
+                         place for them",
+                        source.name
                     ),
                     hint: "add `dead_letter: { topic: … }`".to_owned(),
                 });

@@ -1,18 +1,39 @@
-//! Which sink writes which source's gaps.
+//! Which sink writes down what a source found: its gaps, and the messages it set aside.
 //!
-//! A gap comes to every sink behind its source, and by several ways where the graph forks and
-//! joins. Of all that name one topic, the first in the file writes.
+//! Both come to every sink behind the source, and by several ways where the graph forks and joins.
+//! Of all sinks that name one topic for them, the first in the file writes.
 
 use crate::pipeline::guarantee::reaches;
 use crate::sink::kafka::KafkaSink;
+use crate::source::grpc::GrpcSource;
 use headwater_engine::spec::{Plan, PlanNode, Role};
 
 /// The sources before `node` whose gaps no sink before it sends to the same topic.
-pub(super) fn gaps_of(plan: &Plan, node: &PlanNode, sink: &KafkaSink) -> Vec<String> {
-    let topic = |sink: &KafkaSink| sink.gaps.as_ref().map(|it| it.topic.clone());
-    let is_rival = |rival: &&PlanNode| {
-        rival.kind == "kafka" && topic(rival.config::<KafkaSink>()) == topic(sink)
-    };
+pub(super) fn gaps_of(plan: &Plan, node: &PlanNode) -> Vec<String> {
+    sources_of(plan, node, |sink| Some(&sink.gaps.as_ref()?.topic))
+}
+
+/// The sources that set messages aside, by the same rule.
+pub(super) fn set_aside_of(plan: &Plan, node: &PlanNode) -> Vec<String> {
+    let mut sources = sources_of(plan, node, |sink| Some(&sink.dead_letter.as_ref()?.topic));
+    let sets_aside = |name: &str| plan.node(name).is_some_and(sets_aside);
+    sources.retain(|name| sets_aside(name));
+    sources
+}
+
+/// Whether `source` may set messages aside.
+pub(super) fn sets_aside(source: &PlanNode) -> bool {
+    source.config::<GrpcSource>().sets_aside()
+}
+
+fn sources_of(
+    plan: &Plan,
+    node: &PlanNode,
+    topic: impl Fn(&KafkaSink) -> Option<&String>,
+) -> Vec<String> {
+    let wanted = topic(node.config::<KafkaSink>());
+    let is_rival =
+        |rival: &&PlanNode| rival.kind == "kafka" && topic(rival.config::<KafkaSink>()) == wanted;
     let is_ours = |source: &&PlanNode| {
         let mut rivals = plan.of_role(Role::Sink).filter(is_rival);
         let writer = rivals.find(|rival| reaches(plan, source, rival));
@@ -58,7 +79,7 @@ sinks:
         let (plan, _) = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         let of = |name: &str| {
             let node = plan.node(name).expect("the file names it");
-            gaps_of(&plan, node, node.config::<KafkaSink>()).join(" ")
+            gaps_of(&plan, node).join(" ")
         };
         assert_eq!([of("first"), of("second")], ["feed", "other"]);
     }

@@ -67,8 +67,8 @@ pub(super) struct SinkWriter {
     pub(super) dead_letter_topic: Option<String>,
     /// What a record that Kafka refuses is cut to, so that its dead letter is not refused as well.
     pub(super) dead_letter_bytes_max: usize,
-    /// The decoders whose dead letters this sink writes: of several sinks behind one decoder that
-    /// name the same topic, one writes.
+    /// The decoders and sources whose dead letters this sink writes: of several sinks behind one of
+    /// them that name the same topic, one writes.
     pub(super) dead_letters_of: Vec<String>,
     /// Where gaps are written, if anywhere.
     pub(super) gap_topic: Option<String>,

@@ -13,7 +13,7 @@
 //!
 //! Next: `engine/src/record.rs` is what comes out.
 
-use super::config::OnGap;
+use super::config::{OnGap, OnOutOfOrder};
 use super::cursor::{Component, CursorPaths, Observed};
 use super::request::store;
 use super::resume::{Fate, Missing, Resume, TooManyIds, rank};
@@ -24,7 +24,7 @@ use headwater_engine::limits::{
     BATCH_BYTES_MAX, BATCH_OVERHEAD_BYTES, BATCH_RECORDS_MAX, RECORD_OVERHEAD_BYTES,
 };
 use headwater_engine::position::{Counters, CursorValue, Position};
-use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt, Values};
+use headwater_engine::record::{Batch, DeadLetter, Gap, GapReason, ReceivedAt, Values};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,6 +42,8 @@ pub(super) struct Batcher<'a> {
     held_bytes_max: u64,
     /// Gaps in front of messages that are not handed over yet, in their order.
     gaps: Vec<Gap>,
+    /// Messages set aside between such messages.
+    aside: Vec<DeadLetter>,
     /// Why messages may be missing in front of whatever is handed over next.
     interruption: Option<Interruption>,
 }
@@ -67,6 +69,7 @@ struct Lost {
 struct Judge<'a> {
     paths: &'a CursorPaths,
     on_gap: OnGap,
+    on_out_of_order: OnOutOfOrder,
     resume: Resume,
     observed: Observed,
 }
@@ -91,6 +94,8 @@ pub(super) enum Taken {
     Duplicate,
     /// It was kept, and its cursor could not be read.
     Unreadable,
+    /// It goes as a dead letter, because it stands where it may not.
+    Aside,
 }
 
 /// The shard cannot go past a message.
@@ -106,6 +111,11 @@ pub(super) enum Refused {
          can be held back; raise `memory.credit_bytes`, or use `boundary: message`"
     )]
     GroupTooLarge(u64),
+    #[error(
+        "a message with cursor value {value} came behind one with {newest}, and \
+         `resume.on_out_of_order` is `stop`; go on without such messages by `drop` or `dead_letter`"
+    )]
+    OutOfOrder { value: i128, newest: i128 },
     #[error(transparent)]
     TooManyIds(#[from] TooManyIds),
 }
@@ -123,6 +133,7 @@ impl<'a> Batcher<'a> {
         let judge = plan.map(|plan| Judge {
             paths: &plan.cursor,
             on_gap: plan.on_gap,
+            on_out_of_order: plan.on_out_of_order,
             resume: Resume::new(plan.rules, place),
             observed: Observed::default(),
         });
@@ -138,6 +149,7 @@ impl<'a> Batcher<'a> {
             held_bytes: 0,
             held_bytes_max,
             gaps: Vec::new(),
+            aside: Vec::new(),
             interruption: None,
         }
     }
@@ -212,6 +224,7 @@ impl<'a> Batcher<'a> {
                 self.drop_duplicate();
                 return Ok(Taken::Duplicate);
             }
+            Fate::OutOfOrder => return self.out_of_order(sequence, message),
             Fate::KeepAfter(missing) => {
                 self.gaps.push(self.gap(sequence, GapReason::Skipped, Some(missing)));
                 Taken::New
@@ -242,18 +255,21 @@ impl<'a> Batcher<'a> {
     /// The batch, if it holds a record. Without one, nothing is worth an epoch: what was counted
     /// travels with the next batch.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        if self.open.values.is_empty() {
+        let end = self.held.first().map_or(self.next, |(sequence, _)| *sequence);
+        let count = self.aside.partition_point(|aside| aside.sequence < end);
+        if self.open.values.is_empty() && count == 0 {
             return None;
         }
-        let end = self.held.first().map_or(self.next, |(sequence, _)| *sequence);
+        let dead: Vec<DeadLetter> = self.aside.drain(..count).collect();
         let gaps = self.take_gaps(end);
         let position = self.position(end);
         let following = Open { first: end, ..Open::default() };
         let open = std::mem::replace(&mut self.open, following);
-        let records = open.values.len() as u64;
-        let parts = records + gaps.len() as u64;
+        let parts = (open.values.len() + gaps.len() + dead.len()) as u64;
+        let value_bytes = open.value_bytes + dead.iter().map(|dead| dead.raw.len()).sum::<usize>();
         let credit_bytes =
-            open.value_bytes as u64 + parts * RECORD_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
+            value_bytes as u64 + parts * RECORD_OVERHEAD_BYTES + BATCH_OVERHEAD_BYTES;
+        let kept = open.kept.or_else(|| open.values.is_empty().then(Vec::new));
         // The held messages of the next batch came with this one.
         self.open.received = open.received.filter(|_| !self.held.is_empty());
         Some(Batch {
@@ -262,10 +278,10 @@ impl<'a> Batcher<'a> {
             first: open.first,
             end,
             received: open.received.expect("a batch with a record has seen a message"),
-            kept: open.kept.map(Arc::from),
+            kept: kept.map(Arc::from),
             values: Values::Received(Arc::new(open.values)),
             columns: Vec::new(),
-            dead: Vec::new(),
+            dead,
             gaps,
             position: Some(Arc::new(position)),
             credit_bytes,
@@ -282,6 +298,7 @@ impl<'a> Batcher<'a> {
         self.held = Vec::new();
         self.held_bytes = 0;
         self.gaps.clear();
+        self.aside.clear();
     }
 
     /// What happened on the shard so far.
@@ -303,9 +320,38 @@ impl<'a> Batcher<'a> {
     /// costs no list of places.
     fn drop_duplicate(&mut self) {
         self.counters.dropped_duplicates += 1;
-        if self.open.values.is_empty() && self.held.is_empty() {
+        if self.open.values.is_empty() && self.held.is_empty() && self.aside.is_empty() {
             self.open = Open { first: self.next, ..Open::default() };
         }
+    }
+
+    fn out_of_order(&mut self, sequence: Sequence, message: Bytes) -> Result<Taken, Refused> {
+        let judge = self.judge.as_ref().expect("only a judge finds a message out of order");
+        let value = rank(&judge.observed.values).expect("it was compared");
+        let newest = judge.resume.newest_rank().expect("it was compared");
+        match judge.on_out_of_order {
+            OnOutOfOrder::Stop => return Err(Refused::OutOfOrder { value, newest }),
+            OnOutOfOrder::Drop => {
+                self.drop_duplicate();
+                return Ok(Taken::Duplicate);
+            }
+            OnOutOfOrder::DeadLetter => {}
+        }
+        let reason = format!("its cursor value {value} came behind {newest}");
+        if !self.held.is_empty() {
+            self.hold(message.len())?;
+        }
+        self.aside.push(DeadLetter { sequence, node: self.node.clone(), reason, raw: message });
+        Ok(Taken::Aside)
+    }
+
+    /// Counts a message that is held back.
+    fn hold(&mut self, bytes: usize) -> Result<(), Refused> {
+        self.held_bytes += bytes as u64 + RECORD_OVERHEAD_BYTES;
+        if self.held_bytes > self.held_bytes_max {
+            return Err(Refused::GroupTooLarge(self.held_bytes_max));
+        }
+        Ok(())
     }
 
     fn keep(&mut self, sequence: Sequence, message: Bytes) -> Result<(), Refused> {
@@ -314,12 +360,9 @@ impl<'a> Batcher<'a> {
             self.open.keep(sequence, message);
             return Ok(());
         }
-        self.held_bytes += message.len() as u64 + RECORD_OVERHEAD_BYTES;
+        let bytes = message.len();
         self.held.push((sequence, message));
-        if self.held_bytes > self.held_bytes_max {
-            return Err(Refused::GroupTooLarge(self.held_bytes_max));
-        }
-        Ok(())
+        self.hold(bytes)
     }
 
     fn release_group(&mut self) {

@@ -295,6 +295,11 @@ pub(super) struct ResumeConfig {
     /// What to do when `sequence` shows that messages are missing.
     #[serde(default)]
     pub(super) on_gap: OnGap,
+
+    /// What to do with a message whose value is lower than one before it, against what `sequence`
+    /// says. What a new call repeats is dropped in any case.
+    #[serde(default)]
+    pub(super) on_out_of_order: OnOutOfOrder,
 }
 
 /// One component of the cursor.
@@ -384,6 +389,19 @@ pub(super) enum OnGap {
     #[default]
     Report,
     /// Stop the shard; the messages before the gap are delivered.
+    Stop,
+}
+
+/// What to do with a message whose value is lower than one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum OnOutOfOrder {
+    /// Take it for a repetition: drop it and count it.
+    #[default]
+    Drop,
+    /// Send it, as received and with the reason, to the sink's `dead_letter.topic`.
+    DeadLetter,
+    /// Stop the shard; the messages before it are delivered.
     Stop,
 }
 

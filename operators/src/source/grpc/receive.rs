@@ -205,7 +205,7 @@ impl Reader<'_, '_> {
         });
         self.tally.messages += 1;
         match taken? {
-            Taken::New => {}
+            Taken::New | Taken::Aside => {}
             Taken::Duplicate => self.note_duplicate(),
             Taken::Unreadable => self.log_unreadable(),
         }

@@ -66,6 +66,8 @@ pub(super) enum Fate {
     KeepAfter(Missing),
     /// It was taken before.
     Duplicate,
+    /// Its value is lower than one before it in the same call, against what is declared.
+    OutOfOrder,
 }
 
 /// The values that are missing, both ends included.
@@ -152,6 +154,9 @@ impl Resume {
             return Ok(Verdict { fate, closes_group: false });
         }
         let relation = self.relation(observed);
+        if self.is_out_of_order(relation) {
+            return Ok(Verdict { fate: Fate::OutOfOrder, closes_group: false });
+        }
         if self.is_repetition(relation, observed.id) {
             return Ok(Verdict { fate: Fate::Duplicate, closes_group: false });
         }
@@ -216,6 +221,11 @@ impl Resume {
         self.place.as_ref()
     }
 
+    /// The newest value, where values have an order.
+    pub(super) fn newest_rank(&self) -> Option<i128> {
+        rank(&self.newest()?.values)
+    }
+
     fn newest(&self) -> Option<&Mark> {
         self.held.as_ref().or(self.place.as_ref())
     }
@@ -234,12 +244,19 @@ impl Resume {
         if is_equal { Relation::Equal } else { Relation::Beyond }
     }
 
+    /// Whether the message stands where it may not. In an overlap a lower value is what a server
+    /// repeats.
+    fn is_out_of_order(&self, relation: Relation) -> bool {
+        let is_declared = self.rules.sequence != SequenceKind::None;
+        relation == Relation::Below && is_declared && self.overlap.is_none()
+    }
+
     /// Whether the message was taken before.
     fn is_repetition(&mut self, relation: Relation, id: u128) -> bool {
         let Rules { position, boundary, sequence, .. } = self.rules;
         match relation {
             Relation::First | Relation::Beyond => false,
-            Relation::Below => self.overlap.is_some() || sequence != SequenceKind::None,
+            Relation::Below => self.overlap.is_some(),
             // A part of the group that is being held.
             Relation::Equal if self.held.is_some() => false,
             Relation::Equal if sequence == SequenceKind::Contiguous => true,

@@ -9,7 +9,7 @@
 
 use super::channel::Dial;
 use super::config::{
-    Boundary, OnCursorLost, OnEnd, OnGap, PositionKind, ReconnectConfig, SequenceKind,
+    Boundary, OnCursorLost, OnEnd, OnGap, OnOutOfOrder, PositionKind, ReconnectConfig, SequenceKind,
 };
 use super::cursor::CursorPaths;
 use super::loss::LossPlan;
@@ -52,6 +52,8 @@ pub(super) struct ResumePlan {
     pub(super) rules: Rules,
     /// What to do about a gap.
     pub(super) on_gap: OnGap,
+    /// What to do with a value that is lower than one before it.
+    pub(super) on_out_of_order: OnOutOfOrder,
     /// What to do when the server has lost the cursor.
     pub(super) loss: LossPlan,
     /// What a restart changes in the request, in words.
@@ -75,6 +77,13 @@ impl GrpcSource {
     #[must_use]
     pub fn message(&self) -> &MessageDescriptor {
         &self.message
+    }
+
+    /// Whether it sets messages aside, which then need a dead-letter topic.
+    #[must_use]
+    pub fn sets_aside(&self) -> bool {
+        let of = |plan: &ResumePlan| plan.on_out_of_order == OnOutOfOrder::DeadLetter;
+        self.resume.as_ref().is_some_and(of)
     }
 
     /// How exact a restart can be, derived from what the pipeline file declares.
@@ -152,6 +161,13 @@ impl ResumePlan {
         line("resume", format!("{}; {}", position_words(self.rules.position), self.restart_words));
         if let Some(id) = &self.cursor.id {
             line("id", format!("{id} identifies messages that share a cursor value"));
+        }
+        match self.on_out_of_order {
+            OnOutOfOrder::Drop => {}
+            OnOutOfOrder::DeadLetter => {
+                line("out of order", "set the message aside, to dead_letter.topic".to_owned());
+            }
+            OnOutOfOrder::Stop => line("out of order", "stop the shard".to_owned()),
         }
         match self.loss.action {
             OnCursorLost::Stop => {}

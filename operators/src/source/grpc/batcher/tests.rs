@@ -4,7 +4,9 @@
 //! was not committed. What is committed in the end must be the log. proptest prints the case it
 //! shrinks to.
 
-use super::super::config::{Boundary, ComponentType, OnGap, PositionKind, SequenceKind};
+use super::super::config::{
+    Boundary, ComponentType, OnGap, OnOutOfOrder, PositionKind, SequenceKind,
+};
 use super::super::cursor::{Component, CursorPaths, Value};
 use super::super::loss::LossPlan;
 use super::super::request::{restore, store};
@@ -62,6 +64,7 @@ impl Setup {
             cursor: CursorPaths { components: vec![component], id },
             rules: self.rules,
             on_gap: OnGap::Report,
+            on_out_of_order: OnOutOfOrder::Drop,
             loss: LossPlan::default(),
             restart_words: String::new(),
         }
@@ -410,6 +413,78 @@ fn a_gap_of_unknown_size_waits_for_the_first_message_that_is_handed_over() {
     assert_eq!((batch.gaps[0].size(), batch.position.expect("set").counters.gaps), (None, 1));
     push(&mut batcher, 1).expect("nothing to refuse");
     assert!(batcher.take().expect("a batch").gaps.is_empty(), "told once");
+}
+
+/// A shard that has taken the values 1 and 5.
+fn at_five(plan: &ResumePlan) -> Batcher<'_> {
+    let counters = Counters::default();
+    let mut batcher =
+        Batcher::new(Arc::from("s"), ShardIndex(0), Some(plan), None, counters, HELD_BYTES_MAX);
+    batcher.open_session(Session(1), true);
+    for value in [1, 5] {
+        push(&mut batcher, value).expect("gaps are reported");
+    }
+    batcher
+}
+
+#[test]
+fn a_message_out_of_order_is_dropped_or_set_aside_or_stops_the_shard() {
+    let declared = || contiguous(OnGap::Report, Boundary::Message);
+    let plan = declared();
+    let mut drops = at_five(&plan);
+    assert_eq!(push(&mut drops, 3), Ok(Taken::Duplicate));
+    let plan = ResumePlan { on_out_of_order: OnOutOfOrder::Stop, ..declared() };
+    let refused = push(&mut at_five(&plan), 3).expect_err("it stops");
+    assert_eq!(refused, Refused::OutOfOrder { value: 3, newest: 5 });
+
+    let plan = ResumePlan { on_out_of_order: OnOutOfOrder::DeadLetter, ..declared() };
+    let mut keeps = at_five(&plan);
+    assert_eq!(push(&mut keeps, 3), Ok(Taken::Aside));
+    push(&mut keeps, 6).expect("new");
+    let batch = keeps.take().expect("three are new");
+    assert_eq!((batch.len(), batch.kept.as_deref()), (3, Some(&[0, 1, 3][..])));
+    assert_eq!((batch.dead[0].sequence, &*batch.dead[0].node), (Sequence(2), "s"));
+    assert!(batch.dead[0].reason.contains("3 came behind 5"), "{}", batch.dead[0].reason);
+    // A batch of nothing else, and no message behind it that could be lost.
+    push(&mut keeps, 2).expect("set aside");
+    let batch = keeps.take().expect("a dead letter is worth a batch");
+    assert_eq!((batch.len(), batch.dead.len(), batch.kept.as_deref()), (0, 1, Some(&[][..])));
+    assert_eq!((batch.first, batch.end), (Sequence(4), Sequence(5)));
+    let cursor = batch.position.as_ref().and_then(|position| position.cursor.clone());
+    assert_eq!(cursor.expect("set").to_string(), "seq=6", "it moves nothing");
+    // What a new call repeats is no matter of order.
+    keeps.open_session(Session(2), true);
+    assert_eq!(push(&mut keeps, 3), Ok(Taken::Duplicate));
+}
+
+#[test]
+fn a_message_set_aside_within_a_held_group_leaves_with_it_or_is_forgotten_with_it() {
+    let plan = ResumePlan {
+        on_out_of_order: OnOutOfOrder::DeadLetter,
+        ..contiguous(OnGap::Report, Boundary::Change)
+    };
+    let mut batcher = Batcher::new(
+        Arc::from("s"),
+        ShardIndex(0),
+        Some(&plan),
+        None,
+        Counters::default(),
+        HELD_BYTES_MAX,
+    );
+    batcher.open_session(Session(1), true);
+    for value in [1, 2, 1] {
+        push(&mut batcher, value).expect("set aside at most");
+    }
+    assert!(
+        batcher.take().expect("1 is complete").dead.is_empty(),
+        "2 is held, and it is behind 2"
+    );
+    batcher.open_session(Session(2), true);
+    for value in [2, 1, 3] {
+        push(&mut batcher, value).expect("set aside at most");
+    }
+    let batch = batcher.take().expect("2 is complete");
+    assert_eq!((batch.len(), batch.dead.len()), (1, 1));
 }
 
 #[test]

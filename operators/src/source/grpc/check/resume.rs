@@ -4,8 +4,8 @@
 //! Invariant: without the method, or without a component, all is checked that needs neither.
 
 use super::super::config::{
-    Boundary, ComponentConfig, ComponentType, Config, OnCursorLost, OnGap, OverlayConfig,
-    PositionKind, ResumeConfig, SequenceKind,
+    Boundary, ComponentConfig, ComponentType, Config, OnCursorLost, OnGap, OnOutOfOrder,
+    OverlayConfig, PositionKind, ResumeConfig, SequenceKind,
 };
 use super::super::cursor::{Component, CursorPaths};
 use super::super::loss::LossPlan;
@@ -74,7 +74,8 @@ impl Check<'_, '_> {
         let restart_words = words(&self.config.restart);
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
         let loss = LossPlan::new(self.config);
-        let plan = ResumePlan { cursor, rules, on_gap: self.config.on_gap, loss, restart_words };
+        let ResumeConfig { on_gap, on_out_of_order, .. } = *self.config;
+        let plan = ResumePlan { cursor, rules, on_gap, on_out_of_order, loss, restart_words };
         let is_known = self.view.knows(&["resume"]);
         let checked = CheckedResume { plan, restart, position: self.config.position };
         Some(checked).filter(|_| is_known)
@@ -219,7 +220,8 @@ impl Check<'_, '_> {
         if components.is_empty() {
             return None;
         }
-        let ResumeConfig { position, boundary, sequence, id, on_gap, .. } = self.config;
+        let ResumeConfig { position, boundary, sequence, id, on_gap, on_out_of_order, .. } =
+            self.config;
         let is_only = components.len() == 1;
         let may_be =
             |wanted: fn(&Component) -> bool| is_only && components[0].as_ref().is_none_or(wanted);
@@ -260,6 +262,14 @@ impl Check<'_, '_> {
             report
                 .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
                 .detail("only `sequence: contiguous` can show that messages are missing");
+        }
+        if *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None {
+            report
+                .warning(
+                    &self.view.at(&["resume", "on_out_of_order"]),
+                    "`on_out_of_order` has no effect here",
+                )
+                .detail("with `sequence: none` values have no order that could be broken");
         }
         let has_ids =
             id.is_some() && *position == PositionKind::At && *boundary == Boundary::Message;
