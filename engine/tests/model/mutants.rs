@@ -94,15 +94,15 @@ fn a_commit_that_does_not_wait_for_the_one_before_loses_what_was_before() {
 
 #[test]
 fn a_commit_without_an_answer_is_not_one_that_came_to_nothing() {
-    an_order_finds(&scenario::NO_ANSWER, &[SettledByStored]);
+    an_order_finds(&scenario::NO_ANSWER_ALONE, &[SettledByStored]);
     a_seed_finds(Trouble::Any, &[SettledByStored]);
 }
 
 /// The commit lands, a late request opens an empty transaction, and that is what is aborted.
 #[test]
 fn either_the_decision_or_the_client_must_refuse_to_abort_a_commit_in_doubt() {
-    no_order_finds(&scenario::NO_ANSWER, &[NoAbortInDoubt]);
-    an_order_finds(&scenario::NO_ANSWER, &[NoAbortInDoubt, ClientConflict]);
+    no_order_finds(&scenario::NO_ANSWER_ALONE, &[NoAbortInDoubt]);
+    an_order_finds(&scenario::NO_ANSWER_ALONE, &[NoAbortInDoubt, ClientConflict]);
 }
 
 #[test]

@@ -234,6 +234,13 @@ impl Process {
 
 /// Taking over, and its ends.
 impl Process {
+    /// After standing by: as a new start, but for the generations it knows to have claimed.
+    pub fn take_over_again(&mut self, shared: &mut Shared<'_>) {
+        self.life = Life::Running;
+        self.held = None;
+        self.build(shared);
+    }
+
     fn build(&mut self, shared: &mut Shared<'_>) {
         let mut outside = outside!(self, shared);
         let (no, ring, held) = (self.no, self.ring, self.held);

@@ -55,6 +55,7 @@ pub struct Tally {
     pub kills: usize,
     pub takeovers: usize,
     pub messages: usize,
+    pub returns: usize,
 }
 
 /// What goes wrong.
@@ -86,7 +87,7 @@ pub fn run(seed: u64, trouble: Trouble, without: Without) -> Outcome {
 
 fn budget(random: &mut Random, trouble: Trouble) -> Budget {
     if trouble == Trouble::Slow {
-        return Budget { waits: 6, starts: 2, ..Budget::default() };
+        return Budget { waits: 6, starts: 2, returns: 1, ..Budget::default() };
     }
     Budget {
         cuts: random.below(6) as u8,
@@ -96,6 +97,7 @@ fn budget(random: &mut Random, trouble: Trouble) -> Budget {
         records: random.below(3) as u8,
         expiries: random.below(2) as u8,
         starts: 1 + random.below(3) as u8,
+        returns: random.below(3) as u8,
     }
 }
 
@@ -203,7 +205,7 @@ fn weight(event: &Event) -> u32 {
         Event::Marker(..) | Event::Markers(_) | Event::CatchUp(_) => 12,
         Event::Emit(..) | Event::Close(_) => 8,
         Event::End(_) | Event::Resume(_) => 2,
-        Event::Cut(_) | Event::GiveUpWaiting(_) | Event::Start(_) => 2,
+        Event::Cut(_) | Event::GiveUpWaiting(_) | Event::Start(_) | Event::Return(_) => 2,
         Event::Lose(_) | Event::Kill(_) | Event::Pause(_) => 1,
         Event::GiveUpRecords(..) | Event::Expire(_) => 1,
     }
@@ -235,6 +237,7 @@ impl Outcome {
         tally.superseded += count(Life::Superseded);
         tally.rebuilds += processes.iter().map(|it| usize::from(it.rebuilds)).sum::<usize>();
         tally.cuts += happened(|event| matches!(event, Event::Cut(_)));
+        tally.returns += happened(|event| matches!(event, Event::Return(_)));
         tally.kills += happened(|event| matches!(event, Event::Kill(_)));
         tally.takeovers += checker.takeovers;
         tally.messages += usize::from(self.world.length) * SHARDS;

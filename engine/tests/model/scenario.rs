@@ -38,8 +38,16 @@ fn one_at_a_time(world: &World, event: &Event) -> bool {
     }
 }
 
-const NO_FAULTS: Budget =
-    Budget { cuts: 0, kills: 0, pauses: 0, waits: 0, records: 0, expiries: 0, starts: 0 };
+const NO_FAULTS: Budget = Budget {
+    cuts: 0,
+    kills: 0,
+    pauses: 0,
+    waits: 0,
+    records: 0,
+    expiries: 0,
+    starts: 0,
+    returns: 0,
+};
 
 /// Row 14 of the failure matrix.
 pub const TWO_START_AT_ONCE: Scenario = Scenario {
@@ -112,6 +120,9 @@ pub const NO_ANSWER: Scenario = Scenario {
     has_prompt_logs: true,
     takeovers_max: 3,
 };
+
+/// The same with one producer: fewer worlds, for what takes protections out.
+pub const NO_ANSWER_ALONE: Scenario = Scenario { rings: &[1], ..NO_ANSWER };
 
 /// Row 12.
 pub const EXPIRED: Scenario = Scenario {

@@ -39,6 +39,7 @@ fn whatever_happens_readers_see_each_message_once_and_in_order_and_in_the_end_al
         ("aborted copies", tally.aborted_copies),
         ("superseded processes", tally.superseded),
         ("rebuilds", tally.rebuilds),
+        ("take-overs after standing by", tally.returns),
         ("broken connections", tally.cuts),
         ("kills", tally.kills),
     ];

@@ -47,6 +47,8 @@ pub enum Event {
     End(u8),
     /// An instance starts, with so many producers.
     Start(u8),
+    /// One that was superseded, and stood by since, takes over again.
+    Return(u8),
     Kill(u8),
     Pause(u8),
     Resume(u8),
@@ -61,7 +63,11 @@ impl Event {
     fn process(self) -> u8 {
         match self {
             Event::Read(no) | Event::Emit(no, ..) | Event::Close(no) | Event::CatchUp(no) => no,
-            Event::End(no) | Event::Kill(no) | Event::Pause(no) | Event::Resume(no) => no,
+            Event::Return(no)
+            | Event::End(no)
+            | Event::Kill(no)
+            | Event::Pause(no)
+            | Event::Resume(no) => no,
             Event::GiveUpWaiting(no) | Event::GiveUpRecords(no, _) => no,
             _ => unreachable!("it happens to no process"),
         }
@@ -78,6 +84,7 @@ pub struct Budget {
     pub records: u8,
     pub expiries: u8,
     pub starts: u8,
+    pub returns: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -178,6 +185,10 @@ impl World {
                 process.life = Life::Paused;
             }
             Event::Resume(_) => process.life = Life::Running,
+            Event::Return(_) => {
+                budget.returns = budget.returns.saturating_sub(1);
+                process.take_over_again(&mut shared);
+            }
             Event::GiveUpWaiting(_) => {
                 budget.waits = budget.waits.saturating_sub(1);
                 process.give_up_waiting(&mut shared);
@@ -275,6 +286,9 @@ impl World {
             match process.life {
                 Life::Running => self.events_of(process, into),
                 Life::Paused => into.push(Event::Resume(process.no)),
+                Life::Superseded if self.budget.returns > 0 => {
+                    into.push(Event::Return(process.no));
+                }
                 _ => {}
             }
         }
