@@ -26,6 +26,7 @@ use super::properties;
 use super::secrets::Secrets;
 use super::tree::{Node, Scalar, Value, core_value};
 use super::variables::Variables;
+use super::yaml;
 
 const KNOWN_FORMS: &str = "${env:NAME}, ${file:PATH} or ${file:PATH:KEY}";
 
@@ -305,13 +306,11 @@ fn narrow(text: &str, span: Span, written: &str) -> Span {
     };
     let before = &text[span.start..span.start + offset];
     let (start, end) = (span.start + offset, span.start + offset + written.len());
-    match before.rfind('\n') {
-        None => Span { start, end, line: span.line, column: span.column + before.chars().count() },
-        Some(last) => Span {
-            start,
-            end,
-            line: span.line + before.matches('\n').count(),
-            column: before[last + 1..].chars().count() + 1,
-        },
+    let lines = yaml::line_starts(before);
+    let last = *lines.last().expect("every text has a first line");
+    let column = before.chars().count() - last;
+    match lines.len() - 1 {
+        0 => Span { start, end, line: span.line, column: span.column + column },
+        further => Span { start, end, line: span.line + further, column: column + 1 },
     }
 }

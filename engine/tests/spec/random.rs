@@ -84,6 +84,14 @@ fn a_damaged_file_ends_in_a_plan_or_in_diagnostics() {
     });
 }
 
+/// A lone carriage return ends a line as well, also before a reference inside a value.
+#[test]
+fn a_reference_behind_a_lone_carriage_return_is_found_at_its_place() {
+    for text in ["\u{e}\r${", "a: \"\r\n x ${\"", "é\r\ré ${"] {
+        judge(text).expect("findings at their places");
+    }
+}
+
 #[test]
 fn the_file_that_is_damaged_is_sound() {
     kinds::read(SOUND).expect("a sound file");

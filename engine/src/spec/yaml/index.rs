@@ -52,8 +52,9 @@ impl<'a> Index<'a> {
     }
 }
 
-/// YAML knows three ends of a line: line feed, carriage return, and both in this order.
-fn line_starts(text: &str) -> Vec<usize> {
+/// The character that begins each line. YAML knows three ends of a line: line feed, carriage
+/// return, and both in this order.
+pub(crate) fn line_starts(text: &str) -> Vec<usize> {
     let mut starts = vec![0];
     let mut letters = text.chars().enumerate().peekable();
     while let Some((at, letter)) = letters.next() {

@@ -8,3 +8,4 @@ mod index;
 mod map;
 
 pub(crate) use build::parse;
+pub(crate) use index::line_starts;
