@@ -4,8 +4,8 @@
 //! on exactly behind what is visible. The same facts on real Kafka, through the whole program, are
 //! in the root package's delivery tests.
 
-mod refusals;
 mod gaps;
+mod refusals;
 mod rig;
 
 use headwater_engine::commit::outlet::Repair;
