@@ -1,5 +1,6 @@
 //! Everything at once: the broker, the net, the incarnations of the program; and what may happen
-//! next. Who chooses among it is elsewhere: `random.rs` by a seed, `explore.rs` one after the other.
+//! next. Who chooses among it is elsewhere: `random.rs` by a seed, `explore.rs` one after the
+//! other.
 //!
 //! A step is one event from outside. After it every process that runs goes on until it needs the
 //! next one: what it does in between nobody can see, but for the requests it sends, and those may
