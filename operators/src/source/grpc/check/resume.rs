@@ -263,7 +263,8 @@ impl Check<'_, '_> {
                 .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
                 .detail("only `sequence: contiguous` can show that messages are missing");
         }
-        if *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None {
+        let is_idle = *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None;
+        if is_sequence_known && is_idle {
             report
                 .warning(
                     &self.view.at(&["resume", "on_out_of_order"]),
