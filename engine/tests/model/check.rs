@@ -1,7 +1,8 @@
 //! What must hold after every step.
 //!
 //! - *Set*: what a `read_committed` reader sees of each shard is a prefix of its input, each
-//!   message once and in order; and unless markers are on their way, the stored place is right behind it.
+//!   message once and in order; and unless markers are on their way, the stored place is right
+//!   behind it.
 //! - Each transaction that is decided to be committed continues the one before it and holds the
 //!   places behind its own messages.
 //! - Nobody commits after somebody else committed behind his back, that is, after he read the
