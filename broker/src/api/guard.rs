@@ -5,11 +5,11 @@
 //! Twelve bytes could ask for all memory there is, and a process that is refused memory ends.
 //!
 //! How, without knowing each request's fields: the codec reads every length as a 32-bit number or
-//! as a varint, and a length larger than what is left is wrong whatever it counts. A varint is always
-//! a length, so it is refused at once. A 32-bit number may be a time-out or an id as well, so the
-//! request is first read with each large one replaced by a negative number: a length that is
-//! negative is refused by the codec, anything else is not looked at. `Produce` may be large, so the
-//! counts in it are walked by hand.
+//! as a varint, and a length larger than what is left is wrong whatever it counts. A varint is
+//! always a length, so it is refused at once. A 32-bit number may be a time-out or an id as well,
+//! so the request is first read with each large one replaced by a negative number: a length that
+//! is negative is refused by the codec, anything else is not looked at. `Produce` may be large, so
+//! the counts in it are walked by hand.
 //!
 //! Invariant: what is refused here the codec would have refused too, or could not have held.
 
