@@ -98,7 +98,7 @@ impl Property {
             slowest.set(slowest.get().max(took));
             self.judge(judged, took)
         });
-        // `scripts/fuzz` adds these lines up.
+        // One line per property, for whoever adds them up.
         println!(
             "property {}: {cases} cases in {:.1} s, slowest {:.1} ms",
             self.name,
