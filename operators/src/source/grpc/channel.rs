@@ -4,10 +4,13 @@
 //! Next: `call.rs` opens the call on it.
 
 use super::config::Config;
+use super::link::{self, TlsEnd};
 use super::tls::TlsMaterial;
 use http::Uri;
+use http::uri::Scheme;
 use std::time::Duration;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::{Channel, Endpoint, Error};
+use tower::service_fn;
 
 /// The name this client goes by.
 const USER_AGENT: &str = concat!("headwater/", env!("CARGO_PKG_VERSION"));
@@ -15,6 +18,7 @@ const USER_AGENT: &str = concat!("headwater/", env!("CARGO_PKG_VERSION"));
 /// How to reach one server.
 pub(super) struct Dial {
     endpoint: Endpoint,
+    uri: Uri,
     tls: Option<TlsMaterial>,
     shown: String,
 }
@@ -23,7 +27,8 @@ impl Dial {
     /// The settings of `config` for the server at `uri`.
     pub(super) fn new(uri: Uri, config: &Config, tls: Option<TlsMaterial>) -> Self {
         let shown = uri.to_string().trim_end_matches('/').to_owned();
-        let mut endpoint = Endpoint::from(uri)
+        let mut endpoint = Endpoint::from(without_tls(uri.clone()))
+            .origin(uri.clone())
             .user_agent(USER_AGENT)
             .expect("name and version are a valid header")
             .connect_timeout(config.connect_timeout())
@@ -38,7 +43,7 @@ impl Dial {
                 .initial_stream_window_size(config.http2.stream_window_bytes)
                 .initial_connection_window_size(config.http2.connection_window_bytes);
         }
-        Dial { endpoint, tls, shown }
+        Dial { endpoint, uri, tls, shown }
     }
 
     /// The server's URL, for people.
@@ -46,16 +51,23 @@ impl Dial {
         &self.shown
     }
 
-    /// Connects, TLS handshake included.
+    /// Connects, TLS handshake included. Why TLS ends the connection, then or later, is kept in
+    /// `end`.
     ///
     /// # Errors
     /// tonic's, with its causes.
-    pub(super) async fn connect(&self) -> Result<Channel, tonic::transport::Error> {
+    pub(super) async fn connect(&self, end: &TlsEnd) -> Result<Channel, Error> {
         let Some(tls) = &self.tls else { return self.endpoint.connect().await };
-        let endpoint = self.endpoint.clone();
-        let client = tls.client(endpoint.get_connect_timeout());
-        // Reading the system's certificate authorities blocks.
-        let endpoint = tokio::task::spawn_blocking(move || endpoint.tls_config(client)).await;
-        endpoint.expect("reading certificates does not panic")?.connect().await
+        let (uri, tls, end) = (self.uri.clone(), tls.clone(), end.clone());
+        let connector =
+            service_fn(move |_: Uri| link::connect(uri.clone(), tls.clone(), end.clone()));
+        self.endpoint.connect_with_connector(connector).await
     }
+}
+
+/// The URI for tonic's own connector, which shall not look for a TLS configuration: `link.rs` has it.
+fn without_tls(uri: Uri) -> Uri {
+    let mut parts = uri.into_parts();
+    parts.scheme = Some(Scheme::HTTP);
+    Uri::from_parts(parts).expect("the scheme alone was changed")
 }

@@ -9,7 +9,7 @@
 //! | `source` | what a checked source is, its shards and what it promises |
 //! | `shard` | one task per shard: call, receive, wait, call again |
 //! | `request` | the request of the next call, from the cursor |
-//! | `channel`, `tls` | the connection |
+//! | `channel`, `link`, `tls` | the connection |
 //! | `call`, `codec` | the open call and its messages as bytes |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `cursor`, `resume` | which message is new, and where a restart may begin |
@@ -30,6 +30,7 @@ mod check;
 mod codec;
 mod config;
 mod cursor;
+mod link;
 mod loss;
 mod metadata;
 mod receive;

@@ -186,9 +186,7 @@ impl Reader<'_, '_> {
                         return Poll::Ready(Some(CallEnd::Refused(refused)));
                     }
                 }
-                Poll::Ready(Some(Err(status))) => {
-                    return Poll::Ready(Some(CallEnd::Failed(CallError::of_status(&status))));
-                }
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(CallEnd::Failed(error))),
                 Poll::Ready(None) => return Poll::Ready(Some(CallEnd::Complete)),
                 Poll::Pending if pass.messages == 0 => return Poll::Pending,
                 Poll::Pending => break,

@@ -12,6 +12,7 @@
 //!
 //! Next: `shard.rs` acts on it.
 
+use super::link::TlsEnd;
 use std::error::Error;
 use std::io;
 use tonic::{Code, Status};
@@ -70,6 +71,15 @@ impl CallError {
     /// From a connection that could not be made.
     pub(super) fn of_connect(error: &tonic::transport::Error) -> Self {
         Self::of_transport(Code::Unavailable, error)
+    }
+
+    /// The same call, ended by what TLS said where that is known: it is the reason, and the broken
+    /// connection that the call met its consequence.
+    pub(super) fn because_of(self, end: &TlsEnd) -> Self {
+        match end.get().filter(|_| !self.is_servers_word) {
+            Some(said) => Self::of_transport(self.code, said),
+            None => self,
+        }
     }
 
     fn of_transport(code: Code, error: &(dyn Error + 'static)) -> Self {

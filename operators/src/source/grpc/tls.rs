@@ -5,18 +5,18 @@
 //! 1. No `Debug` form and no error holds key material.
 //! 2. Material that was read makes a client configuration; what can still fail is the handshake.
 //!
-//! Next: `channel.rs` connects with it.
+//! Next: `link.rs` shakes hands with it.
 
 use super::config::TlsConfig;
-use rustls::RootCertStore;
+use super::link::ALPN_H2;
+use http::Uri;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
-use tonic::transport::{Certificate, ClientTlsConfig, Identity};
 
 /// What a TLS client needs; cheap to clone.
 #[derive(Clone, Default)]
@@ -24,9 +24,30 @@ pub(super) struct TlsMaterial(Arc<Parts>);
 
 #[derive(Default)]
 struct Parts {
-    ca: Option<Certificate>,
+    roots: Option<Arc<RootCertStore>>,
     identity: Option<Identity>,
-    server_name: Option<String>,
+    server_name: Option<ServerName<'static>>,
+}
+
+/// Who this client is: a chain of certificates, the own one first, and the key of it.
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// The system has no certificate authority to trust.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "this system has no certificate authorities to trust; install the package `ca-certificates`, or \
+     name a file of them in `tls.ca_file`"
+)]
+pub(super) struct NoSystemRoots;
+
+/// The host of a URL is no name that a certificate can bear.
+#[derive(Debug, thiserror::Error)]
+#[error("no certificate can bear the name {host:?}; set `tls.server_name`")]
+pub(super) struct BadHost {
+    host: String,
 }
 
 /// A key of the `tls` block.
@@ -78,34 +99,51 @@ impl TlsMaterial {
     /// Every problem found.
     pub(super) fn read(config: &TlsConfig, base_dir: &Path) -> Result<Self, Vec<TlsError>> {
         let mut errors = Vec::new();
-        let ca = config.ca_file.as_ref().map(|path| read_ca(&base_dir.join(path)));
-        let ca = keep(ca.transpose(), TlsKey::CaFile, &mut errors);
+        let roots = config.ca_file.as_ref().map(|path| read_ca(&base_dir.join(path)));
+        let roots = keep(roots.transpose(), TlsKey::CaFile, &mut errors).map(Arc::new);
         let identity = read_identity(config, base_dir, &mut errors);
         let server_name = config.server_name.as_deref().map(check_name).transpose();
         let server_name = keep(server_name, TlsKey::ServerName, &mut errors);
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(TlsMaterial(Arc::new(Parts { ca, identity, server_name })))
+        Ok(TlsMaterial(Arc::new(Parts { roots, identity, server_name })))
     }
 
-    /// The client configuration; without an own CA it trusts the system's.
-    pub(super) fn client(&self, handshake_timeout: Option<Duration>) -> ClientTlsConfig {
-        let Parts { ca, identity, server_name } = &*self.0;
-        let mut config = match ca {
-            Some(ca) => ClientTlsConfig::new().ca_certificate(ca.clone()),
-            None => ClientTlsConfig::new().with_native_roots(),
+    /// The client configuration; without an own CA it trusts the system's, which are read here.
+    ///
+    /// # Errors
+    /// The system has none.
+    pub(super) fn client(&self) -> Result<ClientConfig, NoSystemRoots> {
+        let Parts { roots, identity, .. } = &*self.0;
+        let roots = match roots {
+            Some(roots) => roots.clone(),
+            None => Arc::new(system_roots()?),
         };
-        if let Some(identity) = identity {
-            config = config.identity(identity.clone());
+        let builder = builder().with_root_certificates(roots);
+        let mut config = match identity {
+            None => builder.with_no_client_auth(),
+            Some(Identity { chain, key }) => builder
+                .with_client_auth_cert(chain.clone(), key.clone_key())
+                .expect("the pair was tried when it was read"),
+        };
+        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        Ok(config)
+    }
+
+    /// The name that the certificate of the server at `uri` must bear.
+    ///
+    /// # Errors
+    /// None is set, and the host of `uri` cannot be one.
+    pub(super) fn server_name(&self, uri: &Uri) -> Result<ServerName<'static>, BadHost> {
+        if let Some(name) = &self.0.server_name {
+            return Ok(name.clone());
         }
-        if let Some(name) = server_name {
-            config = config.domain_name(name);
-        }
-        match handshake_timeout {
-            Some(timeout) => config.timeout(timeout),
-            None => config,
-        }
+        let host = uri.host().unwrap_or_default();
+        // In a URL an IPv6 address stands in brackets, in a certificate it does not.
+        let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+        let name = ServerName::try_from(bare.to_owned());
+        name.map_err(|_| BadHost { host: host.to_owned() })
     }
 }
 
@@ -132,17 +170,35 @@ fn keep<T>(
     })
 }
 
-fn read_ca(path: &Path) -> Result<Certificate, TlsProblem> {
-    let (pem, certificates) = read_certificates(path)?;
+fn builder() -> ConfigBuilder<ClientConfig, WantsVerifier> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions")
+}
+
+fn system_roots() -> Result<RootCertStore, NoSystemRoots> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        tracing::debug!(event = "system_certificates", %error);
+    }
     let mut roots = RootCertStore::empty();
-    for (index, certificate) in certificates.into_iter().enumerate() {
+    match roots.add_parsable_certificates(found.certs) {
+        (0, _) => Err(NoSystemRoots),
+        _ => Ok(roots),
+    }
+}
+
+fn read_ca(path: &Path) -> Result<RootCertStore, TlsProblem> {
+    let mut roots = RootCertStore::empty();
+    for (index, certificate) in read_certificates(path)?.into_iter().enumerate() {
         roots.add(certificate).map_err(|error| TlsProblem::BadCertificate {
             path: path.to_owned(),
             number: index + 1,
             reason: error.to_string(),
         })?;
     }
-    Ok(Certificate::from_pem(pem))
+    Ok(roots)
 }
 
 fn read_identity(
@@ -169,14 +225,13 @@ fn read_identity(
     };
     let chain = keep(read_certificates(&certificate).map(Some), TlsKey::CertificateFile, errors);
     let secret = keep(read_key(&key).map(Some), TlsKey::KeyFile, errors);
-    let (chain_pem, chain) = chain?;
-    let (key_pem, secret) = secret?;
-    let fits = try_identity(chain, secret, &certificate, &key);
+    let identity = Identity { chain: chain?, key: secret? };
+    let fits = try_identity(&identity, &certificate, &key);
     keep(fits.map(Some), TlsKey::KeyFile, errors)?;
-    Some(Identity::from_pem(chain_pem, key_pem))
+    Some(identity)
 }
 
-fn read_certificates(path: &Path) -> Result<(Vec<u8>, Vec<CertificateDer<'static>>), TlsProblem> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
     let pem = read(path)?;
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
     let certificates = certificates
@@ -184,35 +239,26 @@ fn read_certificates(path: &Path) -> Result<(Vec<u8>, Vec<CertificateDer<'static
     if certificates.is_empty() {
         return Err(TlsProblem::NoCertificate { path: path.to_owned() });
     }
-    Ok((pem, certificates))
+    Ok(certificates)
 }
 
-fn read_key(path: &Path) -> Result<(Vec<u8>, PrivateKeyDer<'static>), TlsProblem> {
+fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsProblem> {
     let pem = read(path)?;
-    let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|error| TlsProblem::NoKey {
+    PrivateKeyDer::from_pem_slice(&pem).map_err(|error| TlsProblem::NoKey {
         path: path.to_owned(),
         reason: key_words(&pem, &error),
-    })?;
-    Ok((pem, key))
+    })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsProblem> {
     fs::read(path).map_err(|source| TlsProblem::Read { path: path.to_owned(), source })
 }
 
-/// Builds a client with the pair, which is what the handshake would do.
-fn try_identity(
-    chain: Vec<CertificateDer<'static>>,
-    secret: PrivateKeyDer<'static>,
-    certificate: &Path,
-    key: &Path,
-) -> Result<(), TlsProblem> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .expect("ring supports the default protocol versions")
-        .with_root_certificates(RootCertStore::empty());
-    match builder.with_client_auth_cert(chain, secret) {
+/// Builds a client with the pair, which is what the handshake will do.
+fn try_identity(identity: &Identity, certificate: &Path, key: &Path) -> Result<(), TlsProblem> {
+    let Identity { chain, key: secret } = identity;
+    let builder = builder().with_root_certificates(RootCertStore::empty());
+    match builder.with_client_auth_cert(chain.clone(), secret.clone_key()) {
         Ok(_) => Ok(()),
         Err(rustls::Error::InconsistentKeys(_)) => {
             Err(TlsProblem::Mismatch { key: key.to_owned(), certificate: certificate.to_owned() })
@@ -223,11 +269,9 @@ fn try_identity(
     }
 }
 
-fn check_name(name: &str) -> Result<String, TlsProblem> {
-    match ServerName::try_from(name) {
-        Ok(_) => Ok(name.to_owned()),
-        Err(_) => Err(TlsProblem::ServerName { name: name.to_owned() }),
-    }
+fn check_name(name: &str) -> Result<ServerName<'static>, TlsProblem> {
+    let checked = ServerName::try_from(name.to_owned());
+    checked.map_err(|_| TlsProblem::ServerName { name: name.to_owned() })
 }
 
 /// The parser's own words may quote the file, so only its kind of complaint is told.
