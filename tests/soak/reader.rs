@@ -11,11 +11,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use headwater_test_support::topic::{Follower, Isolation, consumer, is_passing};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use headwater_test_support::topic::{Follower, Isolation, consumer, consumer_at, is_passing};
+use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
-use rdkafka::topic_partition_list::Offset;
 
 /// It ends when it is dropped.
 pub(crate) struct Reader {
@@ -97,13 +96,8 @@ impl Shared {
     }
 
     fn begin_anew(&self, bootstrap: &str, topic: &str) -> Result<BaseConsumer> {
-        let consumer = consumer(bootstrap, topic, Isolation::Committed)?;
-        let mut places = consumer.assignment()?;
-        for (partition, offset) in self.next().iter() {
-            places.set_partition_offset(topic, *partition, Offset::Offset(*offset))?;
-        }
-        consumer.assign(&places)?;
-        Ok(consumer)
+        let places = self.next().clone();
+        consumer_at(bootstrap, topic, Isolation::Committed, &places)
     }
 
     fn error(&self, text: String) {

@@ -123,7 +123,11 @@ impl Idle<'_> {
                     let (place, message) = ("heartbeat".to_owned(), error.to_string());
                     return Err(FailureReason { place, message, recovery: Recovery::Superseded });
                 }
-                Err(error) => tracing::debug!(event = "heartbeat_failed", %error),
+                Err(error) => {
+                    tracing::debug!(event = "heartbeat_failed", %error);
+                    // A client that has lost its brokers for good does not find them again.
+                    owner = None;
+                }
             }
         }
         Ok(())
@@ -153,7 +157,7 @@ impl<'a> IdleOwner<'a> {
     fn open(place: &'a Place) -> Result<Self, KafkaStartError> {
         let Place { target, pipeline, topic, .. } = place;
         let mark = Mark::open(target, pipeline, topic)?;
-        let tail = Tail::open(target, pipeline, topic, "read_uncommitted", Offset::Offset(0))?;
+        let tail = Tail::open(target, pipeline, topic, "read_uncommitted", START)?;
         Ok(IdleOwner { place, mark, tail })
     }
 
@@ -170,34 +174,91 @@ impl<'a> IdleOwner<'a> {
 
 /// Blocks until the pipeline's owner has been silent for `after`; false if `stop` came first.
 pub fn wait_for_silence(place: &Place, after: Duration, stop: &CancellationToken) -> bool {
-    let Place { target, pipeline, topic, .. } = place;
-    let mut tail = None;
-    let mut heard = Instant::now();
-    while heard.elapsed() < after {
+    let mut watch = Watch { place, tail: None, heard: Instant::now() };
+    while !watch.is_silent(after) {
         if stop.is_cancelled() {
             return false;
         }
-        let came = match &mut tail {
-            Some(tail) => Tail::next(tail, |_, _| ()),
-            None => {
-                Tail::open(target, pipeline, topic, "read_uncommitted", Offset::End).map(|opened| {
-                    tail = Some(opened);
-                    Came::Nothing
-                })
-            }
-        };
-        match came {
-            Ok(Came::Nothing | Came::Mark) => {}
-            Ok(Came::Record) => heard = Instant::now(),
+        if watch.look().is_err() {
             // While Kafka is out of reach nobody can be heard.
-            Ok(Came::Away(_)) | Err(_) => {
-                heard = Instant::now();
-                std::thread::sleep(AWAY_STEP);
-            }
+            watch.heard = Instant::now();
+            std::thread::sleep(AWAY_STEP);
         }
     }
     true
 }
+
+/// An instance that stands by and listens.
+struct Watch<'a> {
+    place: &'a Place,
+    tail: Option<Tail<'a>>,
+    heard: Instant,
+}
+
+/// Kafka is out of reach, or so it seems.
+struct Away;
+
+impl From<KafkaStartError> for Away {
+    fn from(_: KafkaStartError) -> Self {
+        Away
+    }
+}
+
+impl<'a> Watch<'a> {
+    /// Whether nothing was heard for `after`, which clients made for the purpose confirm: one that
+    /// has lost its brokers hears nothing either.
+    fn is_silent(&mut self, after: Duration) -> bool {
+        if self.heard.elapsed() < after {
+            return false;
+        }
+        let is_silent = self.is_confirmed().unwrap_or(false);
+        if !is_silent {
+            self.heard = Instant::now();
+        }
+        is_silent
+    }
+
+    /// Reads with a new client on from where the present one stands; whether marks are all that was
+    /// there.
+    fn is_confirmed(&mut self) -> Result<bool, KafkaStartError> {
+        let start = self.tail.take().map_or(START, |tail| tail.next);
+        let tail = self.open(start)?;
+        let is_confirmed = start != START && tail.records == 0;
+        self.tail = Some(tail);
+        Ok(is_confirmed)
+    }
+
+    fn look(&mut self) -> Result<(), Away> {
+        let came = match &mut self.tail {
+            Some(tail) => tail.next(|_, _| ())?,
+            None => {
+                self.tail = Some(self.open(START)?);
+                // What is there already says nothing of now.
+                Came::Record
+            }
+        };
+        match came {
+            Came::Nothing | Came::Mark => Ok(()),
+            Came::Record => {
+                self.heard = Instant::now();
+                Ok(())
+            }
+            Came::Away(_) => Err(Away),
+        }
+    }
+
+    /// A new client that has read from `start` up to a mark that is left now: it reaches Kafka.
+    fn open(&self, start: Offset) -> Result<Tail<'a>, KafkaStartError> {
+        let Place { target, pipeline, topic, .. } = self.place;
+        let mut tail = Tail::open(target, pipeline, topic, "read_uncommitted", start)?;
+        let mark = Mark::open(target, pipeline, topic)?.leave()?;
+        tail.read_to(|key, _| key == mark.as_bytes())?;
+        Ok(tail)
+    }
+}
+
+/// A plain offset and not "the beginning", for the reason given in `progress.rs`.
+const START: Offset = Offset::Offset(0);
 
 /// The wait before Kafka is asked again.
 const AWAY_STEP: Duration = Duration::from_millis(200);

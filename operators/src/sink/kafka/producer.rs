@@ -132,6 +132,8 @@ impl SinkProducer {
         while self.producer.in_flight_count() > 0 {
             if Instant::now() > until {
                 let message = "records are not acknowledged yet".to_owned();
+                // A client may have lost its brokers for good; the next transaction gets a new one.
+                self.context.taint(&message);
                 return Err(OutletError { message, repair: Repair::Again });
             }
             if self.is_broken() {

@@ -83,9 +83,15 @@ impl<'a> Mark<'a> {
 
     /// Reads everything that was in the topic when this was called.
     pub(super) fn read(&self, isolation: &str) -> Result<StoredProgress, KafkaStartError> {
+        let mark = self.leave()?;
+        self.read_to(isolation, &mark)
+    }
+
+    /// Appends a mark and returns its key: who has read up to it has read what was there before.
+    pub(super) fn leave(&self) -> Result<String, KafkaStartError> {
         let mark = format!("{}/mark/{:016x}", self.pipeline, rand::random::<u64>());
         self.append(&mark, None)?;
-        self.read_to(isolation, &mark)
+        Ok(mark)
     }
 
     /// Reads up to the record with the key `last`, which was appended before.
@@ -125,6 +131,10 @@ pub(super) struct Tail<'a> {
     consumer: BaseConsumer<Context>,
     /// Everything it has read, folded.
     pub(super) seen: StoredProgress,
+    /// Where it goes on.
+    pub(super) next: Offset,
+    /// How many it has read that were no marks.
+    pub(super) records: u64,
 }
 
 /// What a [`Tail`] came upon.
@@ -148,11 +158,12 @@ impl<'a> Tail<'a> {
         start: Offset,
     ) -> Result<Self, KafkaStartError> {
         let consumer: BaseConsumer<Context> = target.consumer(isolation)?;
+        let seen = StoredProgress::default();
         let mut partitions = TopicPartitionList::new();
         let assigned = partitions
             .add_partition_offset(topic, 0, start)
             .and_then(|()| consumer.assign(&partitions));
-        let tail = Tail { target, pipeline, topic, consumer, seen: StoredProgress::default() };
+        let tail = Tail { target, pipeline, topic, consumer, seen, next: start, records: 0 };
         match assigned {
             Ok(()) => Ok(tail),
             Err(error) => Err(tail.failed(None, error.to_string())),
@@ -195,11 +206,13 @@ impl<'a> Tail<'a> {
             }
             Some(Err(error)) => Ok(Came::Away(error.to_string())),
             Some(Ok(message)) => {
+                self.next = Offset::Offset(message.offset() + 1);
                 let (key, value) = (message.key().unwrap_or_default(), message.payload());
                 look(key, value);
                 if is_mark(self.pipeline, key) {
                     return Ok(Came::Mark);
                 }
+                self.records += 1;
                 self.seen.apply(self.pipeline, key, value)?;
                 Ok(Came::Record)
             }

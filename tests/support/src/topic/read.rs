@@ -5,7 +5,7 @@
 //! or, for `read_committed`, the last stable offset. A commit is acknowledged before its markers
 //! are in the logs, so such a reader first waits until what was written before it is stable.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -51,6 +51,17 @@ const MARKERS_MAX: Duration = Duration::from_secs(5);
 
 /// A reader of the whole topic, standing at its start.
 pub fn consumer(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
+    consumer_at(bootstrap, topic, isolation, &BTreeMap::new())
+}
+
+/// A reader of the whole topic that stands at these offsets, by partition, and else at the start.
+/// It is assigned once: one that was assigned again may still bring records of its first place.
+pub fn consumer_at(
+    bootstrap: &str,
+    topic: &str,
+    isolation: Isolation,
+    places: &BTreeMap<i32, i64>,
+) -> Result<BaseConsumer> {
     let mut config = ClientConfig::new();
     let config = config
         .set("bootstrap.servers", bootstrap)
@@ -62,7 +73,8 @@ pub fn consumer(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<Ba
     let consumer: BaseConsumer = config.create()?;
     let mut assignment = TopicPartitionList::new();
     for partition in partitions(&consumer, topic)? {
-        assignment.add_partition_offset(topic, partition, Offset::Beginning)?;
+        let place = places.get(&partition).map_or(Offset::Beginning, |at| Offset::Offset(*at));
+        assignment.add_partition_offset(topic, partition, place)?;
     }
     consumer.assign(&assignment)?;
     Ok(consumer)
