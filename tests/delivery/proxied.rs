@@ -13,7 +13,9 @@ use headwater_test_support::process::Headwater;
 use headwater_test_support::proxy::{Api, KafkaProxy, Passing, Rule, Traffic};
 use headwater_test_support::topic::Isolation;
 
-use crate::world::{Bench, COMMITTED, PATIENCE, endless, is_real_kafka, metric, wait_committed};
+use crate::world::{
+    Bench, COMMITTED, PATIENCE, demand_line, endless, is_real_kafka, metric, wait_committed,
+};
 
 /// How long librdkafka waits for an answer before it asks again on a new connection.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
@@ -167,6 +169,47 @@ fn a_kill_between_a_commit_and_its_answer_sends_nothing_of_it_again() -> Result<
     Ok(())
 }
 
+/// The broker has committed, and what it says of it becomes an error that costs the client its
+/// producer. The pipeline takes itself over; what is stored says that the epoch is there.
+#[test]
+fn a_commit_that_took_place_and_is_told_as_failed_is_not_sent_again() -> Result<()> {
+    let Some(world) = World::new()? else { return Ok(()) };
+    let cases = [
+        ("invalid-producer-epoch", 47, 1),
+        ("invalid-txn-state", 48, 1),
+        ("invalid-producer-id-mapping", 49, 1),
+        ("unknown-producer-id", 59, 1),
+        ("producer-fenced", 90, 1),
+        ("producer-fenced-ring", 90, 2),
+        ("unknown-server-error", -1, 1),
+    ];
+    for (name, code, ring) in cases {
+        let server = ScriptedServer::start(endless(1_000))?;
+        let mut bench = world.bench(name, &server)?;
+        bench.pipeline.ring = Some(ring);
+        // Epochs of many records, so that sending one again would show.
+        bench.pipeline.commit_interval_ms = 300;
+        let mut headwater = bench.start()?;
+        wait_committed(&mut headwater, 1_000.0)?;
+        let answers = Rule::answers(Api::END_TXN).of(|it| is_commit(it) && code_of(it) == Some(0));
+        let refused = world.proxy.add(answers.nth(1..=1).refuse(code));
+        refused.wait(1, PATIENCE)?;
+        let committed = metric(&headwater, COMMITTED);
+        wait_committed(&mut headwater, committed + 1_000.0).with_context(|| name)?;
+        let (again, log) = (repairs(&headwater)?, headwater.log()?);
+        assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0), "{log}");
+        demand_line(&log, &["event=sink_error", "commit: "]);
+        demand_line(&log, &["event=pipeline_acquired", "generation=2"]);
+        assert_eq!((refused.hits(), server.calls().len()), (1, 1), "repaired from memory");
+        let aborted = bench.aborted()?;
+        let total = world.demand_exact_at_the_end(bench, server).with_context(|| name)?;
+        println!("{name}: {again}, {aborted} aborted copies, {total} events");
+        // A second producer may have had the next transaction open.
+        assert!(aborted == 0 || ring > 1, "{name}: the epoch was sent again");
+    }
+    Ok(())
+}
+
 /// The protocol's own hole: the first request to commit arrives late, after its repetition was
 /// answered and the next transaction of the same producer is open. It must not end that one.
 #[test]
@@ -220,6 +263,17 @@ fn transactional_id<'a>(passing: &Passing<'a>) -> &'a [u8] {
     assert!(passing.request.version() <= 2, "{:?}", passing.request);
     let (length, rest) = passing.request.body().split_at(2);
     &rest[..usize::from(u16::from_be_bytes([length[0], length[1]]))]
+}
+
+/// Whether an `EndTxn` of the versions 0 to 2 commits: it ends in that.
+fn is_commit(passing: &Passing<'_>) -> bool {
+    assert!(passing.request.version() <= 2, "{:?}", passing.request);
+    passing.request.body().last() == Some(&1)
+}
+
+/// What the broker says of an `EndTxn`.
+fn code_of(passing: &Passing<'_>) -> Option<i16> {
+    passing.answer?.end_txn_code(passing.request)
 }
 
 #[test]

@@ -130,10 +130,30 @@ impl Answer {
         &self.0[ANSWER_BYTES_MIN..]
     }
 
+    /// The error code of an answer to `EndTxn`, which stands behind the throttle time.
+    pub fn end_txn_code(&self, request: &Request) -> Option<i16> {
+        let code = self.0.get(end_txn_code_at(request)..)?.first_chunk()?;
+        Some(i16::from_be_bytes(*code))
+    }
+
+    /// The same answer to `EndTxn` with another error code.
+    pub(super) fn with_end_txn_code(&self, request: &Request, code: i16) -> Answer {
+        let at = end_txn_code_at(request);
+        let mut frame = self.0.to_vec();
+        frame[at..at + 2].copy_from_slice(&code.to_be_bytes());
+        Answer(frame.into())
+    }
+
     /// The whole frame.
     pub(super) fn frame(&self) -> &[u8] {
         &self.0
     }
+}
+
+/// Four bytes of throttle time stand before it, and from version 3 on an empty set of tags.
+fn end_txn_code_at(request: &Request) -> usize {
+    let tags = usize::from(request.version() >= 3);
+    ANSWER_BYTES_MIN + tags + 4
 }
 
 impl fmt::Display for Api {
@@ -201,6 +221,22 @@ mod tests {
         let nameless = b"\0\0\0\x0b\0\x12\0\0\0\0\0\x01\xff\xff!";
         let request = Request::new(Bytes::from_static(nameless)).unwrap();
         assert_eq!((request.client_id(), request.body()), (None, &b"!"[..]));
+    }
+
+    #[test]
+    fn the_error_code_of_an_end_is_found_and_replaced_in_both_kinds_of_versions() {
+        for (version, tags) in [(1, &b""[..]), (3, b"\0")] {
+            let mut request = END_TXN.to_vec();
+            request[7] = version;
+            let request = Request::new(request.into()).unwrap();
+            let answer = |code: i16| {
+                let parts = [&[0, 0, 0, 11, 0, 0, 0, 7], tags, &[0; 4], &code.to_be_bytes(), b"!"];
+                Answer::new(parts.concat().into()).unwrap()
+            };
+            assert_eq!(answer(0).end_txn_code(&request), Some(0));
+            assert!(answer(0).with_end_txn_code(&request, 90) == answer(90));
+            assert_eq!(answer(-1).end_txn_code(&request), Some(-1));
+        }
     }
 
     #[test]

@@ -122,6 +122,7 @@ impl Requests {
                 self.shared.counts.lost(request.api());
                 return Ok(Flow::Cut);
             }
+            Some(Action::Refuse(_)) => unreachable!("only answers are refused"),
         }
         let (api, frame) = (request.api(), request.clone());
         self.in_flight.insert(Sent { request, answers_due: copies, is_answered: false, state });
@@ -167,6 +168,12 @@ impl Answers {
             Some(Action::Cut) => {
                 counts.lost(request.api());
                 return Flow::Cut;
+            }
+            Some(Action::Refuse(code)) => {
+                state.expect("a rule acted").answered(answer);
+                counts.answer(request.api(), answer.frame().len());
+                self.write(&answer.with_end_txn_code(&request, code)).await;
+                return Flow::On;
             }
         }
         counts.answer(request.api(), answer.frame().len());

@@ -48,6 +48,8 @@ pub(super) enum Action {
     Duplicate,
     /// Its connection ends, and the frame with it.
     Cut,
+    /// The client is told this error code instead of what the broker has answered.
+    Refuse(i16),
 }
 
 /// A rule, and what came of it.
@@ -118,6 +120,17 @@ impl Rule {
         Rule { action: Action::Cut, ..self }
     }
 
+    /// Tells the client this error code, whatever the broker has done and answered; the broker's
+    /// own words are in [`Watch::answers`].
+    ///
+    /// # Panics
+    /// For all but answers to `EndTxn`: of no other is it known where the code stands.
+    #[must_use]
+    pub fn refuse(self, code: i16) -> Rule {
+        assert!(self.of_answers && self.api == Api::END_TXN, "only EndTxn can be refused here");
+        Rule { action: Action::Refuse(code), ..self }
+    }
+
     fn fits(&self, passing: &Passing<'_>) -> bool {
         self.api == passing.request.api()
             && self.of_answers == passing.answer.is_some()
@@ -144,7 +157,7 @@ impl Watch {
     }
 
     /// What the broker answered to the requests it has acted on, oldest first, also if their
-    /// clients had gone by then.
+    /// clients had gone by then, or were told something else.
     pub fn answers(&self) -> Vec<Answer> {
         self.0.lock_answers().clone()
     }
