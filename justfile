@@ -20,6 +20,10 @@ quick:
 fmt:
     cargo fmt --all
 
+# A million random cases against everything that faces outside (see docs/RELIABILITY.md).
+fuzz *CASES:
+    scripts/fuzz {{CASES}}
+
 # Rewrites golden files, the checked-in schema and the reference from what the code says now.
 update-expected:
     UPDATE_EXPECT=1 UPDATE_EXPECTED=1 cargo test --workspace --locked
