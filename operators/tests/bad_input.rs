@@ -1,5 +1,5 @@
-//! Goal: a pipeline file of the real kinds, and the TLS files it names, end in a plan or in findings
-//! at their places, whatever is wrong with them; no finding shows a secret.
+//! Goal: a pipeline file of the real kinds, and the TLS files it names, end in a plan or in
+//! findings at their places, whatever is wrong with them; no finding shows a secret.
 //! Method: a file with most of the keys there are, and a generated authority, certificate and key,
 //! all of them damaged. Nothing is contacted.
 
