@@ -14,6 +14,8 @@
 //! | `kills` | kill -9 at random moments loses nothing and repeats nothing |
 //! | `instances` | a second instance takes over, and the first one leaves |
 //! | `broker` | a broker that dies, freezes and comes back |
+//! | `disk` | a broker whose disk is full |
+//! | `partitions` | partitions that are added to a topic under a pipeline |
 //! | `proxied` | requests and answers of a commit that are lost, doubled or late |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
 //! | `gaps` | where messages are missing is written down once |
@@ -21,7 +23,6 @@
 //! | `refusals` | what Kafka refuses is kept once, or stops the pipeline, and nothing is lost |
 //! | `rights` | a missing right is named, and once granted nothing is lost |
 //! | `topics` | a missing topic is told, and no topic is made unasked |
-//! | `demo` | the demo on a cluster of the visitor's |
 //! | `stopping` | a stop commits what was received |
 //! | `tls` | mutual TLS, and what is said where it fails |
 //! | `shapes` | both deliveries, fan-out, many shards |
@@ -33,12 +34,14 @@
 mod broker;
 mod dead_letters;
 mod demo;
+mod disk;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod gaps;
 mod instances;
 mod kills;
 mod mutations;
+mod partitions;
 mod proxied;
 mod refusals;
 #[cfg(feature = "failpoints")]

@@ -12,12 +12,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use headwater_broker::{Broker, BrokerConfig};
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use tempfile::TempDir;
 
 use crate::process::signal;
 use crate::runtime::RUNTIME;
+use crate::wait;
 
 /// The variable that names a cluster to use instead of starting one.
 pub const BOOTSTRAP_VARIABLE: &str = "KAFKA_BOOTSTRAP";
@@ -140,6 +141,20 @@ impl Cluster {
         Ok(())
     }
 
+    /// Raises a topic to so many partitions.
+    pub fn add_partitions(&self, name: &str, partitions: usize) -> Result<()> {
+        let mut config = ClientConfig::new();
+        let config = config.set("bootstrap.servers", &self.bootstrap);
+        let admin: AdminClient<DefaultClientContext> = config.create()?;
+        let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
+        let wanted = [&NewPartitions::new(name, partitions)];
+        let results = RUNTIME.block_on(admin.create_partitions(wanted, &options))?;
+        for result in results {
+            result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;
+        }
+        Ok(())
+    }
+
     /// Deletes a topic.
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         let mut config = ClientConfig::new();
@@ -182,6 +197,29 @@ impl Cluster {
     /// Ends a [`Cluster::pause`].
     pub fn resume(&self) -> Result<()> {
         signal(self.apache_pid()?, "CONT")
+    }
+
+    /// Lets no file of the broker grow beyond `bytes` any more, as on a disk that is full; its
+    /// next life has room again. Apache Kafka only.
+    pub fn fill_disk(&self, bytes: u64) -> Result<()> {
+        // Of util-linux, which every Debian has. A JVM ignores SIGXFSZ, so writes fail.
+        let mut command = Command::new("prlimit");
+        command.arg(format!("--pid={}", self.apache_pid()?)).arg(format!("--fsize={bytes}"));
+        let status = command.status().context("cannot run prlimit of util-linux")?;
+        ensure!(status.success(), "prlimit: {status}");
+        Ok(())
+    }
+
+    /// Waits until the broker has ended by itself. Apache Kafka only.
+    pub fn wait_ended(&self, timeout: Duration) -> Result<()> {
+        let process = PathBuf::from(format!("/proc/{}", self.apache_pid()?));
+        wait::until("the broker to end by itself", timeout, || !process.exists())
+    }
+
+    /// What the broker has printed in its present or last life. Apache Kafka only.
+    pub fn log(&self) -> Result<String> {
+        let log = std::fs::read(self.apache_folder()?.join("kafka.log"))?;
+        Ok(String::from_utf8_lossy(&log).into_owned())
     }
 
     /// Whether [`Cluster::kill9`] and its like can be had here.
