@@ -3,11 +3,9 @@
 //!
 //! The requests are version 1 of `CreateAcls` and `DeleteAcls`, which is spelt out in a few lines.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::Duration;
-
 use anyhow::{Context, Result, ensure};
+
+use crate::wire::{ask, put};
 
 /// Settings of a broker that grants everything it was not told to deny.
 pub const AUTHORIZER: [(&str, &str); 2] = [
@@ -31,7 +29,6 @@ const LITERAL: i8 = 3;
 const PREFIXED: i8 = 4;
 const OPERATION_WRITE: i8 = 4;
 const DENY: i8 = 2;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Denies everybody to write to `name`; of transactional ids to all that begin with it.
 pub fn deny(bootstrap: &str, resource: Resource, name: &str) -> Result<()> {
@@ -49,35 +46,16 @@ fn request(bootstrap: &str, api: i16, resource: Resource, name: &str) -> Result<
         Resource::Topic => (2, LITERAL),
         Resource::TransactionalId => (5, PREFIXED),
     };
-    let mut body = Vec::new();
-    for number in [api, VERSION] {
-        body.extend(number.to_be_bytes());
-    }
-    body.extend(1_i32.to_be_bytes());
-    put(&mut body, "headwater-test");
-    body.extend(1_i32.to_be_bytes());
+    let mut body = 1_i32.to_be_bytes().to_vec();
     body.extend(i8::to_be_bytes(kind));
     put(&mut body, name);
     body.extend(pattern.to_be_bytes());
     put(&mut body, "User:ANONYMOUS");
     put(&mut body, "*");
     body.extend([OPERATION_WRITE, DENY].map(|it| it.to_be_bytes()[0]));
-
-    let mut stream = TcpStream::connect(bootstrap)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.write_all(&u32::try_from(body.len())?.to_be_bytes())?;
-    stream.write_all(&body)?;
-    let mut size = [0; 4];
-    stream.read_exact(&mut size)?;
-    let mut answer = vec![0; u32::from_be_bytes(size) as usize];
-    stream.read_exact(&mut answer)?;
-    // Correlation, throttle time, one result, its error.
-    let error = answer.get(12..14).context("an answer with a result")?;
+    let answer = ask(bootstrap, api, VERSION, &body)?;
+    // Throttle time, one result, its error.
+    let error = answer.get(8..10).context("an answer with a result")?;
     ensure!(error == [0, 0], "the broker refuses to change rights: {answer:?}");
     Ok(())
-}
-
-fn put(body: &mut Vec<u8>, text: &str) {
-    body.extend((text.len() as u16).to_be_bytes());
-    body.extend(text.as_bytes());
 }

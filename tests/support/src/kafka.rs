@@ -288,7 +288,7 @@ impl Drop for Cluster {
 }
 
 /// Runs `scripts/kafka` and returns the line it prints.
-fn script(arguments: &[impl AsRef<OsStr>], folder: &Path) -> Result<String> {
+pub(crate) fn script(arguments: &[impl AsRef<OsStr>], folder: &Path) -> Result<String> {
     let root = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
     let (command, rest) = arguments.split_first().context("a command for scripts/kafka")?;
     let command = command.as_ref();

@@ -3,6 +3,7 @@
 //! - [`grpc`]: a real gRPC server that misbehaves by script, and keeps a ledger of what it did.
 //! - [`tls`]: a certificate authority for one test.
 //! - [`kafka`]: a broker, embedded or real, that can be killed, restarted and frozen.
+//! - [`nodes`]: real Kafka of three brokers, each of which can be hurt by itself.
 //! - [`proxy`]: stands between a client and a broker; holds, drops, doubles and cuts by rule.
 //! - [`topic`]: reads a topic from start to end, and checks what was read.
 //! - [`pipeline`]: writes pipeline files.
@@ -16,6 +17,7 @@
 pub mod acl;
 pub mod grpc;
 pub mod kafka;
+pub mod nodes;
 pub mod pipeline;
 pub mod process;
 pub mod proxy;
@@ -24,3 +26,4 @@ pub mod topic;
 pub mod wait;
 
 mod runtime;
+mod wire;
