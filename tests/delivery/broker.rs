@@ -10,7 +10,8 @@ use headwater_test_support::grpc::{Script, ScriptedServer, Step};
 use headwater_test_support::process::Headwater;
 
 use crate::world::{
-    Bench, COMMITTED, PATIENCE, demand_line, endless, metric, own_kafka, wait_committed,
+    Bench, COMMITTED, PATIENCE, demand_line, endless, is_in, is_long, metric, own_kafka,
+    wait_committed,
 };
 
 /// What may be received and not yet committed.
@@ -53,8 +54,7 @@ fn a_broker_that_is_killed_and_restarted_loses_and_repeats_nothing() -> Result<(
 
 /// How long the broker is frozen under full load; CI sets `HEADWATER_LONG=1`.
 fn freeze() -> Duration {
-    let is_long = std::env::var("HEADWATER_LONG").is_ok_and(|it| it == "1");
-    Duration::from_secs(if is_long { 60 } else { 5 })
+    Duration::from_secs(if is_long() { 60 } else { 5 })
 }
 
 #[test]
@@ -200,11 +200,6 @@ fn wait_stalled(server: &ScriptedServer) -> Result<(u64, Duration)> {
         }
     }
     Ok((sent, since - begun))
-}
-
-fn is_in(headwater: &Headwater, state: &str, status: u16) -> bool {
-    let state = format!("\"state\":\"{state}\"");
-    headwater.get("/readyz").is_ok_and(|it| it.status == status && it.body.contains(&state))
 }
 
 /// Of each facility of librdkafka at most five lines in ten seconds, so ten where the intervals and

@@ -14,6 +14,7 @@
 //! | `kills` | kill -9 at random moments loses nothing and repeats nothing |
 //! | `instances` | a second instance takes over, and the first one leaves |
 //! | `broker` | a broker that dies, freezes and comes back |
+//! | `cluster` | coordinators and leaders that move, and too few copies in sync |
 //! | `disk` | a broker whose disk is full |
 //! | `partitions` | partitions that are added to a topic under a pipeline |
 //! | `proxied` | requests and answers of a commit that are lost, doubled or late |
@@ -23,6 +24,7 @@
 //! | `refusals` | what Kafka refuses is kept once, or stops the pipeline, and nothing is lost |
 //! | `rights` | a missing right is named, and once granted nothing is lost |
 //! | `topics` | a missing topic is told, and no topic is made unasked |
+//! | `demo` | the demo on a cluster of the visitor's |
 //! | `stopping` | a stop commits what was received |
 //! | `tls` | mutual TLS, and what is said where it fails |
 //! | `shapes` | both deliveries, fan-out, many shards |
@@ -32,6 +34,7 @@
 //! | `sabotage` | the same, where a protection of the program is taken away |
 
 mod broker;
+mod cluster;
 mod dead_letters;
 mod demo;
 mod disk;

@@ -51,6 +51,11 @@ pub(crate) fn is_real() -> bool {
     std::env::var("HEADWATER_KAFKA").is_ok_and(|it| it == "real")
 }
 
+/// Whether faults may last as long as they do out there.
+pub(crate) fn is_long() -> bool {
+    std::env::var("HEADWATER_LONG").is_ok_and(|it| it == "1")
+}
+
 /// The shared broker's address.
 pub(crate) fn kafka() -> &'static str {
     SHARED.cluster.bootstrap()
@@ -275,6 +280,12 @@ impl Bench {
 /// A metric of a running program; 0 while it does not answer.
 pub(crate) fn metric(headwater: &Headwater, name: &str) -> f64 {
     headwater.metrics().map_or(0.0, |it| it.sum(name))
+}
+
+/// Whether `/readyz` answers with this state and this status.
+pub(crate) fn is_in(headwater: &Headwater, state: &str, status: u16) -> bool {
+    let state = format!("\"state\":\"{state}\"");
+    headwater.get("/readyz").is_ok_and(|it| it.status == status && it.body.contains(&state))
 }
 
 /// Waits until the program has made `count` records visible.

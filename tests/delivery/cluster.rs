@@ -1,0 +1,298 @@
+//! Goal: a cluster that loses nodes costs time and nothing else, whatever they were to a pipeline.
+//! Method: an Apache Kafka of three brokers of the test's own, three copies of everything. Brokers
+//! that coordinate a transactional id or lead a partition are killed and frozen one after the
+//! other, and then two at once, so that too few copies are in sync. What a broker was, and that
+//! others took over, is asked of the cluster before and after.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use headwater_test_support::grpc::ScriptedServer;
+use headwater_test_support::nodes::{IN_SYNC_MIN, Nodes};
+use headwater_test_support::process::Headwater;
+use headwater_test_support::topic::{Isolation, read_all};
+use headwater_test_support::wait;
+
+use crate::world::{Bench, COMMITTED, demand_line, endless, is_in, is_long, is_real_kafka, metric};
+
+/// So long may anything take that a test waits for.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// The shortest there is: a frozen broker is told from a slow one when a transaction's time is up.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(10);
+
+const PARTITIONS: i32 = 4;
+const STATE_TOPIC: &str = "__transaction_state";
+
+/// How a broker goes away, and comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Freeze,
+}
+
+/// What a broker is to a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Role {
+    /// It coordinates the transactions of the producer in this slot.
+    Coordinator(u32),
+    /// It leads this partition of the topic.
+    Leader(i32),
+    /// It leads the topic of positions.
+    Progress,
+}
+
+/// A cluster and the pipeline that writes to it.
+struct World {
+    kafka: Nodes,
+    bench: Bench,
+    server: ScriptedServer,
+}
+
+#[test]
+fn a_coordinator_or_leader_that_is_killed_costs_time_only() -> Result<()> {
+    let Some(mut world) = World::new("cluster-killed")? else { return Ok(()) };
+    let mut headwater = world.start()?;
+    let written = world.written()?;
+    for role in [Role::Coordinator(0), Role::Leader(written), Role::Progress] {
+        world.move_away(&mut headwater, Fault::Kill, role)?;
+    }
+    demand_line(&headwater.log()?, &["event=kafka_client", "Connection refused"]);
+    world.demand_no_new_call(&headwater)?;
+    world.finish(headwater)
+}
+
+/// Its connections stay, and nothing comes back on them: time alone tells.
+#[test]
+fn a_coordinator_or_leader_that_is_frozen_costs_time_only() -> Result<()> {
+    let Some(mut world) = World::new("cluster-frozen")? else { return Ok(()) };
+    let mut headwater = world.start()?;
+    let written = world.written()?;
+    for role in [Role::Coordinator(1), Role::Leader(written)] {
+        world.move_away(&mut headwater, Fault::Freeze, role)?;
+    }
+    demand_line(&headwater.log()?, &["event=kafka_client", "facility=REQTMOUT"]);
+    world.demand_no_new_call(&headwater)?;
+    world.finish(headwater)
+}
+
+#[test]
+fn too_few_copies_in_sync_degrade_a_pipeline_until_they_are_back() -> Result<()> {
+    let Some(mut world) = World::new("cluster-short")? else { return Ok(()) };
+    let mut headwater = world.start()?;
+    for fault in [Fault::Freeze, Fault::Kill] {
+        more_committed(&mut headwater)?;
+        headwater.wait_for("running", PATIENCE, |it| is_in(it, "running", 200))?;
+        let gone = world.leave_one(fault)?;
+        headwater.wait_for("degraded", PATIENCE, |it| is_in(it, "degraded", 200))?;
+        let body = headwater.get("/readyz")?.body;
+        ensure!(body.contains("\"reason\":\"sink: "), "the sink is to blame: {body}");
+        let committed = metric(&headwater, COMMITTED);
+        let age = |it: &Headwater| metric(it, "headwater_open_transaction_age_seconds");
+        let is_old = |it: &Headwater| age(it) > outage().as_secs_f64();
+        headwater.wait_for("an old transaction", PATIENCE, is_old)?;
+        assert_eq!(metric(&headwater, COMMITTED), committed, "nothing can be committed");
+        let body = headwater.get("/readyz")?.body;
+        ensure!(is_in(&headwater, "degraded", 200), "still degraded: {body}");
+        world.kafka.heal()?;
+        let healed = Instant::now();
+        more_committed(&mut headwater)?;
+        headwater.wait_for("running again", PATIENCE, |it| is_in(it, "running", 200))?;
+        println!("{fault:?} {gone:?} of three: {body}; running {:?} after", healed.elapsed());
+    }
+    let log = headwater.log()?;
+    for words in [["state=degraded", "was=running"], ["state=running", "was=degraded"]] {
+        demand_line(&log, &["event=pipeline_state", words[0], words[1]]);
+    }
+    world.demand_no_new_call(&headwater)?;
+    world.finish(headwater)
+}
+
+#[test]
+fn a_program_that_starts_while_too_few_copies_are_in_sync_waits_for_them() -> Result<()> {
+    let Some(mut world) = World::new("cluster-short-start")? else { return Ok(()) };
+    let mut headwater = world.start()?;
+    world.leave_one(Fault::Kill)?;
+    headwater.kill9()?;
+    let mut headwater = world.bench.start()?;
+    headwater.wait_for("an attempt that failed", PATIENCE, |it| is_in(it, "recovering", 503))?;
+    assert_eq!(metric(&headwater, COMMITTED), 0.0, "nothing can be committed");
+    world.kafka.heal()?;
+    headwater.wait_for("running", PATIENCE, |it| is_in(it, "running", 200))?;
+    more_committed(&mut headwater)?;
+    world.finish(headwater)
+}
+
+/// How long too few copies are in sync: longer than a transaction lasts, so that it is given up
+/// and taking over is tried in vain; CI sets `HEADWATER_LONG=1`.
+fn outage() -> Duration {
+    if is_long() { Duration::from_secs(60) } else { TRANSACTION_TIMEOUT * 2 }
+}
+
+impl World {
+    /// None unless real Kafka is wanted.
+    fn new(name: &str) -> Result<Option<World>> {
+        if !is_real_kafka() {
+            return Ok(None);
+        }
+        let kafka = Nodes::start()?;
+        kafka.create_topic(name, PARTITIONS)?;
+        let server = ScriptedServer::start(endless(1_000))?;
+        let mut bench = Bench::on(kafka.bootstrap(), name, server.endpoint())?.shards(2);
+        // The topic is there, with as many copies as the cluster gives the topic of positions.
+        bench.pipeline.partitions = None;
+        bench.pipeline.ring = Some(2);
+        let timeout = format!("transaction_timeout_ms: {}", TRANSACTION_TIMEOUT.as_millis());
+        bench.pipeline.sink_extra.push(timeout);
+        Ok(Some(World { kafka, bench, server }))
+    }
+
+    /// Starts the program, and waits until it has committed something.
+    fn start(&mut self) -> Result<Headwater> {
+        let mut headwater = self.bench.start()?;
+        more_committed(&mut headwater)?;
+        Ok(headwater)
+    }
+
+    /// Takes the broker with this role away in the middle of the stream, until all that it was has
+    /// moved to the others and records are committed there.
+    fn move_away(&mut self, headwater: &mut Headwater, fault: Fault, role: Role) -> Result<()> {
+        more_committed(headwater)?;
+        self.wait_in_sync()?;
+        let gone = self.holder(role)?.with_context(|| format!("nobody is {role:?}"))?;
+        let was = self.roles(gone)?;
+        ensure!(was.contains(&role), "broker {gone} is {was:?}");
+        let began = Instant::now();
+        self.hurt(fault, gone)?;
+        self.wait_moved(&was, gone)?;
+        let moved = began.elapsed();
+        more_committed(headwater)?;
+        let went_on = began.elapsed();
+        println!("{fault:?} {gone}, {was:?}: moved {moved:?} after, went on {went_on:?} after");
+        self.kafka.heal()?;
+        more_committed(headwater)
+    }
+
+    /// Leaves one broker of three, so that nothing has enough copies; returns those that are gone.
+    /// The coordinator of the first producer stays if the others are frozen, and goes if killed.
+    fn leave_one(&mut self, fault: Fault) -> Result<Vec<i32>> {
+        self.wait_in_sync()?;
+        let coordinator = self.holder(Role::Coordinator(0))?.context("nobody coordinates")?;
+        let mut gone = self.kafka.ids();
+        gone.retain(|it| *it != coordinator);
+        if fault == Fault::Kill {
+            gone[0] = coordinator;
+        }
+        gone.iter().try_for_each(|it| self.hurt(fault, *it))?;
+        self.wait_too_few()?;
+        Ok(gone)
+    }
+
+    /// A partition that a shard writes to.
+    fn written(&self) -> Result<i32> {
+        let topic = &self.bench.pipeline.topic;
+        let records = read_all(self.kafka.bootstrap(), topic, Isolation::Committed)?;
+        Ok(records.first().context("something is committed")?.partition)
+    }
+
+    /// Who has a role now.
+    fn holder(&self, role: Role) -> Result<Option<i32>> {
+        let name = &self.bench.pipeline.name;
+        let leader = |topic: &str, partition: i32| -> Result<Option<i32>> {
+            Ok(self.kafka.seats(topic)?.get(&partition).and_then(|it| it.leader))
+        };
+        match role {
+            Role::Coordinator(slot) => self.kafka.coordinator(&format!("headwater.{name}.{slot}")),
+            Role::Leader(partition) => leader(name, partition),
+            Role::Progress => leader(&self.progress_topic(), 0),
+        }
+    }
+
+    /// All that a broker is now.
+    fn roles(&self, id: i32) -> Result<BTreeSet<Role>> {
+        let all = [Role::Coordinator(0), Role::Coordinator(1), Role::Progress];
+        let mut roles = BTreeSet::new();
+        for role in all.into_iter().chain((0..PARTITIONS).map(Role::Leader)) {
+            if self.holder(role)? == Some(id) {
+                roles.insert(role);
+            }
+        }
+        Ok(roles)
+    }
+
+    fn hurt(&mut self, fault: Fault, id: i32) -> Result<()> {
+        match fault {
+            Fault::Kill => self.kafka.kill9(id),
+            Fault::Freeze => self.kafka.pause(id),
+        }
+    }
+
+    /// Waits until others have all the roles of one that is gone.
+    fn wait_moved(&self, roles: &BTreeSet<Role>, gone: i32) -> Result<()> {
+        wait::until_ok("others in its place", PATIENCE, || {
+            for role in roles {
+                if self.holder(*role)?.is_none_or(|it| it == gone) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    /// Waits until all three copies of everything are complete.
+    fn wait_in_sync(&self) -> Result<()> {
+        let all = self.kafka.ids().len();
+        self.wait_copies("all copies in sync", |in_sync| in_sync == all)
+    }
+
+    /// Waits until nothing has enough copies for another record.
+    fn wait_too_few(&self) -> Result<()> {
+        self.wait_copies("too few copies in sync", |in_sync| in_sync < IN_SYNC_MIN)
+    }
+
+    fn wait_copies(&self, what: &str, are_due: impl Fn(usize) -> bool) -> Result<()> {
+        let name = &self.bench.pipeline.name;
+        let topics = [name.clone(), self.progress_topic(), STATE_TOPIC.to_owned()];
+        wait::until_ok(what, PATIENCE, || {
+            for topic in &topics {
+                let seats = self.kafka.seats(topic)?;
+                if seats.is_empty() || !seats.values().all(|it| are_due(it.in_sync.len())) {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        })
+    }
+
+    fn progress_topic(&self) -> String {
+        format!("__{}.progress", self.bench.pipeline.name)
+    }
+
+    /// Demands that all trouble was repaired from memory.
+    fn demand_no_new_call(&self, headwater: &Headwater) -> Result<()> {
+        let repairs = ["headwater_resends_total", "headwater_rebuilds_total"];
+        println!("{repairs:?}: {:?}", repairs.map(|it| metric(headwater, it)));
+        let calls = self.server.calls().len();
+        ensure!(calls == self.bench.shard_names().len(), "{calls} calls: {}", headwater.log()?);
+        Ok(())
+    }
+
+    /// Runs to an end of the stream, and demands the set.
+    fn finish(self, mut headwater: Headwater) -> Result<()> {
+        let World { kafka, mut bench, server } = self;
+        assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0), "{}", headwater.log()?);
+        let aborted = bench.aborted()?;
+        let total = bench.finish(server)?;
+        bench.demand_exact(total)?;
+        println!("{aborted} aborted copies, {total} events a shard");
+        drop(kafka);
+        Ok(())
+    }
+}
+
+/// Waits until a thousand more records are visible.
+fn more_committed(headwater: &mut Headwater) -> Result<()> {
+    let due = metric(headwater, COMMITTED) + 1_000.0;
+    headwater.wait_for("1,000 more records", PATIENCE, |it| metric(it, COMMITTED) >= due)
+}
