@@ -10,4 +10,6 @@ mod read;
 pub use check::Sequences;
 pub use follow::Follower;
 pub use identity::identity;
-pub use read::{Isolation, Read, consumer, consumer_at, end_offsets, for_each, is_passing, read_all};
+pub use read::{
+    Isolation, Read, consumer, consumer_at, end_offsets, for_each, is_passing, read_all,
+};
