@@ -1,6 +1,7 @@
 //! Goal: a broker whose disk is full costs time and nothing else.
-//! Method: an Apache Kafka of the test's own whose files may not grow any more, under load. It gives
-//! its log folder up and ends; started again with room, the same process of the pipeline goes on.
+//! Method: an Apache Kafka of the test's own whose files may not grow any more, under load. It
+//! gives its log folder up and ends; started again with room, the same process of the pipeline goes
+//! on.
 
 use anyhow::Result;
 use headwater_test_support::grpc::ScriptedServer;

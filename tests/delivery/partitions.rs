@@ -1,4 +1,5 @@
-//! Goal: partitions that are added to a topic under a pipeline lose and repeat nothing, and are used.
+//! Goal: partitions that are added to a topic under a pipeline lose and repeat nothing, and are
+//! used.
 //! Method: the topic grows while events are written; then a fresh reader looks where they lie.
 //!
 //! What takes them up differs. The partition of a shard is our own choice, made of the number of

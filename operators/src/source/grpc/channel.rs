@@ -65,7 +65,7 @@ impl Dial {
     }
 }
 
-/// The URI for tonic's own connector, which shall not look for a TLS configuration: `link.rs` has it.
+/// The URI for tonic, which shall not look for a TLS configuration of its own: `link.rs` has it.
 fn without_tls(uri: Uri) -> Uri {
     let mut parts = uri.into_parts();
     parts.scheme = Some(Scheme::HTTP);
