@@ -291,7 +291,9 @@ impl Committer {
                 }
             }
             Err(error) => {
-                self.note(Err(error));
+                self.tell_failed(&error);
+                self.decision.on_acquire_failed(&error);
+                self.last_error = Some(error);
             }
         }
     }

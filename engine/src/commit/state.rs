@@ -111,6 +111,8 @@ pub struct Decision {
     upper: Upper,
     /// How often the lowest epoch was sent again without being any wiser.
     attempts: u32,
+    /// How often taking over failed since it became due.
+    misses: u32,
     /// How often it was sent again, whatever for.
     resends: u32,
     /// Whether the abort that is due follows from something new about the epoch.
@@ -138,6 +140,7 @@ impl Decision {
             filled: BTreeSet::new(),
             upper: Upper::At(Epoch(0)),
             attempts: 0,
+            misses: 0,
             resends: 0,
             is_wiser: false,
             retries: 0,
@@ -219,6 +222,7 @@ impl Decision {
     pub fn on_acquired(&mut self, stored: Option<Epoch>) {
         assert_eq!(self.due, Due::Acquire, "ownership is taken only when it is in doubt");
         self.due = Due::Nothing;
+        self.misses = 0;
         self.commits = 0;
         let in_doubt = self.transactions.front().map(|head| head.epoch);
         self.transactions.clear();
@@ -229,8 +233,19 @@ impl Decision {
         }
     }
 
+    /// Taking over failed. Where that may heal it is tried for as long as it takes: nothing is
+    /// learned about the epoch, and a rebuilt pipeline would wait for the same cluster, with what
+    /// it had received thrown away.
+    pub fn on_acquire_failed(&mut self, error: &OutletError) {
+        assert_eq!(self.due, Due::Acquire, "ownership is taken only when it is in doubt");
+        match error.repair {
+            Repair::Acquire => self.misses = self.misses.saturating_add(1),
+            _ => self.on_error(error),
+        }
+    }
+
     /// A call failed. The outlet's word on what it needs decides; a bound on repeats ends in an
-    /// acquisition, a bound on acquisitions and aborts in a rebuilt pipeline.
+    /// acquisition, a bound on acquisitions that help nothing and on aborts in a rebuilt pipeline.
     pub fn on_error(&mut self, error: &OutletError) {
         let due = match error.repair {
             Repair::Again => self.again(),
@@ -277,11 +292,11 @@ impl Decision {
         self.lowest
     }
 
-    /// How often the lowest epoch was sent again without being any wiser; the committer backs off
-    /// by it.
+    /// How often the lowest epoch was sent again without being any wiser, and taking over failed
+    /// since; the committer backs off by it.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.attempts
+        self.attempts.saturating_add(self.misses)
     }
 
     /// How often the lowest epoch was sent again.

@@ -345,7 +345,7 @@ impl Committer {
             Failed::Superseded => Repair::Superseded,
             Failed::MayHeal => Repair::Acquire,
         };
-        self.decision.on_error(&error(repair));
+        self.decision.on_acquire_failed(&error(repair));
     }
 
     /// The pipeline is ours again: what was not committed is sent again.

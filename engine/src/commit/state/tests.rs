@@ -155,6 +155,22 @@ fn an_epoch_that_cannot_be_sent_ends_in_a_rebuilt_pipeline() {
     assert_eq!(decision.next(), Action::Stop(Recovery::Restart));
 }
 
+#[test]
+fn taking_over_is_tried_for_as_long_as_the_cluster_is_away_and_costs_the_epoch_no_attempt() {
+    let mut decision = committing();
+    decision.on_commit_failed(&error(Repair::Acquire));
+    for miss in 1..=3 * EPOCH_ATTEMPTS_MAX {
+        decision.on_acquire_failed(&error(Repair::Acquire));
+        let expected = (Action::Acquire, 1 + miss);
+        assert_eq!((decision.next(), decision.attempts()), expected, "more and more patiently");
+    }
+    let mut back = decision.clone();
+    back.on_acquired(None);
+    assert_eq!((back.next(), back.attempts()), (Action::Begin(Slot(0), Epoch(1)), 2));
+    decision.on_acquire_failed(&error(Repair::Superseded));
+    assert_eq!(decision.next(), Action::Stop(Recovery::Superseded));
+}
+
 /// A machine with a ring of two that is committing epoch 1, while epoch 2 is open.
 fn committing_beside() -> Decision {
     let mut decision = Decision::new(Epoch(1), 2);
@@ -352,7 +368,10 @@ impl World {
             Action::Acquire => {
                 assert_eq!(self.asked, None, "nobody is fenced while a commit is under way");
                 let stored = self.committed.last().copied().map(Epoch);
-                self.decision.on_acquired(stored);
+                match self.below(16) {
+                    0 => self.decision.on_acquire_failed(&error(Repair::Acquire)),
+                    _ => self.decision.on_acquired(stored),
+                }
             }
             Action::Release(below) => {
                 let mut filled = self.filled.range(..below.0);
