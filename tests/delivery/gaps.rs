@@ -129,11 +129,14 @@ fn a_source_that_cannot_resume_tells_each_lost_call_once_across_kills() -> Resul
     let mut bench = bench("gap-calls", &server)?;
     bench.pipeline.resume = None;
     kill_rounds(&mut bench, &server, ROUNDS, &mut random)?;
-    let mut headwater = bench.start()?;
-    headwater.wait_for("records", PATIENCE, |it| metric(it, crate::world::COMMITTED) > 0.0)?;
-    headwater.kill9()?;
+    // On a busy machine all of these may come before the first record.
+    for _ in 0..3 {
+        let mut headwater = bench.start()?;
+        headwater.wait_for("records", PATIENCE, |it| metric(it, crate::world::COMMITTED) > 0.0)?;
+        headwater.kill9()?;
+    }
     let gaps = demand_each_call_told(&bench)?;
-    println!("{ROUNDS} kills, {gaps} gaps, {} sent", sent(&bench));
+    println!("{ROUNDS} kills and 3, {gaps} gaps, {} sent", sent(&bench));
     assert!(gaps > 1, "several calls left records");
     Ok(())
 }

@@ -170,6 +170,8 @@ pub(super) fn is_passing(code: RDKafkaErrorCode) -> bool {
         RDKafkaErrorCode::OperationTimedOut
             | RDKafkaErrorCode::RequestTimedOut
             | RDKafkaErrorCode::NotController
+            // librdkafka's word for a request whose broker went away: "communication failure".
+            | RDKafkaErrorCode::Fail
             | RDKafkaErrorCode::BrokerTransportFailure
             | RDKafkaErrorCode::AllBrokersDown
     )
