@@ -16,6 +16,7 @@
 //! | `broker` | a broker that dies, freezes and comes back |
 //! | `cluster` | coordinators and leaders that move, and too few copies in sync |
 //! | `disk` | a broker whose disk is full |
+//! | `expiry` | pauses longer than the broker keeps transactional ids |
 //! | `partitions` | partitions that are added to a topic under a pipeline |
 //! | `proxied` | requests and answers of a commit that are lost, doubled or late |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
@@ -38,6 +39,7 @@ mod cluster;
 mod dead_letters;
 mod demo;
 mod disk;
+mod expiry;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod gaps;

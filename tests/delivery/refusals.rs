@@ -122,6 +122,8 @@ fn poison_of_several_kinds_goes_aside_once_with_rings_of_one_and_two() -> Result
         demand_line(&log, &["event=records_refused"]);
         demand_line(&log, &["event=topic_limit", TOPIC_BYTES_MAX, "message_bytes_max=4194304"]);
         ensure!(!log.contains("event=pipeline_rebuild"), "no attempt ran out:\n{log}");
+        // The producers of refused records are kept.
+        assert_eq!(log.matches("event=pipeline_acquired").count(), 1, "{log}");
         demand_sorted_out(&bench, TOTAL, odd_ones())?;
         let aborted = bench.aborted()?;
         println!("ring {ring}: {aborted} aborted copies");

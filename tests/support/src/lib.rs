@@ -8,6 +8,7 @@
 //! - [`topic`]: reads a topic from start to end, and checks what was read.
 //! - [`pipeline`]: writes pipeline files.
 //! - [`process`]: the `headwater` binary as a child: its logs, metrics, memory, CPU and end.
+//! - [`transactional`]: which transactional ids a broker knows.
 //! - [`wait`]: waits for a condition, never for a time.
 //!
 //! Everything here blocks: a test is a plain `#[test]` that reads from top to bottom. What is
@@ -23,6 +24,7 @@ pub mod process;
 pub mod proxy;
 pub mod tls;
 pub mod topic;
+pub mod transactional;
 pub mod wait;
 
 mod runtime;

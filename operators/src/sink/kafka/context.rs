@@ -9,8 +9,16 @@
 //! the pipeline is taken over anew, which raises the epoch. (Jepsen's analysis of Bufstream 0.1.0
 //! describes the fault and this defence; Kafka's KIP-890 mends it in the protocol.)
 //!
-//! librdkafka tells of both in its log only. It does not repeat an identical line within 30 s, so
-//! a taint stays until the producer is replaced, also if nothing was open when it was seen.
+//! And when a transaction is aborted, librdkafka may take its id again by itself. Brokers refuse
+//! that to a producer that was replaced. But they forget ids that nobody uses (after seven days,
+//! unless told otherwise), and then give one to whoever asks: an instance that was frozen for so
+//! long, with its successor gone, would send its epoch behind all that the successor has committed.
+//! So a producer whose transaction failed begins no other one either, and taking the pipeline over
+//! shows the successor's claim. Spared are those whose records were refused for what they are: the
+//! broker knew them a moment ago, and the guilty are found over several attempts.
+//!
+//! librdkafka tells of all this in its log only. It does not repeat an identical line within 30 s,
+//! so a taint stays until the producer is replaced, also if nothing was open when it was seen.
 
 use crate::sink::kafka::log_limit;
 use crate::sink::kafka::rules::Facts;
@@ -130,12 +138,25 @@ impl Context {
     }
 }
 
+/// How the log of a transaction ends that failed because records are refused for what they are: the
+/// names of `error::is_refusal`, and what the gap in the numbering leads to that they leave.
+const REFUSALS: [&str; 6] = [
+    "(INVALID_MSG_SIZE)",
+    "(INVALID_RECORD)",
+    "(INVALID_TIMESTAMP)",
+    "(MSG_SIZE_TOO_LARGE)",
+    "(RECORD_LIST_TOO_LARGE)",
+    "skipped sequence numbers (OUT_OF_ORDER_SEQUENCE_NUMBER, requires epoch bump)",
+];
+
 /// Whether a log line tells that a request may still be on its way although nobody waits for its
-/// answer any more. A connection that was never up has carried none.
+/// answer any more, or that librdkafka may take its id again by itself. A connection that was never
+/// up has carried no request.
 fn taints(facility: &str, message: &str) -> bool {
     match facility {
         "REQTMOUT" => true,
         "FAIL" => message.contains("in state UP"),
+        "TXNERR" => !REFUSALS.iter().any(|it| message.ends_with(it)),
         _ => false,
     }
 }
@@ -210,7 +231,7 @@ mod tests {
 
     /// Lines as librdkafka 2.12 writes them.
     #[test]
-    fn a_lost_connection_and_an_unanswered_request_taint_and_a_refused_connection_does_not() {
+    fn what_leaves_a_request_on_its_way_or_may_renew_an_id_taints_and_nothing_else_does() {
         let lines = [
             ("FAIL", "host:9092/1: Disconnected (after 5005ms in state UP)", true),
             ("FAIL", "host:9092/1: Receive failed: reset by peer (after 1ms in state UP)", true),
@@ -221,7 +242,9 @@ mod tests {
                 false,
             ),
             ("GETPID", "Failed to acquire transactional PID: broker is busy", false),
-            ("TXNERR", "Current transaction failed in state InTransaction: …", false),
+            ("TXNERR", "Current transaction failed in state …: … (INVALID_RECORD)", false),
+            ("TXNERR", "Current transaction failed …: … (INVALID_PRODUCER_ID_MAPPING)", true),
+            ("TXNERR", "Current transaction failed …: … (_TIMED_OUT, requires epoch bump)", true),
         ];
         for (facility, message, expected) in lines {
             assert_eq!(taints(facility, message), expected, "{message}");
