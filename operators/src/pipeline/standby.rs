@@ -12,6 +12,8 @@ use crate::sink::kafka::{Place, wait_for_silence};
 use headwater_engine::failure::FailureReason;
 use headwater_engine::spec::{Plan, WhenSuperseded};
 use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 /// What comes after.
 pub(super) enum Verdict {
@@ -35,18 +37,36 @@ pub(super) async fn stand_by(plan: &Plan, context: &RunContext, reason: &Failure
     tracing::warn!(event = "pipeline_standby", pipeline = plan.name(), after_ms, "{reason}");
     let outlet = assemble(plan, &context.incarnation()).outlet;
     let place = Place::of(&outlet.expect("only a Kafka pipeline has an owner"));
-    let stop = context.stop.clone();
-    // It blocks in the Kafka client, for a tenth of a second at a time.
-    let watch = tokio::task::spawn_blocking(move || wait_for_silence(&place, after, &stop));
-    match watch.await {
-        Ok(true) => {
-            tracing::warn!(event = "pipeline_takeover", pipeline = plan.name(), after_ms);
-            Verdict::TakeOver
-        }
-        Ok(false) => Verdict::Stopped,
-        Err(error) => {
-            tracing::error!(event = "standby_panicked", pipeline = plan.name(), %error);
-            Verdict::Exit
-        }
+    tokio::select! {
+        silence = listen(plan.name(), place, after, context.stop.clone()) => match silence {
+            Ok(true) => {
+                tracing::warn!(event = "pipeline_takeover", pipeline = plan.name(), after_ms);
+                Verdict::TakeOver
+            }
+            Ok(false) => Verdict::Stopped,
+            Err(_) => {
+                tracing::error!(event = "standby_panicked", pipeline = plan.name());
+                Verdict::Exit
+            }
+        },
+        () = context.stop.cancelled() => Verdict::Stopped,
     }
+}
+
+/// Waits for silence on a thread of its own, which a stop leaves behind: while Kafka is away it may
+/// wait longer for an answer than a stop may take.
+fn listen(
+    pipeline: &str,
+    place: Place,
+    after: Duration,
+    stop: CancellationToken,
+) -> oneshot::Receiver<bool> {
+    let (told, silence) = oneshot::channel();
+    let thread = std::thread::Builder::new().name(format!("standby:{pipeline}"));
+    let listen = move || {
+        // After a stop nobody wants to know.
+        let _ = told.send(wait_for_silence(&place, after, &stop));
+    };
+    thread.spawn(listen).expect("the system has room for a thread per pipeline");
+    silence
 }

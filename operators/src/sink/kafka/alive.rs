@@ -179,10 +179,14 @@ pub fn wait_for_silence(place: &Place, after: Duration, stop: &CancellationToken
         if stop.is_cancelled() {
             return false;
         }
-        if watch.look().is_err() {
+        match watch.look() {
+            Ok(Came::Nothing | Came::Mark) => {}
+            Ok(Came::Record) => watch.heard = Instant::now(),
             // While Kafka is out of reach nobody can be heard.
-            watch.heard = Instant::now();
-            std::thread::sleep(AWAY_STEP);
+            Ok(Came::Away(_)) | Err(_) => {
+                watch.heard = Instant::now();
+                std::thread::sleep(AWAY_STEP);
+            }
         }
     }
     true
@@ -193,15 +197,6 @@ struct Watch<'a> {
     place: &'a Place,
     tail: Option<Tail<'a>>,
     heard: Instant,
-}
-
-/// Kafka is out of reach, or so it seems.
-struct Away;
-
-impl From<KafkaStartError> for Away {
-    fn from(_: KafkaStartError) -> Self {
-        Away
-    }
 }
 
 impl<'a> Watch<'a> {
@@ -228,22 +223,14 @@ impl<'a> Watch<'a> {
         Ok(is_confirmed)
     }
 
-    fn look(&mut self) -> Result<(), Away> {
-        let came = match &mut self.tail {
-            Some(tail) => tail.next(|_, _| ())?,
+    fn look(&mut self) -> Result<Came, KafkaStartError> {
+        match &mut self.tail {
+            Some(tail) => tail.next(|_, _| ()),
             None => {
                 self.tail = Some(self.open(START)?);
                 // What is there already says nothing of now.
-                Came::Record
+                Ok(Came::Record)
             }
-        };
-        match came {
-            Came::Nothing | Came::Mark => Ok(()),
-            Came::Record => {
-                self.heard = Instant::now();
-                Ok(())
-            }
-            Came::Away(_) => Err(Away),
         }
     }
 
