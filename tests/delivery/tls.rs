@@ -5,7 +5,7 @@ use anyhow::Result;
 use headwater_test_support::grpc::{Script, ScriptedServer, ServerOptions};
 use headwater_test_support::tls::{Issued, TestCa};
 
-use crate::world::{Bench, demand_line};
+use crate::world::{Bench, PATIENCE, demand_line};
 
 const NAMES: [&str; 2] = ["localhost", "127.0.0.1"];
 
@@ -48,6 +48,31 @@ fn a_server_by_another_name_is_known_by_the_name_that_is_given() -> Result<()> {
     let mut bench = bench("tls-named", &server, &ca, Some(&ca.client("reader")?))?;
     let tls = bench.pipeline.source_extra.last_mut().expect("the settings of TLS");
     tls.push_str("\n  server_name: feed.example");
+    bench.run_to_the_end()?;
+    bench.demand_exact(500)
+}
+
+#[test]
+fn without_a_tls_block_the_systems_authorities_are_trusted_and_none_is_told() -> Result<()> {
+    let ca = TestCa::new()?;
+    let tls = Some(TestCa::serve(&ca.server(&NAMES)?, None)?);
+    let server = ScriptedServer::start_with(Script::new(500), ServerOptions { listen: None, tls })?;
+    let mut bench = Bench::new("tls-system", server.endpoint())?;
+    // The loader of the system's authorities takes these for theirs.
+    let empty = bench.launch.folder().join("none");
+    std::fs::create_dir(&empty)?;
+    let nowhere = empty.display().to_string();
+    for name in ["SSL_CERT_DIR", "SSL_CERT_FILE"] {
+        bench.launch.environment_once(name, &nowhere);
+    }
+    let mut headwater = bench.start()?;
+    headwater.wait_for("the reason", PATIENCE, |it| {
+        it.log().is_ok_and(|log| log.contains("no certificate authorities to trust"))
+    })?;
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0), "{}", headwater.log()?);
+    let authority = ca.certificate().display().to_string();
+    bench.launch.environment_once("SSL_CERT_DIR", &nowhere);
+    bench.launch.environment_once("SSL_CERT_FILE", &authority);
     bench.run_to_the_end()?;
     bench.demand_exact(500)
 }

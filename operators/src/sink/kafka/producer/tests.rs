@@ -27,11 +27,15 @@ struct Rig {
 
 impl Rig {
     fn new() -> Rig {
+        Rig::with_timeout(10_000)
+    }
+
+    fn with_timeout(transaction_timeout_ms: u32) -> Rig {
         let cluster = MockCluster::new(1).expect("a mock cluster");
         cluster.create_topic(TOPIC, 1, 1).expect("the mock takes a topic");
         let config = serde_json::json!({
             "brokers": cluster.bootstrap_servers(), "topic": TOPIC,
-            "transaction_timeout_ms": 10_000,
+            "transaction_timeout_ms": transaction_timeout_ms,
         });
         let config: KafkaConfig = serde_json::from_value(config).expect("a sink's keys");
         Rig { target: KafkaTarget::new(&config), cluster }
@@ -254,4 +258,18 @@ fn the_librarys_own_commit_takes_a_step_of_100_ms_while_a_record_is_in_flight() 
     let began = Instant::now();
     producer.commit().expect("the mock commits");
     assert!(began.elapsed() >= FLUSH_STEP, "{:?}", began.elapsed());
+}
+
+/// The client says nothing, and may have lost its brokers for good.
+#[test]
+fn a_wait_for_acknowledgements_that_ends_in_vain_is_the_last_of_its_producer() {
+    let rig = Rig::with_timeout(60_000);
+    let producer = rig.producer();
+    producer.begin().expect("the producer is new");
+    let late = rig.cluster.broker_round_trip_time(1, 2 * COMMIT_TIMEOUT);
+    late.expect("the mock's broker has the number 1");
+    send(&producer);
+    let drained = producer.drain().err().map(|error| error.repair);
+    assert_eq!(drained, Some(Repair::Again));
+    assert_eq!(producer.context.tainted(), Some("records are not acknowledged yet"));
 }
