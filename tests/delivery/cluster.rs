@@ -52,27 +52,31 @@ struct World {
 
 #[test]
 fn a_coordinator_or_leader_that_is_killed_costs_time_only() -> Result<()> {
-    let Some(mut world) = World::new("cluster-killed")? else { return Ok(()) };
-    let mut headwater = world.start()?;
-    let written = world.written()?;
-    for role in [Role::Coordinator(0), Role::Leader(written), Role::Progress] {
-        world.move_away(&mut headwater, Fault::Kill, role)?;
-    }
-    demand_line(&headwater.log()?, &["event=kafka_client", "Connection refused"]);
-    world.demand_no_new_call(&headwater)?;
-    world.finish(headwater)
+    let roles = |written| vec![Role::Coordinator(0), Role::Leader(written), Role::Progress];
+    costs_time_only("cluster-killed", Fault::Kill, roles, "Connection refused")
 }
 
 /// Its connections stay, and nothing comes back on them: time alone tells.
 #[test]
 fn a_coordinator_or_leader_that_is_frozen_costs_time_only() -> Result<()> {
-    let Some(mut world) = World::new("cluster-frozen")? else { return Ok(()) };
+    let roles = |written| vec![Role::Coordinator(1), Role::Leader(written)];
+    costs_time_only("cluster-frozen", Fault::Freeze, roles, "facility=REQTMOUT")
+}
+
+/// The broker of each role is away in turn; `roles` are named with a partition that is written,
+/// and the client's log has `said`.
+fn costs_time_only(
+    name: &str,
+    fault: Fault,
+    roles: impl Fn(i32) -> Vec<Role>,
+    said: &str,
+) -> Result<()> {
+    let Some(mut world) = World::new(name)? else { return Ok(()) };
     let mut headwater = world.start()?;
-    let written = world.written()?;
-    for role in [Role::Coordinator(1), Role::Leader(written)] {
-        world.move_away(&mut headwater, Fault::Freeze, role)?;
+    for role in roles(world.written()?) {
+        world.move_away(&mut headwater, fault, role)?;
     }
-    demand_line(&headwater.log()?, &["event=kafka_client", "facility=REQTMOUT"]);
+    demand_line(&headwater.log()?, &["event=kafka_client", said]);
     world.demand_no_new_call(&headwater)?;
     world.finish(headwater)
 }

@@ -6,7 +6,7 @@
 use anyhow::Result;
 use headwater_test_support::grpc::ScriptedServer;
 
-use crate::world::{Bench, COMMITTED, PATIENCE, demand_line, endless, metric, own_kafka};
+use crate::world::{Bench, COMMITTED, PATIENCE, demand_line, endless, is_in, metric, own_kafka};
 
 /// Room for what the broker has to say about it, and less than its log of records holds by then.
 const FILE_BYTES_MAX: u64 = 256 << 10;
@@ -26,9 +26,7 @@ fn a_broker_whose_disk_is_full_loses_and_repeats_nothing() -> Result<()> {
         kafka.wait_ended(2 * PATIENCE)?;
         let said = kafka.log()?;
         demand_line(&said, &["java.io.IOException: File too large"]);
-        headwater.wait_for("degraded", PATIENCE, |it| {
-            it.get("/readyz").is_ok_and(|it| it.body.contains("\"state\":\"degraded\""))
-        })?;
+        headwater.wait_for("degraded", PATIENCE, |it| is_in(it, "degraded", 200))?;
         let lines = said.lines().filter(|line| line.contains("ERROR")).take(3);
         println!("the broker: {:#?}", lines.collect::<Vec<_>>());
         kafka.restart()?;

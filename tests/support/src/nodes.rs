@@ -24,7 +24,7 @@ use tempfile::TempDir;
 use crate::kafka::script;
 use crate::process::signal;
 use crate::runtime::RUNTIME;
-use crate::wire::{ask, put};
+use crate::wire::{ask, put, take_array};
 
 /// How many of the three copies must be in sync for a record to be taken.
 pub const IN_SYNC_MIN: usize = 2;
@@ -145,10 +145,10 @@ impl Nodes {
         let answer = ask(self.awake()?, FIND_COORDINATOR, VERSION, &body)?;
         // Throttle time, error, the error's text, node.
         let mut rest = answer.get(4..).context("an answer with an error code")?;
-        let error = i16::from_be_bytes(take(&mut rest)?);
-        let text = i16::from_be_bytes(take(&mut rest)?);
+        let error = i16::from_be_bytes(take_array(&mut rest)?);
+        let text = i16::from_be_bytes(take_array(&mut rest)?);
         rest = rest.get(usize::try_from(text).unwrap_or(0)..).context("the error's text")?;
-        let node = i32::from_be_bytes(take(&mut rest)?);
+        let node = i32::from_be_bytes(take_array(&mut rest)?);
         Ok((error == 0 && node >= 0).then_some(node))
     }
 
@@ -260,11 +260,4 @@ fn start_all(brokers: &mut BTreeMap<i32, Node>) -> Result<()> {
     let mut down: Vec<&mut Node> = brokers.values_mut().filter(|it| it.life.is_none()).collect();
     down.iter_mut().try_for_each(|it| it.launch())?;
     down.iter_mut().try_for_each(|it| it.wait_up())
-}
-
-/// The next bytes of an answer.
-fn take<const SIZE: usize>(rest: &mut &[u8]) -> Result<[u8; SIZE]> {
-    let (taken, behind) = rest.split_first_chunk().context("the answer is short")?;
-    *rest = behind;
-    Ok(*taken)
 }

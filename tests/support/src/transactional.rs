@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::wire::ask;
+use crate::wire::{ask, take, take_array};
 
 const LIST_TRANSACTIONS: i16 = 66;
 
@@ -29,7 +29,7 @@ fn parse(answer: &[u8]) -> Result<BTreeMap<String, i64>> {
     let mut ids = BTreeMap::new();
     for _ in 0..count(&mut rest)? {
         let id = text(&mut rest)?;
-        let producer = take(&mut rest, 8)?.try_into().expect("eight bytes");
+        let producer = take_array(&mut rest)?;
         let _state = text(&mut rest)?;
         let tags = take(&mut rest, 1)?;
         ensure!(tags == [0], "version 0 has no tags");
@@ -54,12 +54,6 @@ fn count(rest: &mut &[u8]) -> Result<usize> {
 fn text(rest: &mut &[u8]) -> Result<String> {
     let length = count(rest)?;
     Ok(String::from_utf8(take(rest, length)?.to_vec())?)
-}
-
-fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8]> {
-    let (taken, behind) = rest.split_at_checked(length).context("it breaks off")?;
-    *rest = behind;
-    Ok(taken)
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -36,4 +36,16 @@ pub(crate) fn ask(broker: &str, api: i16, version: i16, body: &[u8]) -> Result<V
 pub(crate) fn put(body: &mut Vec<u8>, text: &str) {
     body.extend((text.len() as u16).to_be_bytes());
     body.extend(text.as_bytes());
+}
+
+/// The next bytes of an answer.
+pub(crate) fn take<'a>(rest: &mut &'a [u8], length: usize) -> Result<&'a [u8]> {
+    let (taken, behind) = rest.split_at_checked(length).context("the answer breaks off")?;
+    *rest = behind;
+    Ok(taken)
+}
+
+/// As many of them as an array has, for a number.
+pub(crate) fn take_array<const SIZE: usize>(rest: &mut &[u8]) -> Result<[u8; SIZE]> {
+    Ok(take(rest, SIZE)?.try_into().expect("as many were taken"))
 }
