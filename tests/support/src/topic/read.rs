@@ -45,9 +45,13 @@ pub struct Read {
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(100);
 
-/// How long a reader waits for markers. What is still open then belongs to a transaction that
-/// nobody ends, and no reader of committed records may see it.
-const MARKERS_MAX: Duration = Duration::from_secs(5);
+/// How long a reader waits for markers, which a broker on a busy machine writes seconds behind the
+/// commit. What is still open then belongs to a transaction that nobody ends, and no reader of
+/// committed records may see it.
+const MARKERS_MAX: Duration = Duration::from_secs(30);
+
+/// A wait that is worth a word.
+const MARKERS_LATE: Duration = Duration::from_secs(1);
 
 /// A reader of the whole topic, standing at its start.
 pub fn consumer(bootstrap: &str, topic: &str, isolation: Isolation) -> Result<BaseConsumer> {
@@ -118,10 +122,18 @@ pub fn for_each(
 /// Waits until everything that is in the logs now is committed or aborted.
 fn await_markers(bootstrap: &str, topic: &str, committed: &BaseConsumer) -> Result<()> {
     let all = consumer(bootstrap, topic, Isolation::Uncommitted)?;
-    let end = end_offsets(&all, topic)?;
-    let until = Instant::now() + MARKERS_MAX;
-    while end_offsets(committed, topic)? < end && Instant::now() < until {
+    let (end, asked) = (end_offsets(&all, topic)?, Instant::now());
+    let mut stable = end_offsets(committed, topic)?;
+    while stable < end && asked.elapsed() < MARKERS_MAX {
         std::thread::sleep(Duration::from_millis(10));
+        stable = end_offsets(committed, topic)?;
+    }
+    let waited = asked.elapsed();
+    if stable < end {
+        let held = end - stable;
+        println!("{topic}: {held} offsets are held back by an open transaction after {waited:?}");
+    } else if waited > MARKERS_LATE {
+        println!("{topic}: the last markers came after {waited:?}");
     }
     Ok(())
 }
