@@ -1,5 +1,6 @@
 //! A scripted telemetry server behind a proxy that can cut every connection.
 
+use crate::world::until;
 use bytes::Bytes;
 use headwater_proto::telemetry::{Event, SubscribeRequest};
 use headwater_test_support::grpc::RawCodec;
@@ -23,6 +24,10 @@ pub enum Step {
     /// As many events with a payload of this size as the client takes.
     Flood {
         payload_bytes: usize,
+    },
+    /// Waits until so many events were sent by all calls.
+    Await {
+        sent: u64,
     },
     Fail(Status),
     /// Cuts all connections.
@@ -147,6 +152,10 @@ async fn play(steps: Vec<Step>, sender: mpsc::Sender<Result<Bytes, Status>>, see
                     next.sequence += 1;
                 }
                 false
+            }
+            Step::Await { sent } => {
+                until("enough is sent", || seen.sent.load(Ordering::SeqCst) >= sent).await;
+                true
             }
             Step::Fail(status) => sender.send(Err(status)).await.is_ok(),
             Step::Cut => {

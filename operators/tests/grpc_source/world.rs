@@ -29,7 +29,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long a condition may take to come true.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -107,6 +107,8 @@ pub fn source(url: &str, keys: &str) -> Arc<GrpcSource> {
 
 /// A running shard.
 pub struct World {
+    /// Dropped before the workers, who are waited for: a test that fails must not hang.
+    _stops: DropGuard,
     pub stop: CancellationToken,
     pub telemetry: Telemetry,
     pub is_gate_open: Arc<AtomicBool>,
@@ -178,7 +180,8 @@ impl World {
             last
         });
         let credit = shared.credit;
-        World { stop, telemetry, is_gate_open, committed, task, credit, running, workers }
+        let _stops = stop.clone().drop_guard();
+        World { _stops, stop, telemetry, is_gate_open, committed, task, credit, running, workers }
     }
 
     pub fn batches(&self) -> Vec<Batch> {
@@ -198,6 +201,14 @@ impl World {
     /// How often a reader had to wait for credit.
     pub fn credit_waits(&self) -> u64 {
         self.credit.waits()
+    }
+
+    /// Commits nothing until a reader has to wait for credit, which else comes back too soon for
+    /// that now and then.
+    pub async fn hold_until_a_reader_waits(&self) {
+        self.is_gate_open.store(false, Ordering::SeqCst);
+        until("a reader waits for credit", || self.credit_waits() > 0).await;
+        self.is_gate_open.store(true, Ordering::SeqCst);
     }
 
     /// Bytes that the dataflow held at most.
