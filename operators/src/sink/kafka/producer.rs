@@ -18,8 +18,10 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
 use std::time::{Duration, Instant};
 
-/// One step of waiting for deliveries. `BaseProducer::poll` always takes its whole time.
-const DRAIN_STEP: Duration = Duration::from_millis(1);
+/// How long a wait for reports sleeps when none is there. `BaseProducer::poll` with a timeout does
+/// not do for it: it takes its whole time even if a report comes, and because it rounds what is
+/// left of it down to milliseconds, it spins through the last one.
+const REPORT_STEP: Duration = Duration::from_micros(200);
 
 /// So many reports at most are served before a transaction; one poll without a wait serves one.
 const REPORTS_MAX: u32 = 10_000;
@@ -70,6 +72,15 @@ impl SinkProducer {
         self.producer.poll(Duration::ZERO);
     }
 
+    /// Serves one report; sleeps for a step if there was none.
+    fn await_reports(&self) {
+        let in_flight = self.producer.in_flight_count();
+        self.poll();
+        if self.producer.in_flight_count() == in_flight {
+            std::thread::sleep(REPORT_STEP);
+        }
+    }
+
     /// Serves all that is reported, while nothing is in flight. A lost connection is told by a line
     /// of the log, and that waits in the same queue as deliveries: after a commit that librdkafka
     /// has repeated on a new connection it may still be there.
@@ -104,7 +115,7 @@ impl SinkProducer {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.producer.poll(DRAIN_STEP);
+                    self.await_reports();
                     record = back;
                 }
                 Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
@@ -139,7 +150,7 @@ impl SinkProducer {
             if self.is_broken() {
                 self.producer.purge(PurgeConfig::default().queue());
             }
-            self.producer.poll(DRAIN_STEP);
+            self.await_reports();
         }
         let failed = self.reported();
         let is_whole = failed.is_empty() && !self.is_broken();
@@ -191,7 +202,7 @@ impl SinkProducer {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
-            self.producer.poll(DRAIN_STEP);
+            self.await_reports();
         }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
         let aborted = aborted.map_err(|error| outlet_error("abort", &error));
