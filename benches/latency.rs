@@ -28,7 +28,7 @@ use serde_json::json;
 use support::open_loop::{Case, OpenLoop, Outcome, WARM_UP, stop};
 use support::options::{Common, write};
 use support::plot::{Series, percentiles};
-use support::table::markdown;
+use support::table::{markdown, mib};
 use support::{SETTLE_MAX, generator, machine};
 
 /// Measures latency: due at the generator → visible in Kafka.
@@ -60,8 +60,11 @@ struct Bench {
     open_loop: OpenLoop,
 }
 
-const RATES: [u64; 3] = [1_000, 10_000, 50_000];
+const RATES: [u64; 4] = [1_000, 10_000, 50_000, 100_000];
 const RATE_TOY: u64 = 1_000;
+
+/// The first heartbeat, after 3 s without a commit, makes its clients; that happens once.
+const IDLE_WARM_UP: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
     if generator::serve_if_asked()? {
@@ -120,7 +123,7 @@ impl Bench {
         headwater.wait_for("an open stream", SETTLE_MAX, |it| {
             it.metrics().is_ok_and(|it| it.sum("headwater_source_connected") == 1.0)
         })?;
-        std::thread::sleep(WARM_UP);
+        std::thread::sleep(if self.options.common.is_toy() { WARM_UP } else { IDLE_WARM_UP });
         let before = headwater.usage()?;
         std::thread::sleep(self.open_loop.window);
         let after = headwater.usage()?;
@@ -129,8 +132,7 @@ impl Bench {
         stop(&mut headwater)?;
         let percent =
             100.0 * (after.cpu - before.cpu).as_secs_f64() / self.open_loop.window.as_secs_f64();
-        let rss_mib = after.rss_bytes as f64 / f64::from(1 << 20);
-        println!("idle: {percent:.2} % of a core, {rss_mib:.0} MiB resident");
+        println!("idle: {percent:.2} % of a core, {} MiB resident", mib(after.rss_bytes));
         Ok(Some(percent))
     }
 
@@ -160,6 +162,8 @@ fn report(outcomes: &[Outcome]) -> String {
         "max",
         "receipt → ack p50",
         "p99",
+        "CPU µs a message",
+        "peak MiB",
         "records",
     ];
     markdown(&head, &outcomes.iter().map(Outcome::row).collect::<Vec<_>>())

@@ -25,7 +25,7 @@ use headwater_test_support::topic::{self, Isolation};
 use serde_json::json;
 use support::generator::{self, Generator};
 use support::options::Common;
-use support::table::{markdown, thousands};
+use support::table::{markdown, mib, thousands};
 use support::{PARTITIONS, machine};
 
 /// Measures throughput: generator → headwater → Kafka.
@@ -41,6 +41,10 @@ struct Options {
     /// How often a pipeline commits.
     #[arg(long, value_name = "MS", default_value_t = 50)]
     commit_interval_ms: u64,
+
+    /// What a pipeline may hold in memory. [default: that of a pipeline file]
+    #[arg(long, value_name = "N")]
+    credit_bytes: Option<u64>,
 }
 
 /// One combination of what a pipeline can be told.
@@ -129,6 +133,7 @@ impl Case {
             values: self.values,
             delivery: self.delivery,
             commit_interval_ms: options.commit_interval_ms,
+            credit_bytes: options.credit_bytes,
             partitions: None,
             ..Pipeline::new(endpoint, brokers)
         }
@@ -199,7 +204,7 @@ impl Outcome {
             self.name.clone(),
             thousands(self.messages_per_second),
             format!("{:.2}", self.cpu_us_per_message),
-            format!("{:.0}", self.rss_bytes_max as f64 / f64::from(1 << 20)),
+            mib(self.rss_bytes_max),
             format!("{:.0}", self.value_bytes),
             format!("{:.1}", self.seconds),
         ]

@@ -19,7 +19,7 @@ use rdkafka::error::KafkaError;
 use serde_json::json;
 
 use super::generator::Generator;
-use super::table::thousands;
+use super::table::{mib, thousands};
 use super::{PARTITIONS, SETTLE_MAX};
 
 /// What goes by before anything is measured.
@@ -67,6 +67,8 @@ pub struct Outcome {
     pub commits: f64,
     /// CPU of the process in the window.
     pub cpu_us_per_message: f64,
+    /// The largest resident size of the process since its start.
+    pub rss_bytes_max: u64,
 }
 
 /// The process at one moment.
@@ -102,7 +104,6 @@ impl OpenLoop {
             it.metrics().is_ok_and(|it| it.sum("headwater_committed_records_total") > 0.0)
         })?;
         let (visible, before, after) = self.measure(&consumer, &headwater)?;
-        let cpu = after.usage.cpu.saturating_sub(before.usage.cpu);
         stop(&mut headwater)?;
         let arrived = super::check(&self.cluster, &pipeline.topic, None)?;
         ensure!(!visible.is_empty(), "{name}: nothing became visible in the window");
@@ -110,7 +111,7 @@ impl OpenLoop {
         // Fewer than were due: the backlog grows, and the latencies say how long the window was.
         let is_saturated = visible.len() < rate * self.window.as_secs() * 9 / 10;
         let name = if is_saturated { format!("{name} (saturated)") } else { name.to_owned() };
-        let outcome = Outcome::new(name, visible, cpu, (&before.metrics, &after.metrics));
+        let outcome = Outcome::new(name, visible, &before, &after);
         eprintln!("{}: p50 {} ms", outcome.name, outcome.visible_ms(0.5));
         Ok(outcome)
     }
@@ -188,9 +189,10 @@ impl Outcome {
     fn new(
         name: String,
         visible: Histogram<u64>,
-        cpu: Duration,
-        (before, after): (&Metrics, &Metrics),
+        Look { metrics: before, usage: usage_before }: &Look,
+        Look { metrics: after, usage }: &Look,
     ) -> Outcome {
+        let cpu = usage.cpu.saturating_sub(usage_before.cpu);
         let gained = |name| after.histogram(name).since(&before.histogram(name));
         let counted = |name| after.sum(name) - before.sum(name);
         let commits = counted("headwater_commits_total").max(1.0);
@@ -203,6 +205,7 @@ impl Outcome {
             records_per_commit: committed / commits,
             commits,
             cpu_us_per_message: cpu.as_secs_f64() * 1e6 / committed.max(1.0),
+            rss_bytes_max: usage.rss_bytes_max,
         }
     }
 
@@ -218,6 +221,8 @@ impl Outcome {
         cells.push(format!("{:.1}", self.visible.max() as f64 / 1000.0));
         cells.push(milliseconds(self.receipt_to_commit.quantile(0.5)));
         cells.push(milliseconds(self.receipt_to_commit.quantile(0.99)));
+        cells.push(format!("{:.1}", self.cpu_us_per_message));
+        cells.push(mib(self.rss_bytes_max));
         cells.push(thousands(self.visible.len() as f64));
         cells
     }
@@ -242,6 +247,7 @@ impl Outcome {
             "records_per_commit": self.records_per_commit,
             "commits": self.commits,
             "cpu_us_per_message": self.cpu_us_per_message,
+            "rss_bytes_max": self.rss_bytes_max,
         })
     }
 }

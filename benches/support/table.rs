@@ -21,6 +21,11 @@ pub fn thousands(number: f64) -> String {
     String::from_utf8_lossy(&groups.join(&b","[..])).into_owned()
 }
 
+/// Bytes as whole MiB.
+pub fn mib(bytes: u64) -> String {
+    format!("{:.0}", bytes as f64 / f64::from(1 << 20))
+}
+
 fn line(cells: &[String], widths: &[usize]) -> String {
     let padded = cells.iter().zip(widths).enumerate().map(|(at, (cell, width))| match at {
         0 => format!(" {cell:<width$} "),

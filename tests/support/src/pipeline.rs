@@ -17,6 +17,8 @@ pub struct Pipeline {
     pub commit_interval_ms: u64,
     /// How many producers take turns; none leaves it to the program.
     pub ring: Option<u32>,
+    /// How much it may hold in memory; none leaves it to the program.
+    pub credit_bytes: Option<u64>,
     /// The gRPC server.
     pub endpoint: String,
     /// The request's fields, as YAML flow values.
@@ -89,6 +91,7 @@ impl Pipeline {
             workers: 1,
             commit_interval_ms: 50,
             ring: None,
+            credit_bytes: None,
             endpoint: endpoint.into(),
             request: Vec::new(),
             resume: Some(Resume::default()),
@@ -131,6 +134,9 @@ impl Pipeline {
         writeln!(out, "workers: {}", self.workers)?;
         let ring = self.ring.map_or_else(String::new, |ring| format!(", ring: {ring}"));
         writeln!(out, "commit: {{ interval_ms: {}{ring} }}", self.commit_interval_ms)?;
+        if let Some(bytes) = self.credit_bytes {
+            writeln!(out, "memory: {{ credit_bytes: {bytes} }}")?;
+        }
         self.write_source(out)?;
         let to = match self.values {
             Values::Json => "json",

@@ -100,9 +100,7 @@ impl KafkaTarget {
             .set("group.id", "headwater-progress-reader")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
-            .set("isolation.level", isolation)
-            // The reader waits for a mark that it has just written: ask often.
-            .set("fetch.wait.max.ms", "20");
+            .set("isolation.level", isolation);
         create(&config)
     }
 
