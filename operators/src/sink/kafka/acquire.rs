@@ -9,7 +9,7 @@ use crate::sink::kafka::alive::heartbeat;
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, advice, is_denied};
-use crate::sink::kafka::outlet::HeldGeneration;
+use crate::sink::kafka::plan::HeldGeneration;
 use crate::sink::kafka::producer::SinkProducer;
 use crate::sink::kafka::progress::Mark;
 use headwater_engine::commit::acquisition::{Acquisition, Need};

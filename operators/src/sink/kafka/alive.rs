@@ -16,7 +16,7 @@
 use crate::sink::kafka::acquire::unix_ms;
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::error::KafkaStartError;
-use crate::sink::kafka::outlet::{HeldGeneration, OutletPlan};
+use crate::sink::kafka::plan::{HeldGeneration, OutletPlan};
 use crate::sink::kafka::progress::{Came, Mark, Tail};
 use headwater_engine::commit::acquisition::refuse_if_replaced;
 use headwater_engine::commit::progress::{Heartbeat, PROGRESS_FORMAT, ProgressKey};

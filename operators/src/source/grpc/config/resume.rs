@@ -1,0 +1,253 @@
+//! What a pipeline file may say about how a gRPC source resumes: the cursor, the request that goes on
+//! from it, and what the stream's order promises.
+//!
+//! Next: `../check/resume.rs` makes a [`Resume`](crate::source::grpc::resume::Resume) of it.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value as Json};
+use std::collections::BTreeMap;
+
+/// How a new call goes on where the last one ended.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::source::grpc) struct ResumeConfig {
+    /// The cursor: named components, each taken from a field of the messages.
+    pub(in crate::source::grpc) cursor: BTreeMap<String, ComponentConfig>,
+
+    /// Where the server goes on when it is given a cursor.
+    #[serde(default)]
+    pub(in crate::source::grpc) position: PositionKind,
+
+    /// With `position: at`: the field that identifies a message among those that share a cursor
+    /// value. Left out: they are counted, which is right only if the server repeats them in the
+    /// same order.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) id: Option<String>,
+
+    /// Changes to the request of a call that has no cursor yet.
+    #[serde(default)]
+    pub(in crate::source::grpc) start: OverlayConfig,
+
+    /// Changes to the request of a call that goes on from a cursor; `${cursor.NAME}` stands for a
+    /// component's value.
+    #[serde(default)]
+    pub(in crate::source::grpc) restart: OverlayConfig,
+
+    /// Changes to the request of a call that begins at the server's newest message; needed for
+    /// `on_cursor_lost: latest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) latest: Option<OverlayConfig>,
+
+    /// What to do when the server no longer has what follows the cursor. It says so by ending a
+    /// call that was given the cursor with one of `cursor_lost_codes`, before any new message.
+    #[serde(default)]
+    pub(in crate::source::grpc) on_cursor_lost: OnCursorLost,
+
+    /// The statuses by which this server says so.
+    #[serde(default = "cursor_lost_codes")]
+    #[schemars(length(min = 1, max = 7))]
+    pub(in crate::source::grpc) cursor_lost_codes: Vec<LostCode>,
+
+    /// After which messages a restart may begin.
+    #[serde(default)]
+    pub(in crate::source::grpc) boundary: Boundary,
+
+    /// What is known of the cursor's values from message to message.
+    #[serde(default)]
+    pub(in crate::source::grpc) sequence: SequenceKind,
+
+    /// What to do when `sequence` shows that messages are missing.
+    #[serde(default)]
+    pub(in crate::source::grpc) on_gap: OnGap,
+
+    /// What to do with a message whose value is lower than one before it, against what `sequence`
+    /// says. What a new call repeats is dropped in any case.
+    #[serde(default)]
+    pub(in crate::source::grpc) on_out_of_order: OnOutOfOrder,
+}
+
+/// One component of the cursor.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::source::grpc) struct ComponentConfig {
+    /// The path of the field that holds it, for example `header.revision` or
+    /// `events[-1].replay_id`; of several paths, the first one that is there.
+    pub(in crate::source::grpc) from: OneOrMany,
+
+    /// What its values mean. Left out: numbers are `int`, timestamps `timestamp`, other messages
+    /// `message`, texts and bytes `opaque`.
+    #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) kind: Option<ComponentType>,
+}
+
+/// One text or a list of them.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::source::grpc) enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several.
+    Many(#[schemars(length(min = 1, max = 64))] Vec<String>),
+}
+
+/// What a cursor component's values mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum ComponentType {
+    /// A number: values have an order and a next one.
+    Int,
+    /// A `google.protobuf.Timestamp`: values have an order; the next one is a nanosecond later.
+    Timestamp,
+    /// A value only the server understands: it is equal to another one or it is not.
+    Opaque,
+    /// A whole message only the server understands.
+    Message,
+}
+
+/// Where the server goes on when it is given a cursor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum PositionKind {
+    /// Behind the cursor: what it names is not sent again.
+    #[default]
+    After,
+    /// At the cursor: the messages that bear it are sent again, and what is already there of them
+    /// is dropped.
+    At,
+    /// At the cursor, and it is given the value that follows the last one: `${cursor.NAME}` is
+    /// then the last value plus one (plus a nanosecond for a timestamp).
+    Next,
+}
+
+/// After which messages a restart may begin.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum Boundary {
+    /// After each.
+    #[default]
+    Message,
+    /// Where the cursor has changed: messages that share a value stay together, and the last group
+    /// is held back until the next one begins.
+    Change,
+}
+
+/// What is known of the cursor's values from message to message.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum SequenceKind {
+    /// Each is one more than the last: a jump is a gap, a step back a repetition.
+    Contiguous,
+    /// They never fall: a step back is a repetition.
+    Monotone,
+    /// Nothing: only what a new call repeats is recognised. Of values that have an order, lower
+    /// ones count as repeated then, so such a source is not called exact.
+    #[default]
+    None,
+}
+
+/// What to do about a gap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum OnGap {
+    /// Count it, log it and go on.
+    #[default]
+    Report,
+    /// Stop the shard; the messages before the gap are delivered.
+    Stop,
+}
+
+/// What to do with a message whose value is lower than one before it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum OnOutOfOrder {
+    /// Take it for a repetition: drop it and count it.
+    #[default]
+    Drop,
+    /// Send it, as received and with the reason, to the sink's `dead_letter.topic`.
+    DeadLetter,
+    /// Stop the shard; the messages before it are delivered.
+    Stop,
+}
+
+/// What to do when the server no longer has what follows the cursor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum OnCursorLost {
+    /// Stop the shard: where to go on is a person's decision.
+    #[default]
+    Stop,
+    /// Call as at the very first start (`start`), and report a gap. Whatever the server then sends
+    /// counts as new.
+    Earliest,
+    /// Call with the request that `latest` makes, and report a gap. Whatever the server then sends
+    /// counts as new.
+    Latest,
+}
+
+/// A status by which a server may say that it no longer has what follows a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(in crate::source::grpc) enum LostCode {
+    /// The cursor cannot be read.
+    InvalidArgument,
+    /// What the cursor names is not there.
+    NotFound,
+    /// The server's state does not allow to go on there.
+    FailedPrecondition,
+    /// The stream was given up.
+    Aborted,
+    /// What the cursor names is no longer, or not yet, there.
+    OutOfRange,
+    /// An error of the server.
+    Internal,
+    /// The server has lost data.
+    DataLoss,
+}
+
+/// Changes to the request.
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(in crate::source::grpc) struct OverlayConfig {
+    /// Fields to set, written like `request`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub(in crate::source::grpc) set: Map<String, Json>,
+
+    /// Fields to unset, by name or dotted path, before `set` applies.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(in crate::source::grpc) clear: Vec<String>,
+}
+
+fn cursor_lost_codes() -> Vec<LostCode> {
+    vec![LostCode::OutOfRange, LostCode::NotFound]
+}
+
+impl OneOrMany {
+    /// All texts.
+    pub(in crate::source::grpc) fn as_slice(&self) -> &[String] {
+        match self {
+            OneOrMany::One(text) => std::slice::from_ref(text),
+            OneOrMany::Many(texts) => texts,
+        }
+    }
+}
+
+impl std::fmt::Display for PositionKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            PositionKind::After => "after",
+            PositionKind::At => "at",
+            PositionKind::Next => "next",
+        })
+    }
+}
+
+impl std::fmt::Display for SequenceKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            SequenceKind::Contiguous => "contiguous",
+            SequenceKind::Monotone => "monotone",
+            SequenceKind::None => "none",
+        })
+    }
+}
