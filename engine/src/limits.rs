@@ -21,7 +21,8 @@ pub const BATCH_OVERHEAD_BYTES: u64 = 256;
 /// entries). Without it small messages would hold many times their credit in memory.
 pub const RECORD_OVERHEAD_BYTES: u64 = 256;
 
-/// Times one epoch is sent again after an aborted transaction before the pipeline is rebuilt.
+/// Times one epoch is sent again after an aborted transaction before the pipeline is rebuilt; not
+/// counted is what was not taken in time.
 pub const EPOCH_ATTEMPTS_MAX: u32 = 10;
 
 /// Times one call of a commit or abort is repeated while the broker says that a repeat is safe.

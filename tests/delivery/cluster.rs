@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use headwater_test_support::grpc::ScriptedServer;
 use headwater_test_support::nodes::{IN_SYNC_MIN, Nodes};
+use headwater_test_support::pipeline::Delivery;
 use headwater_test_support::process::Headwater;
 use headwater_test_support::topic::{Isolation, read_all};
 use headwater_test_support::wait;
@@ -113,6 +114,35 @@ fn too_few_copies_in_sync_degrade_a_pipeline_until_they_are_back() -> Result<()>
     world.finish(headwater)
 }
 
+/// Positions and taking over do their work all the while: an epoch is sent again and again, and a
+/// pipeline that were built anew for it would throw away what it has received. Without
+/// transactions, because an open one keeps others from taking over until its partitions take its
+/// end.
+#[test]
+fn a_topic_that_takes_nothing_is_waited_for_with_all_that_was_received() -> Result<()> {
+    let Some(mut world) = World::with_topic("cluster-unwilling", IN_SYNC_MIN + 1)? else {
+        return Ok(());
+    };
+    world.bench.pipeline.delivery = Delivery::AtLeastOnce;
+    let mut headwater = world.start()?;
+    let gone = world.kafka.ids().into_iter().max().context("a cluster has brokers")?;
+    let since = Instant::now();
+    world.hurt(Fault::Kill, gone)?;
+    headwater.wait_for("degraded", PATIENCE, |it| is_in(it, "degraded", 200))?;
+    let committed = metric(&headwater, COMMITTED);
+    headwater.wait_for("its end", PATIENCE * 3, |_| since.elapsed() > outage())?;
+    assert_eq!(metric(&headwater, COMMITTED), committed, "nothing is durable");
+    let body = headwater.get("/readyz")?.body;
+    ensure!(is_in(&headwater, "degraded", 200), "still degraded: {body}");
+    world.kafka.heal()?;
+    let healed = Instant::now();
+    more_committed(&mut headwater)?;
+    headwater.wait_for("running again", PATIENCE, |it| is_in(it, "running", 200))?;
+    println!("{gone} away for {:?}: {body}; running {:?} after", outage(), healed.elapsed());
+    world.demand_no_new_call(&headwater)?;
+    world.finish_at_least_once(headwater)
+}
+
 #[test]
 fn a_program_that_starts_while_too_few_copies_are_in_sync_waits_for_them() -> Result<()> {
     let Some(mut world) = World::new("cluster-short-start")? else { return Ok(()) };
@@ -137,11 +167,16 @@ fn outage() -> Duration {
 impl World {
     /// None unless real Kafka is wanted.
     fn new(name: &str) -> Result<Option<World>> {
+        World::with_topic(name, IN_SYNC_MIN)
+    }
+
+    /// The same, with a topic for the records that takes them while so many copies are in sync.
+    fn with_topic(name: &str, in_sync_min: usize) -> Result<Option<World>> {
         if !is_real_kafka() {
             return Ok(None);
         }
         let kafka = Nodes::start()?;
-        kafka.create_topic(name, PARTITIONS)?;
+        kafka.create_topic(name, PARTITIONS, in_sync_min)?;
         let server = ScriptedServer::start(endless(1_000))?;
         let mut bench = Bench::on(kafka.bootstrap(), name, server.endpoint())?.shards(2);
         // The topic is there, with as many copies as the cluster gives the topic of positions.
@@ -279,6 +314,21 @@ impl World {
         println!("{repairs:?}: {:?}", repairs.map(|it| metric(headwater, it)));
         let calls = self.server.calls().len();
         ensure!(calls == self.bench.shard_names().len(), "{calls} calls: {}", headwater.log()?);
+        Ok(())
+    }
+
+    /// Stops, and demands that nothing is missing.
+    fn finish_at_least_once(self, mut headwater: Headwater) -> Result<()> {
+        let World { kafka, mut bench, server } = self;
+        assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0), "{}", headwater.log()?);
+        let total = bench.finish(server)?;
+        let (missing, duplicates) = match bench.judge(total)? {
+            Ok(_) => (0, 0),
+            Err(faults) => (faults.missing.count, faults.duplicates.count),
+        };
+        println!("{duplicates} duplicates, {total} events a shard");
+        ensure!(missing == 0, "{missing} events are missing");
+        drop(kafka);
         Ok(())
     }
 

@@ -96,7 +96,7 @@ impl Repair {
     /// Whether the transaction is to be aborted, which is known to be possible.
     #[must_use]
     pub fn aborts(self) -> bool {
-        matches!(self, Repair::Abort | Repair::Isolate)
+        matches!(self, Repair::Abort | Repair::Later | Repair::Isolate)
     }
 }
 
@@ -118,6 +118,9 @@ pub enum Repair {
     Again,
     /// Abort the transaction and send the epoch again.
     Abort,
+    /// As [`Repair::Abort`], because the records were not taken in time: nothing is wrong with the
+    /// epoch, so such an attempt counts towards no bound.
+    Later,
     /// As [`Repair::Abort`], and the outlet has just learnt something of why the epoch was refused,
     /// so that the next attempt gets further. It must be able to say so finitely often per epoch
     /// only: such an attempt counts towards no bound.

@@ -111,12 +111,16 @@ pub struct Decision {
     upper: Upper,
     /// How often the lowest epoch was sent again without being any wiser.
     attempts: u32,
+    /// How often it was sent again because nobody answered in time.
+    delays: u32,
     /// How often taking over failed since it became due.
     misses: u32,
     /// How often it was sent again, whatever for.
     resends: u32,
     /// Whether the abort that is due follows from something new about the epoch.
     is_wiser: bool,
+    /// Whether what is due follows from nobody answering in time.
+    is_delayed: bool,
     /// How often the current call was repeated.
     retries: u32,
 }
@@ -140,9 +144,11 @@ impl Decision {
             filled: BTreeSet::new(),
             upper: Upper::At(Epoch(0)),
             attempts: 0,
+            delays: 0,
             misses: 0,
             resends: 0,
             is_wiser: false,
+            is_delayed: false,
             retries: 0,
         }
     }
@@ -246,10 +252,16 @@ impl Decision {
 
     /// A call failed. The outlet's word on what it needs decides; a bound on repeats ends in an
     /// acquisition, a bound on acquisitions that help nothing and on aborts in a rebuilt pipeline.
+    /// An epoch that is not taken in time, as by a partition with too few replicas, is sent again
+    /// for as long as it takes, for the reason given at [`Decision::on_acquire_failed`].
     pub fn on_error(&mut self, error: &OutletError) {
         let due = match error.repair {
             Repair::Again => self.again(),
             Repair::Abort => Due::Abort,
+            Repair::Later => {
+                self.is_delayed = true;
+                Due::Abort
+            }
             Repair::Isolate => {
                 self.is_wiser = true;
                 Due::Abort
@@ -296,7 +308,7 @@ impl Decision {
     /// since; the committer backs off by it.
     #[must_use]
     pub fn attempts(&self) -> u32 {
-        self.attempts.saturating_add(self.misses)
+        self.attempts.saturating_add(self.delays).saturating_add(self.misses)
     }
 
     /// How often the lowest epoch was sent again.
@@ -384,12 +396,18 @@ impl Decision {
 
     fn again(&mut self) -> Due {
         self.retries += 1;
-        if self.retries > COMMIT_RETRIES_MAX { self.doubt() } else { Due::Nothing }
+        if self.retries <= COMMIT_RETRIES_MAX {
+            return Due::Nothing;
+        }
+        self.is_delayed = true;
+        self.doubt()
     }
 
     fn doubt(&mut self) -> Due {
         self.retries = 0;
-        self.attempts += 1;
+        if !self.is_delayed {
+            self.attempts += 1;
+        }
         if self.attempts > EPOCH_ATTEMPTS_MAX {
             return Due::Stop(Recovery::Restart);
         }
@@ -400,16 +418,22 @@ impl Decision {
         self.filled.remove(&epoch);
         self.lowest = epoch.next();
         self.attempts = 0;
+        self.delays = 0;
         self.resends = 0;
         self.retries = 0;
+        self.is_delayed = false;
     }
 
     fn send_again(&mut self) {
         self.resends += 1;
         self.retries = 0;
-        // An attempt that gets further than the last one is no repetition of it.
-        self.attempts = if self.is_wiser { 0 } else { self.attempts + 1 };
-        self.is_wiser = false;
+        match (self.is_wiser, self.is_delayed) {
+            // An attempt that gets further than the last one is no repetition of it.
+            (true, _) => (self.attempts, self.delays) = (0, 0),
+            (false, true) => self.delays = self.delays.saturating_add(1),
+            (false, false) => self.attempts += 1,
+        }
+        (self.is_wiser, self.is_delayed) = (false, false);
         if self.attempts > EPOCH_ATTEMPTS_MAX {
             self.due = Due::Stop(Recovery::Restart);
         }

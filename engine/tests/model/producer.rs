@@ -62,6 +62,7 @@ pub struct Producer {
 pub enum Fault {
     Again,
     Abort,
+    Later,
     Acquire,
     Renew,
 }
@@ -71,6 +72,7 @@ impl Fault {
         match self {
             Fault::Again => Repair::Again,
             Fault::Abort => Repair::Abort,
+            Fault::Later => Repair::Later,
             Fault::Acquire => Repair::Acquire,
             Fault::Renew => Repair::Renew,
         }
@@ -140,7 +142,8 @@ impl Producer {
     pub fn judge_drained(&self) -> Result<(), Fault> {
         match (self.state, self.has_failed) {
             (State::Lost, _) => Err(Fault::Acquire),
-            (_, true) => Err(Fault::Abort),
+            // Records are given up for their time alone.
+            (_, true) => Err(Fault::Later),
             _ => Ok(()),
         }
     }

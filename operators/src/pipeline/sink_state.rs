@@ -120,7 +120,7 @@ impl SinkFacts {
 pub(super) fn remedy(repair: Repair) -> &'static str {
     match repair {
         Repair::Again => "asking again",
-        Repair::Abort => "aborting, and sending the epoch again",
+        Repair::Abort | Repair::Later => "aborting, and sending the epoch again",
         Repair::Superseded | Repair::Stop => "stopping",
         Repair::Acquire => "taking the pipeline over again",
         Repair::Renew => "replacing the producers",

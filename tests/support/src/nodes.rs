@@ -1,9 +1,10 @@
 //! Real Apache Kafka of three brokers, each of which can be killed and frozen.
 //!
-//! Every topic has three copies, and takes records while two of them are in sync; so one broker
-//! may be away, and without two nothing can be written. The controller is a node of its own that
-//! stays up: with controllers among the brokers two of them would take the quorum along, and what
-//! is to be seen is the fate of coordinators and leaders, not that of a cluster without metadata.
+//! Every topic has three copies, and takes records while two of them are in sync unless it is made
+//! otherwise; so one broker may be away, and without two nothing can be written. The controller is
+//! a node of its own that stays up: with controllers among the brokers two of them would take the
+//! quorum along, and what is to be seen is the fate of coordinators and leaders, not that of a
+//! cluster without metadata.
 //!
 //! Invariants
 //! 1. A broker is asked only while it is awake: a frozen one takes connections and says nothing.
@@ -111,10 +112,12 @@ impl Nodes {
         self.brokers.keys().copied().collect()
     }
 
-    /// Makes a topic with three copies of each partition.
-    pub fn create_topic(&self, name: &str, partitions: i32) -> Result<()> {
-        let copies = i32::try_from(BROKERS.len())?;
-        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(copies));
+    /// Makes a topic with three copies of each partition, which takes records while so many of them
+    /// are in sync.
+    pub fn create_topic(&self, name: &str, partitions: i32, in_sync_min: usize) -> Result<()> {
+        let (copies, in_sync_min) = (i32::try_from(BROKERS.len())?, in_sync_min.to_string());
+        let topic = NewTopic::new(name, partitions, TopicReplication::Fixed(copies))
+            .set("min.insync.replicas", &in_sync_min);
         let options = AdminOptions::new().operation_timeout(Some(ADMIN_TIMEOUT));
         for result in RUNTIME.block_on(self.admin()?.create_topics([&topic], &options))? {
             result.map_err(|(topic, code)| anyhow::anyhow!("topic {topic}: {code}"))?;

@@ -100,6 +100,42 @@ fn attempts_that_each_learn_something_do_not_run_out_and_those_that_do_not_do() 
 }
 
 #[test]
+fn an_epoch_that_is_not_taken_in_time_is_sent_for_as_long_as_it_takes() {
+    let mut decision = committing();
+    for delay in 1..=3 * EPOCH_ATTEMPTS_MAX {
+        match delay % 3 {
+            0 => {
+                decision.on_commit_failed(&error(Repair::Later));
+                assert_eq!(decision.next(), Action::Abort);
+                decision.on_aborted();
+            }
+            1 => {
+                decision.on_commit_failed(&error(Repair::Later));
+                decision.on_abort_failed(&error(Repair::Acquire));
+                assert_eq!(decision.next(), Action::Acquire, "the producer is lost as well");
+                decision.on_acquired(None);
+            }
+            _ => {
+                for _ in 0..COMMIT_RETRIES_MAX {
+                    decision.on_commit_failed(&error(Repair::Again));
+                    decision.on_commit_started();
+                }
+                decision.on_commit_failed(&error(Repair::Again));
+                assert_eq!(decision.next(), Action::Acquire);
+                decision.on_acquired(None);
+            }
+        }
+        assert_eq!(decision.attempts(), delay, "more and more patiently");
+        assert_eq!(decision.next(), Action::Begin(Slot(0), Epoch(1)));
+        decision.on_begun(Epoch(1));
+        decision.on_sealed();
+        decision.on_commit_started();
+    }
+    decision.on_committed();
+    assert_eq!(decision.attempts(), 0);
+}
+
+#[test]
 fn an_unknown_outcome_is_settled_by_the_stored_epoch() {
     for (stored, next) in [
         (Some(Epoch(1)), Action::Release(Epoch(2))),

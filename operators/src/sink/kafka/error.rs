@@ -203,6 +203,8 @@ pub(super) fn repair_of_delivery(code: RDKafkaErrorCode) -> Repair {
         RDKafkaErrorCode::UnknownTopicOrPartition
         | RDKafkaErrorCode::UnknownTopic
         | RDKafkaErrorCode::UnknownPartition => Repair::Acquire,
+        // librdkafka repeats what may heal until this: too few replicas, no leader, no broker.
+        RDKafkaErrorCode::MessageTimedOut => Repair::Later,
         _ => Repair::Abort,
     }
 }

@@ -129,8 +129,7 @@ impl Refusals {
             tracing::warn!(event = "records_refused", epoch = epoch.0, guilty, walls, "{text}");
             return failure(Repair::Isolate);
         }
-        let blameless = failed.iter().find(|it| !is_refusal(it.code));
-        failure(blameless.map_or(Repair::Abort, |it| repair_of_delivery(it.code)))
+        failure(repair_of_all(failed))
     }
 
     /// Learns from what failed in one partition; returns an error if that ends the pipeline.
@@ -276,6 +275,17 @@ impl Known {
     fn size(&self) -> usize {
         self.guilty.len() + self.walls.len()
     }
+}
+
+/// What records need that failed for no fault of theirs. What was not taken in time takes the rest
+/// of its transaction with it, and that says nothing more.
+fn repair_of_all(failed: &[FailedDelivery]) -> Repair {
+    let is_late = |it: &FailedDelivery| it.code == RDKafkaErrorCode::MessageTimedOut;
+    if failed.iter().any(is_late) {
+        return repair_of_delivery(RDKafkaErrorCode::MessageTimedOut);
+    }
+    let blameless = failed.iter().find(|it| !is_refusal(it.code));
+    blameless.map_or(Repair::Abort, |it| repair_of_delivery(it.code))
 }
 
 /// What failed, partition by partition, each in the order of its records.

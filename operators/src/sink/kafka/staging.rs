@@ -165,7 +165,7 @@ impl Staging<'_> {
     /// Half a batch cannot be staged again: what is not acknowledged in time is sent anew.
     fn drained(&self) -> Result<Drained, OutletError> {
         let again = |error: OutletError| match error.repair {
-            Repair::Again => OutletError { repair: Repair::Abort, ..error },
+            Repair::Again => OutletError { repair: Repair::Later, ..error },
             _ => error,
         };
         self.producer.drain().map_err(again)

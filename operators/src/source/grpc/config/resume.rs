@@ -1,5 +1,5 @@
-//! What a pipeline file may say about how a gRPC source resumes: the cursor, the request that goes on
-//! from it, and what the stream's order promises.
+//! What a pipeline file may say about how a gRPC source resumes: the cursor, the request that goes
+//! on from it, and what the stream's order promises.
 //!
 //! Next: `../check/resume.rs` makes a [`Resume`](crate::source::grpc::resume::Resume) of it.
 
