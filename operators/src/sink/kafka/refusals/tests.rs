@@ -105,15 +105,21 @@ fn a_dead_letter_and_a_position_that_are_refused_stop_the_pipeline() {
 }
 
 #[test]
-fn what_is_no_fault_of_a_record_is_repaired_as_before() {
-    use RDKafkaErrorCode::{MessageTimedOut, TopicAuthorizationFailed, UnknownTopic};
-    for (code, repair) in [
-        (MessageTimedOut, Repair::Abort),
-        (UnknownTopic, Repair::Acquire),
-        (TopicAuthorizationFailed, Repair::Stop),
-    ] {
+fn what_is_no_fault_of_a_record_is_repaired_for_what_it_is() {
+    use RDKafkaErrorCode::{MessageTimedOut, PurgeQueue, TopicAuthorizationFailed, UnknownTopic};
+    let cases: [(&[RDKafkaErrorCode], Repair); 6] = [
+        (&[PurgeQueue], Repair::Abort),
+        (&[MessageTimedOut], Repair::Later),
+        // What was queued behind a late record, or before it, says nothing more.
+        (&[PurgeQueue, MessageTimedOut, PurgeQueue], Repair::Later),
+        (&[UnknownTopic], Repair::Acquire),
+        (&[TopicAuthorizationFailed], Repair::Stop),
+        (&[MessageTimedOut, TopicAuthorizationFailed], Repair::Stop),
+    ];
+    for (codes, repair) in cases {
         let mut refusals = Refusals::default();
-        let due = refusals.learn(EPOCH, &[failed(1, 0, code)], &nothing_known);
+        let failed: Vec<_> = codes.iter().zip(1..).map(|(code, it)| failed(it, 0, *code)).collect();
+        let due = refusals.learn(EPOCH, &failed, &nothing_known);
         assert_eq!(due.repair, repair, "{due}");
         assert!(refusals.of(EPOCH).is_blank());
     }
