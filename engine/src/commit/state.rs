@@ -235,6 +235,7 @@ impl Decision {
         match in_doubt {
             Some(epoch) if stored.is_some_and(|stored| stored >= epoch) => self.is_durable(epoch),
             Some(_) => self.send_again(),
+            None if self.is_delayed => self.delay(),
             None => {}
         }
     }
@@ -424,13 +425,18 @@ impl Decision {
         self.is_delayed = false;
     }
 
+    fn delay(&mut self) {
+        self.delays = self.delays.saturating_add(1);
+        self.is_delayed = false;
+    }
+
     fn send_again(&mut self) {
         self.resends += 1;
         self.retries = 0;
         match (self.is_wiser, self.is_delayed) {
             // An attempt that gets further than the last one is no repetition of it.
             (true, _) => (self.attempts, self.delays) = (0, 0),
-            (false, true) => self.delays = self.delays.saturating_add(1),
+            (false, true) => self.delay(),
             (false, false) => self.attempts += 1,
         }
         (self.is_wiser, self.is_delayed) = (false, false);

@@ -136,6 +136,29 @@ fn an_epoch_that_is_not_taken_in_time_is_sent_for_as_long_as_it_takes() {
 }
 
 #[test]
+fn what_is_late_before_a_transaction_is_open_is_waited_for_and_excuses_nothing_later() {
+    let mut decision = committing();
+    decision.on_committed();
+    decision.on_released(Epoch(2));
+    for delay in 1..=2 * EPOCH_ATTEMPTS_MAX {
+        for _ in 0..=COMMIT_RETRIES_MAX {
+            decision.on_error(&error(Repair::Again));
+        }
+        assert_eq!(decision.next(), Action::Acquire);
+        decision.on_acquired(Some(Epoch(1)));
+        assert_eq!(decision.attempts(), delay, "more and more patiently");
+    }
+    let before = decision.attempts();
+    decision.on_error(&error(Repair::Acquire));
+    assert_eq!(decision.attempts(), before + 1);
+    for _ in 0..EPOCH_ATTEMPTS_MAX {
+        decision.on_acquired(Some(Epoch(1)));
+        decision.on_error(&error(Repair::Acquire));
+    }
+    assert_eq!(decision.next(), Action::Stop(Recovery::Restart), "the bound holds");
+}
+
+#[test]
 fn an_unknown_outcome_is_settled_by_the_stored_epoch() {
     for (stored, next) in [
         (Some(Epoch(1)), Action::Release(Epoch(2))),
