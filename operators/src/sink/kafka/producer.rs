@@ -47,6 +47,15 @@ pub(super) enum Drained {
     Failed(Vec<FailedDelivery>),
 }
 
+/// Serves one report; sleeps for a step if there was none.
+pub(super) fn await_reports(producer: &BaseProducer<Context>) {
+    let in_flight = producer.in_flight_count();
+    producer.poll(Duration::ZERO);
+    if producer.in_flight_count() == in_flight {
+        std::thread::sleep(REPORT_STEP);
+    }
+}
+
 /// A producer. The committer's thread fills its transaction, another one waits for the commit.
 pub(super) struct SinkProducer {
     producer: BaseProducer<Context>,
@@ -70,15 +79,6 @@ impl SinkProducer {
     /// Serves delivery reports without waiting.
     pub(super) fn poll(&self) {
         self.producer.poll(Duration::ZERO);
-    }
-
-    /// Serves one report; sleeps for a step if there was none.
-    fn await_reports(&self) {
-        let in_flight = self.producer.in_flight_count();
-        self.poll();
-        if self.producer.in_flight_count() == in_flight {
-            std::thread::sleep(REPORT_STEP);
-        }
     }
 
     /// Serves all that is reported, while nothing is in flight. A lost connection is told by a line
@@ -115,7 +115,7 @@ impl SinkProducer {
             match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.await_reports();
+                    await_reports(&self.producer);
                     record = back;
                 }
                 Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
@@ -150,7 +150,7 @@ impl SinkProducer {
             if self.is_broken() {
                 self.producer.purge(PurgeConfig::default().queue());
             }
-            self.await_reports();
+            await_reports(&self.producer);
         }
         let failed = self.reported();
         let is_whole = failed.is_empty() && !self.is_broken();
@@ -202,7 +202,7 @@ impl SinkProducer {
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + COMMIT_TIMEOUT;
         while self.producer.in_flight_count() > 0 && Instant::now() < until {
-            self.await_reports();
+            await_reports(&self.producer);
         }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
         let aborted = aborted.map_err(|error| outlet_error("abort", &error));

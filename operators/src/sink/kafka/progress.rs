@@ -9,6 +9,7 @@ use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::context::{Context, Subject};
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
+use crate::sink::kafka::producer::await_reports;
 use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;
 use rdkafka::Message;
@@ -73,7 +74,7 @@ impl<'a> Mark<'a> {
             if Instant::now() > until {
                 return Err(self.unreachable("no acknowledgement in time"));
             }
-            self.producer.poll(Duration::from_millis(5));
+            await_reports(&self.producer);
         }
         match self.context.take_failed_deliveries().first() {
             Some(failed) => Err(self.failed(Some(failed.code), failed.text())),
