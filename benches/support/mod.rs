@@ -10,6 +10,9 @@ pub mod machine;
 pub mod open_loop;
 pub mod options;
 pub mod plot;
+pub mod ratios;
+pub mod straight;
+pub mod subject;
 pub mod table;
 
 use std::time::Duration;
