@@ -58,6 +58,9 @@ pub const DEAD_LETTER_OVERHEAD_BYTES: usize = 16 * 1024;
 /// How long a librdkafka metadata or watermark request may take at start.
 pub const KAFKA_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// How long a new producer may take to hear from the cluster before it is used all the same.
+pub const KAFKA_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// How long one `init_transactions` may take; the caller repeats it.
 pub const INIT_TRANSACTIONS_TIMEOUT: Duration = Duration::from_secs(30);
 

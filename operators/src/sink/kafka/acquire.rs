@@ -6,7 +6,7 @@
 
 use crate::limits::INIT_TRANSACTIONS_TIMEOUT;
 use crate::sink::kafka::alive::heartbeat;
-use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::client::{KafkaTarget, await_cluster};
 use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::{KafkaStartError, advice, is_denied};
 use crate::sink::kafka::plan::HeldGeneration;
@@ -151,7 +151,8 @@ impl Acquirer<'_> {
         let mut producers: Vec<_> = own.collect();
         if producers.is_empty() {
             let context = Context::default();
-            let producer = self.target.producer(None, context.clone())?;
+            let producer: BaseProducer<Context> = self.target.producer(None, context.clone())?;
+            await_cluster(producer.client());
             producers.push(Arc::new(SinkProducer::idempotent(producer, context)));
         }
         Ok(Acquired { producers, owner: self.machine.owner(generation, unix_ms()), stored })
@@ -212,6 +213,7 @@ impl Acquirer<'_> {
 pub(super) fn take_id(target: &KafkaTarget, id: &str) -> Result<SinkProducer, KafkaStartError> {
     let context = Context::default();
     let producer: BaseProducer<Context> = target.producer(Some(id), context.clone())?;
+    await_cluster(producer.client());
     init(&producer, id)?;
     Ok(SinkProducer::transactional(producer, context))
 }

@@ -3,9 +3,11 @@
 //! Users hand properties through; those that would break the guarantee are refused with the reason
 //! ([`refusal`]). Properties the sink sets itself stand under a comment that says why.
 
+use crate::limits::KAFKA_CONNECT_TIMEOUT;
 use crate::sink::kafka::config::{Delivery, KafkaConfig};
 use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::KafkaStartError;
+use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
@@ -158,6 +160,14 @@ impl KafkaTarget {
         config.set_log_level(RDKafkaLogLevel::Info);
         config
     }
+}
+
+/// Waits until a new client has heard from the cluster. A producer asks for its id at once, finds no
+/// connection yet, and asks again only after 500 ms (`rdkafka_idempotence.c`,
+/// `rd_kafka_idemp_pid_timer_restart`); the first answer with metadata lets it ask at once. A cluster
+/// that is away is no error here: the call that follows says so.
+pub(super) fn await_cluster(client: &Client<Context>) {
+    let _ = client.fetch_cluster_id(KAFKA_CONNECT_TIMEOUT);
 }
 
 /// What librdkafka has against one property, if anything; nothing is contacted.

@@ -6,7 +6,7 @@
 //! been seen. The mark is a tombstone under a key of its own, which compaction removes.
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
-use crate::sink::kafka::client::KafkaTarget;
+use crate::sink::kafka::client::{KafkaTarget, await_cluster};
 use crate::sink::kafka::context::{Context, Subject};
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
 use crate::sink::kafka::producer::await_reports;
@@ -56,7 +56,8 @@ impl<'a> Mark<'a> {
         topic: &'a str,
     ) -> Result<Self, KafkaStartError> {
         let context = Context::default();
-        let producer = target.producer(None, context.clone())?;
+        let producer: BaseProducer<Context> = target.producer(None, context.clone())?;
+        await_cluster(producer.client());
         Ok(Mark { target, pipeline, topic, producer, context })
     }
 
