@@ -185,8 +185,11 @@ impl Case {
     fn all() -> impl Iterator<Item = Case> {
         [Values::Json, Values::Raw].into_iter().flat_map(|values| {
             [Delivery::ExactlyOnce, Delivery::AtLeastOnce].into_iter().flat_map(move |delivery| {
-                [Who::StraightLine, Who::Headwater(1), Who::Headwater(2)]
-                    .map(|who| Case { values, delivery, who })
+                [Who::StraightLine, Who::Headwater(1), Who::Headwater(2)].map(|who| Case {
+                    values,
+                    delivery,
+                    who,
+                })
             })
         })
     }

@@ -18,6 +18,7 @@ pub mod table;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use headwater_proto::{DescriptorInput, Descriptors, MessageDescriptor};
 use headwater_test_support::kafka::Cluster;
 use headwater_test_support::topic::{self, Isolation, Sequences, event};
 
@@ -58,6 +59,16 @@ pub fn check(cluster: &Cluster, name: &str, count: Option<u64>) -> Result<Arrive
     let count = sequences.finish().with_context(|| format!("topic {name}"))?;
     let value_bytes = bytes as f64 / count.max(1) as f64;
     Ok(Arrived { count, first_emitted_ns, value_bytes })
+}
+
+/// The type of the events.
+pub fn event_descriptor() -> Result<MessageDescriptor> {
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("telemetry.proto");
+    std::fs::write(&file, headwater_proto::TELEMETRY_PROTO)?;
+    let includes = vec![folder.path().to_owned()];
+    let descriptors = Descriptors::load(&DescriptorInput::Protos { files: vec![file], includes })?;
+    descriptors.pool().get_message_by_name("bench.v1.Event").context("our own message")
 }
 
 fn highest(cluster: &Cluster, name: &str) -> Result<u64> {

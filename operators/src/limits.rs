@@ -20,6 +20,19 @@ pub const CURSOR_LOSS_CALM: Duration = Duration::from_secs(60);
 /// Gaps of one call that are logged one by one; all are counted.
 pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;
 
+/// What a server may send ahead on a call, where few calls are open.
+pub const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// What the servers of all shards of a source may send ahead together, as far as
+/// [`STREAM_WINDOW_BYTES_MIN`] allows. It is memory that the credit does not see.
+pub const STREAM_WINDOWS_BYTES_MAX: u32 = 64 << 20;
+
+/// The window that HTTP/2 begins with, RFC 9113 §6.9.2.
+pub const STREAM_WINDOW_BYTES_MIN: u32 = 65_535;
+
+/// The largest window of HTTP/2, RFC 9113 §6.9.1.
+pub const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
+
 /// Bytes of its unfinished group that each shard may hold back without charge: about as much as it
 /// reads before it looks, and enough that small groups never wait for large ones.
 pub const GROUP_BYTES_FREE: u64 = 256 * 1024;

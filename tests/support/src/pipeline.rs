@@ -23,6 +23,8 @@ pub struct Pipeline {
     pub endpoint: String,
     /// The request's fields, as YAML flow values.
     pub request: Vec<(String, String)>,
+    /// Several requests, each a shard with a name, instead of the one.
+    pub requests: Vec<(String, Vec<(String, String)>)>,
     /// How the source resumes; without it, it does not.
     pub resume: Option<Resume>,
     /// What the good end of the stream means.
@@ -94,6 +96,7 @@ impl Pipeline {
             credit_bytes: None,
             endpoint: endpoint.into(),
             request: Vec::new(),
+            requests: Vec::new(),
             resume: Some(Resume::default()),
             on_end: OnEnd::Finish,
             values: Values::Json,
@@ -148,7 +151,6 @@ impl Pipeline {
     }
 
     fn write_source(&self, out: &mut String) -> std::fmt::Result {
-        let fields: Vec<String> = self.request.iter().map(|(k, v)| format!("{k}: {v}")).collect();
         let on_end = match self.on_end {
             OnEnd::Reconnect => "reconnect",
             OnEnd::Finish => "finish",
@@ -157,8 +159,14 @@ impl Pipeline {
         writeln!(out, "    endpoint: {}", self.endpoint)?;
         writeln!(out, "    method: bench.v1.Telemetry/Subscribe")?;
         writeln!(out, "    descriptors: {{ protos: [telemetry.proto], includes: [.] }}")?;
-        if !fields.is_empty() {
-            writeln!(out, "    request: {{ {} }}", fields.join(", "))?;
+        if !self.request.is_empty() {
+            writeln!(out, "    request: {{ {} }}", flow(&self.request))?;
+        }
+        if !self.requests.is_empty() {
+            writeln!(out, "    requests:")?;
+        }
+        for (name, request) in &self.requests {
+            writeln!(out, "      - {{ name: {name}, request: {{ {} }} }}", flow(request))?;
         }
         writeln!(out, "    on_end: {on_end}")?;
         if let Some(resume) = &self.resume {
@@ -199,6 +207,11 @@ impl Resume {
         writeln!(out, "      sequence: {}", self.sequence)?;
         writeln!(out, "      on_gap: {}", self.on_gap)
     }
+}
+
+fn flow(fields: &[(String, String)]) -> String {
+    let fields: Vec<String> = fields.iter().map(|(k, v)| format!("{k}: {v}")).collect();
+    fields.join(", ")
 }
 
 fn write_extra(out: &mut String, lines: &[String]) -> std::fmt::Result {

@@ -3,7 +3,7 @@
 //!
 //! Next: `call.rs` opens the call on it.
 
-use super::config::Config;
+use super::config::{Config, Windows};
 use super::link::{self, TlsEnd};
 use super::tls::TlsMaterial;
 use http::Uri;
@@ -24,8 +24,8 @@ pub(super) struct Dial {
 }
 
 impl Dial {
-    /// The settings of `config` for the server at `uri`.
-    pub(super) fn new(uri: Uri, config: &Config, tls: Option<TlsMaterial>) -> Self {
+    /// The settings of `config` for the server at `uri`, for one of `shards` calls.
+    pub(super) fn new(uri: Uri, config: &Config, tls: Option<TlsMaterial>, shards: usize) -> Self {
         let shown = uri.to_string().trim_end_matches('/').to_owned();
         let mut endpoint = Endpoint::from(without_tls(uri.clone()))
             .origin(uri.clone())
@@ -39,9 +39,10 @@ impl Dial {
         if config.http2.adaptive_window {
             endpoint = endpoint.http2_adaptive_window(true);
         } else {
+            let Windows { stream_bytes, connection_bytes } = config.http2.windows(shards);
             endpoint = endpoint
-                .initial_stream_window_size(config.http2.stream_window_bytes)
-                .initial_connection_window_size(config.http2.connection_window_bytes);
+                .initial_stream_window_size(stream_bytes)
+                .initial_connection_window_size(connection_bytes);
         }
         Dial { endpoint, uri, tls, shown }
     }

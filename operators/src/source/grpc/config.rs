@@ -10,6 +10,9 @@
 
 mod resume;
 
+use crate::limits::{
+    STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
+};
 pub(super) use resume::{
     Boundary, ComponentConfig, ComponentType, LostCode, OnCursorLost, OnGap, OnOutOfOrder,
     OverlayConfig, PositionKind, ResumeConfig, SequenceKind,
@@ -204,16 +207,21 @@ pub(super) struct KeepaliveConfig {
 }
 
 /// HTTP/2 flow control.
-#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http2Config {
-    /// How many bytes the server may send ahead on the call.
+    /// How many bytes the server may send ahead on the call. Left out: 4194304, or with more than
+    /// 16 shards a shard's share of 67108864, but never less than 65535: so that many shards cannot
+    /// fill the memory with what nobody has read yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 65_535, max = 2_147_483_647))]
-    pub(super) stream_window_bytes: u32,
+    pub(super) stream_window_bytes: Option<u32>,
 
     /// How many bytes the server may send ahead on the connection; at least the stream's window.
+    /// Left out: twice the stream's window.
+    #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 65_535, max = 2_147_483_647))]
-    pub(super) connection_window_bytes: u32,
+    pub(super) connection_window_bytes: Option<u32>,
 
     /// Lets the windows grow and shrink with the measured delay; the two sizes are then ignored.
     pub(super) adaptive_window: bool,
@@ -267,19 +275,32 @@ impl Default for KeepaliveConfig {
     }
 }
 
-impl Default for Http2Config {
-    fn default() -> Self {
-        Self {
-            stream_window_bytes: 4 * 1024 * 1024,
-            connection_window_bytes: 8 * 1024 * 1024,
-            adaptive_window: false,
-        }
-    }
-}
-
 impl Default for ReconnectConfig {
     fn default() -> Self {
         Self { backoff_min_ms: 200, backoff_max_ms: 30_000, attempts_max: None }
+    }
+}
+
+// === impl Http2Config ===
+
+/// How many bytes a server may send ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Windows {
+    /// On a call.
+    pub(super) stream_bytes: u32,
+    /// On its connection.
+    pub(super) connection_bytes: u32,
+}
+
+impl Http2Config {
+    /// The windows of each of `shards` calls.
+    pub(super) fn windows(&self, shards: usize) -> Windows {
+        let share = STREAM_WINDOWS_BYTES_MAX / u32::try_from(shards.max(1)).unwrap_or(u32::MAX);
+        let share = share.clamp(STREAM_WINDOW_BYTES_MIN, STREAM_WINDOW_BYTES);
+        let stream_bytes = self.stream_window_bytes.unwrap_or(share);
+        let connection_bytes =
+            self.connection_window_bytes.unwrap_or_else(|| stream_bytes.saturating_mul(2));
+        Windows { stream_bytes, connection_bytes: connection_bytes.min(WINDOW_BYTES_MAX) }
     }
 }
 
@@ -289,5 +310,25 @@ impl Config {
     /// The bound of a connection attempt.
     pub(super) fn connect_timeout(&self) -> Duration {
         Duration::from_millis(self.connect_timeout_ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_shards_share_what_may_be_sent_ahead_and_a_given_window_stays() {
+        let default = Http2Config::default();
+        let stream_bytes = |shards| default.windows(shards).stream_bytes;
+        assert_eq!(
+            default.windows(1),
+            Windows { stream_bytes: 4 << 20, connection_bytes: 8 << 20 }
+        );
+        assert_eq!([stream_bytes(16), stream_bytes(17)], [4 << 20, (64 << 20) / 17]);
+        assert_eq!([stream_bytes(1_000), stream_bytes(100_000)], [67_108, 65_535]);
+        let given = Http2Config { stream_window_bytes: Some(1 << 20), ..Http2Config::default() };
+        let windows = Windows { stream_bytes: 1 << 20, connection_bytes: 2 << 20 };
+        assert_eq!(given.windows(1_000), windows);
     }
 }

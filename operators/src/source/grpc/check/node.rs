@@ -1,6 +1,6 @@
 //! The whole node, key by key.
 
-use super::super::config::Config;
+use super::super::config::{Config, Windows};
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
 use super::{resume, shards, types};
@@ -78,8 +78,8 @@ fn check_sizes(config: &Config, view: &NodeView<'_>, report: &mut Report) {
     let http2 = &config.http2;
     let is_known =
         ["adaptive_window", "stream_window_bytes"].map(|key| view.knows(&["http2", key]));
-    let is_below = http2.connection_window_bytes < http2.stream_window_bytes;
-    if is_known == [true; 2] && !http2.adaptive_window && is_below {
+    let Windows { stream_bytes, connection_bytes } = http2.windows(1);
+    if is_known == [true; 2] && !http2.adaptive_window && connection_bytes < stream_bytes {
         report
             .warning(
                 &view.at(&["http2", "connection_window_bytes"]),

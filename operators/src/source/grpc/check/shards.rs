@@ -87,6 +87,10 @@ impl<'c> Shards<'c, '_> {
         let requests = self.requests(&endpoints);
         let compiled: Vec<Option<Requests>> =
             requests.iter().map(|request| self.compile(request, resume, report)).collect();
+        let of_endpoint = |(index, endpoint): (usize, &EndpointAt<'_>)| {
+            requests.iter().filter(|request| request.is_for(index, endpoint)).count()
+        };
+        let count = endpoints.iter().enumerate().map(of_endpoint).sum();
         let mut keys: Vec<ShardKey> = Vec::new();
         let mut made: Vec<Option<Made>> = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
@@ -94,7 +98,8 @@ impl<'c> Shards<'c, '_> {
             let own = requests.iter().zip(&compiled);
             for (request, compiled) in own.filter(|(request, _)| request.is_for(index, endpoint)) {
                 keys.extend(self.key(endpoint, server, request));
-                let target = self.target(server, metadata[index].clone(), compiled.clone());
+                let metadata = metadata[index].clone();
+                let target = self.target(server, metadata, compiled.clone(), count);
                 let spec = server.and_then(|server| self.spec(endpoint, server, request, resume));
                 made.push(spec.zip(target));
             }
@@ -109,9 +114,10 @@ impl<'c> Shards<'c, '_> {
         server: Option<&Server>,
         metadata: Option<MetadataMap>,
         requests: Option<Requests>,
+        shards: usize,
     ) -> Option<Target> {
         let server = server?;
-        let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?);
+        let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?, shards);
         Some(Target { dial, metadata: metadata?, requests: requests? })
     }
 
