@@ -53,7 +53,7 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let is_toy = options.common.is_toy();
     let seconds = options.seconds.unwrap_or(if is_toy { 1 } else { 10 });
-    let open_loop = OpenLoop::start(options.common.cluster()?, Duration::from_secs(seconds))?;
+    let open_loop = OpenLoop::start(&options.common, Duration::from_secs(seconds))?;
     let machine = machine::describe();
     println!("{seconds} s a case; {}; {machine}\n", open_loop.cluster.name());
     let mut outcomes = Vec::new();

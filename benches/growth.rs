@@ -1,11 +1,11 @@
 //! What grows with what: shards, bytes, single large messages; and how long a start takes.
 //!
-//! Method. *Shards*: the same total rate over 1 to 1,000 calls of one source; CPU of the process per
-//! committed record, over a window in which all of them are open. *Bytes*: raw messages of growing
-//! size at full speed, CPU per message and per KiB moved. *Large*: messages of 4 and 64 MiB, whose
-//! resident peak must stay below a multiple of message and credit, or the case fails. *Start*: from
-//! starting the process to the first record that a `read_committed` reader gets, on a pipeline that
-//! was there before. Every case checks that each sequence arrived once and in order.
+//! Method. *Shards*: the same total rate over 1 to 1,000 calls of one source; CPU of the process
+//! per committed record, over a window in which all of them are open. *Bytes*: raw messages of
+//! growing size at full speed, CPU per message and per KiB moved. *Large*: messages of 4 and 64
+//! MiB, whose resident peak must stay below a multiple of message and credit, or the case fails.
+//! *Start*: from starting the process to the first record that a `read_committed` reader gets, on a
+//! pipeline that was there before. Every case checks that each sequence arrived once and in order.
 //!
 //! ```text
 //! cargo bench --bench growth                             # Apache Kafka

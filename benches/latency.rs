@@ -6,7 +6,8 @@
 //! acknowledged commit comes from headwater's own histogram. After each case the process is asked
 //! to end, and what it left behind is checked for count and order.
 //!
-//! The case `idle` measures something else: the CPU of a pipeline whose stream is open and silent.
+//! The cases `idle` measure something else: the CPU of a pipeline whose streams, one and a hundred,
+//! are open and silent.
 //!
 //! ```text
 //! cargo bench --bench latency                            # Apache Kafka, 20 s a case
@@ -63,6 +64,9 @@ struct Bench {
 const RATES: [u64; 4] = [1_000, 10_000, 50_000, 100_000];
 const RATE_TOY: u64 = 1_000;
 
+/// How many streams are open and silent.
+const IDLE_STREAMS: [u64; 2] = [1, 100];
+
 /// The first heartbeat, after 3 s without a commit, makes its clients; that happens once.
 const IDLE_WARM_UP: Duration = Duration::from_secs(10);
 
@@ -73,17 +77,19 @@ fn main() -> Result<()> {
     let options = Options::parse();
     let window = options.seconds.unwrap_or(if options.common.is_toy() { 2 } else { 20 });
     let window_seconds = Duration::from_secs(window);
-    let open_loop = OpenLoop::start(options.common.cluster()?, window_seconds)?;
+    let open_loop = OpenLoop::start(&options.common, window_seconds)?;
     let bench = Bench { options, open_loop };
     let machine = machine::describe();
     println!("{window} s a case; {}; {machine}\n", bench.open_loop.cluster.name());
     let outcomes = bench.open_loops()?;
-    let idle_percent = bench.idle()?;
+    let idle = bench.idle()?;
     let results: Vec<_> = outcomes.iter().map(Outcome::json).collect();
     bench.options.common.write_json(&json!({
         "bench": "latency", "seconds": window, "machine": machine,
         "broker": bench.open_loop.cluster.name(), "results": results,
-        "idle_cpu_percent": idle_percent,
+        "idle": idle.iter().map(|(streams, percent)| json!({
+            "streams": streams, "cpu_percent": percent,
+        })).collect::<Vec<_>>(),
     }))
 }
 
@@ -112,28 +118,35 @@ impl Bench {
         Ok(outcomes)
     }
 
-    /// The CPU of an idle pipeline, in percent of a core.
-    fn idle(&self) -> Result<Option<f64>> {
-        if !self.options.common.wants("idle") {
-            return Ok(None);
-        }
-        let pipeline = self.open_loop.pipeline("idle")?.request("filter", IDLE);
+    /// The CPU of idle pipelines, in percent of a core, by the number of their streams.
+    fn idle(&self) -> Result<Vec<(u64, f64)>> {
+        let counts =
+            IDLE_STREAMS.iter().filter(|count| self.options.common.wants(&format!("idle {count}")));
+        counts.map(|count| Ok((*count, self.idle_streams(*count)?))).collect()
+    }
+
+    fn idle_streams(&self, count: u64) -> Result<f64> {
+        let mut pipeline = self.open_loop.pipeline(&format!("idle {count}"))?;
+        let silent = || vec![("filter".to_owned(), IDLE.to_owned())];
+        pipeline.requests = (0..count).map(|shard| (format!("s{shard}"), silent())).collect();
         let mut launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
         let mut headwater = launch.run(&pipeline)?;
-        headwater.wait_for("an open stream", SETTLE_MAX, |it| {
-            it.metrics().is_ok_and(|it| it.sum("headwater_source_connected") == 1.0)
+        headwater.wait_for("open streams", SETTLE_MAX, |it| {
+            let metrics = it.metrics();
+            metrics.is_ok_and(|it| it.sum("headwater_source_connected") == count as f64)
         })?;
         std::thread::sleep(if self.options.common.is_toy() { WARM_UP } else { IDLE_WARM_UP });
         let before = headwater.usage()?;
         std::thread::sleep(self.open_loop.window);
         let after = headwater.usage()?;
         let received = headwater.metrics()?.sum("headwater_source_received_messages_total");
-        ensure!(received == 0.0, "an idle stream brought {received} messages");
+        ensure!(received == 0.0, "idle streams brought {received} messages");
         stop(&mut headwater)?;
         let percent =
             100.0 * (after.cpu - before.cpu).as_secs_f64() / self.open_loop.window.as_secs_f64();
-        println!("idle: {percent:.2} % of a core, {} MiB resident", mib(after.rss_bytes));
-        Ok(Some(percent))
+        let memory = mib(after.rss_bytes);
+        println!("idle, {count} open: {percent:.2} % of a core, {memory} MiB resident");
+        Ok(percent)
     }
 
     fn plot(&self, outcomes: &[Outcome]) -> Result<()> {

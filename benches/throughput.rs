@@ -159,6 +159,7 @@ impl Bench {
             commit_interval_ms: self.options.commit_interval_ms,
             credit_bytes: self.options.credit_bytes,
             partitions: None,
+            sink_extra: self.options.common.sink_extra(),
             ..Pipeline::new(self.generator.endpoint(), self.cluster.bootstrap())
         }
         .request("count", self.messages)

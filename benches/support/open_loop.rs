@@ -19,6 +19,7 @@ use rdkafka::error::KafkaError;
 use serde_json::json;
 
 use super::generator::Generator;
+use super::options::Common;
 use super::table::{mib, thousands};
 use super::{PARTITIONS, SETTLE_MAX};
 
@@ -36,6 +37,7 @@ pub struct OpenLoop {
     /// How long each case is measured.
     pub window: Duration,
     generator: Generator,
+    sink_extra: Vec<String>,
 }
 
 /// One case.
@@ -84,9 +86,10 @@ impl Look {
 }
 
 impl OpenLoop {
-    /// Starts the generator beside `cluster`.
-    pub fn start(cluster: Cluster, window: Duration) -> Result<OpenLoop> {
-        Ok(OpenLoop { cluster, window, generator: Generator::start()? })
+    /// Starts the generator beside the cluster that the options ask for.
+    pub fn start(options: &Common, window: Duration) -> Result<OpenLoop> {
+        let (cluster, generator) = (options.cluster()?, Generator::start()?);
+        Ok(OpenLoop { cluster, window, generator, sink_extra: options.sink_extra() })
     }
 
     /// Measures one case.
@@ -150,6 +153,7 @@ impl OpenLoop {
             name: name.clone(),
             topic: name,
             partitions: None,
+            sink_extra: self.sink_extra.clone(),
             ..Pipeline::new(self.generator.endpoint(), self.cluster.bootstrap())
         })
     }

@@ -22,6 +22,10 @@ pub struct Common {
     #[arg(long)]
     toy: bool,
 
+    /// A property of the Kafka client that pipelines are to have, as KEY=VALUE; may be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    property: Vec<String>,
+
     /// Writes the results here, for machines.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -48,6 +52,17 @@ impl Common {
     /// Whether a case is to be run.
     pub fn wants(&self, case: &str) -> bool {
         self.only.as_ref().is_none_or(|it| case.contains(it))
+    }
+
+    /// More lines of a pipeline's sink.
+    pub fn sink_extra(&self) -> Vec<String> {
+        let pairs = self.property.iter().filter_map(|it| it.split_once('='));
+        let lines: Vec<String> = pairs.map(|(key, value)| format!("  {key}: {value}")).collect();
+        if lines.is_empty() {
+            Vec::new()
+        } else {
+            vec![format!("properties:\n{}", lines.join("\n"))]
+        }
     }
 
     /// The cluster to write to.

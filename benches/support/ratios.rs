@@ -1,7 +1,7 @@
 //! The ratios a change may not make worse: CPU per message against a rival of the same run.
 //!
-//! Why ratios: a time holds for one machine and one hour. What the same work costs two programs that
-//! take turns beside each other moves together, so their ratio can be kept in the repository.
+//! Why ratios: a time holds for one machine and one hour. What the same work costs two programs
+//! that take turns beside each other moves together, so their ratio can be kept in the repository.
 
 use std::collections::BTreeMap;
 

@@ -1,10 +1,11 @@
 //! The straight line: receive → transcode → produce, and nothing else.
 //!
-//! What Headwater is measured against: the program somebody would write in an afternoon. It keeps no
-//! cursor, no progress, no memory of what it sent, counts nothing, and survives nothing; any error
-//! ends it. All its parts are the best that are known, and so are those of Headwater: tonic handing
-//! out message bytes uncopied, the table-driven transcoder, librdkafka through `BaseProducer`, with
-//! the same windows and the same settings. What it is faster by is what Headwater's layers cost.
+//! What Headwater is measured against: the program somebody would write in an afternoon. It keeps
+//! no cursor, no progress, no memory of what it sent, counts nothing, and survives nothing; any
+//! error ends it. All its parts are the best that are known, and so are those of Headwater: tonic
+//! handing out message bytes uncopied, the table-driven transcoder, librdkafka through
+//! `BaseProducer`, with the same windows and the same settings. What it is faster by is what
+//! Headwater's layers cost.
 //!
 //! ```text
 //!   tokio: read what is ready ──channel, bounded──► thread: transcode, produce; every 50 ms commit

@@ -162,10 +162,10 @@ impl KafkaTarget {
     }
 }
 
-/// Waits until a new client has heard from the cluster. A producer asks for its id at once, finds no
-/// connection yet, and asks again only after 500 ms (`rdkafka_idempotence.c`,
-/// `rd_kafka_idemp_pid_timer_restart`); the first answer with metadata lets it ask at once. A cluster
-/// that is away is no error here: the call that follows says so.
+/// Waits until a new client has heard from the cluster. A producer asks for its id at once, finds
+/// no connection yet, and asks again only after 500 ms (`rdkafka_idempotence.c`,
+/// `rd_kafka_idemp_pid_timer_restart`); the first answer with metadata lets it ask at once. A
+/// cluster that is away is no error here: the call that follows says so.
 pub(super) fn await_cluster(client: &Client<Context>) {
     let _ = client.fetch_cluster_id(KAFKA_CONNECT_TIMEOUT);
 }
