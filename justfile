@@ -32,10 +32,9 @@ update-expected:
 deny *CHECKS:
     scripts/deny {{CHECKS}}
 
-# Throughput and latency on real Kafka; prints tables (see docs/BENCHMARKS.md).
-bench:
-    cargo bench --bench throughput
-    cargo bench --bench latency
+# All benchmarks on real Kafka; rewrites the tables of docs/BENCHMARKS.md. `just bench check` only checks.
+bench *NAMES:
+    scripts/bench {{NAMES}}
 
 # Kills, freezes and cuts everything at random on real Kafka, and reports; `--seed N` repeats a plan.
 soak MINUTES *ARGS:
