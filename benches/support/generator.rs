@@ -3,8 +3,8 @@
 //! Why not the `telemetry-server` binary: Cargo builds that only when its package is asked for, and
 //! a stale one beside the benchmark would be measured in silence.
 
-use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use headwater_telemetry::TelemetryServer;
@@ -12,6 +12,7 @@ use headwater_telemetry::TelemetryServer;
 /// A running generator. It ends when it is dropped, and also when this process dies.
 pub struct Generator {
     child: Child,
+    answers: BufReader<ChildStdout>,
     endpoint: String,
 }
 
@@ -26,8 +27,10 @@ pub fn serve_if_asked() -> Result<bool> {
     let runtime = tokio::runtime::Runtime::new()?;
     let server = runtime.block_on(TelemetryServer::start(([127, 0, 0, 1], 0).into()))?;
     println!("{}", server.endpoint());
-    // The parent holds the other end: its end is ours.
-    std::io::stdin().read_to_end(&mut Vec::new())?;
+    // Each line is a question. The parent holds the other end: its end is ours.
+    for _ in std::io::stdin().lines().map_while(Result::ok) {
+        println!("{}", server.sent());
+    }
     runtime.block_on(server.shutdown());
     Ok(true)
 }
@@ -39,15 +42,24 @@ impl Generator {
         command.arg(ARGUMENT).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().context("cannot start the generator")?;
         let stdout = child.stdout.take().context("the generator's output is piped")?;
-        let mut endpoint = String::new();
-        BufReader::new(stdout).read_line(&mut endpoint)?;
+        let (mut answers, mut endpoint) = (BufReader::new(stdout), String::new());
+        answers.read_line(&mut endpoint)?;
         ensure!(endpoint.starts_with("http"), "the generator did not start: {endpoint:?}");
-        Ok(Generator { child, endpoint: endpoint.trim().to_owned() })
+        Ok(Generator { child, answers, endpoint: endpoint.trim().to_owned() })
     }
 
     /// Where it serves.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
+    }
+
+    /// How many events have left it, over all streams since its start.
+    pub fn sent(&mut self) -> Result<u64> {
+        let mut stdin = self.child.stdin.as_ref().context("the generator's input is piped")?;
+        stdin.write_all(b"\n")?;
+        let mut answer = String::new();
+        self.answers.read_line(&mut answer)?;
+        answer.trim().parse().with_context(|| format!("the generator answered {answer:?}"))
     }
 }
 
