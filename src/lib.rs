@@ -17,6 +17,7 @@
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
 //! | `demo` | server, broker, pipeline and reader in one process |
+//! | `plot` | latencies by percentile, as SVG; the benchmarks draw with it too |
 //! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
 //!
@@ -40,6 +41,7 @@ mod logs;
 mod offsets;
 mod output;
 mod pipelines;
+pub mod plot;
 mod run;
 mod schema;
 mod screen;
