@@ -22,13 +22,13 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use clap::Parser;
+use headwater::plot::{Series, percentiles};
 use headwater_telemetry::IDLE;
 use headwater_test_support::pipeline::Delivery;
 use headwater_test_support::process::Launch;
 use serde_json::json;
 use support::open_loop::{Case, OpenLoop, Outcome, WARM_UP, stop};
 use support::options::{Common, write};
-use support::plot::{Series, percentiles};
 use support::table::{markdown, mib};
 use support::{SETTLE_MAX, generator, machine};
 

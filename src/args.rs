@@ -80,6 +80,19 @@ pub(crate) enum Command {
         While it runs, any Kafka client can read the topic; the address is shown at the start.")]
     Demo(Demo),
 
+    /// Measure how fast a pipeline goes here, and how late its records are.
+    ///
+    /// Runs the pipeline beside the real one: under another name, from the beginning of its
+    /// streams, into topics of its own that are deleted at the end. Neither the topics nor the
+    /// progress of the real pipeline are touched. Its servers see one client more; with
+    /// `--generate` none of them is called.
+    #[command(after_help = "Examples:\n  \
+        headwater bench orders.yaml\n  \
+        headwater bench orders.yaml --generate --broker embedded\n  \
+        headwater bench orders.yaml --generate --rate 10000 --histogram orders.hgrm --plot \
+        orders.svg")]
+    Bench(Bench),
+
     /// Print a completion script for a shell.
     #[command(after_help = "Example:\n  \
         headwater completions bash > /etc/bash_completion.d/headwater")]
@@ -319,6 +332,91 @@ pub(crate) struct Demo {
     /// Which log lines are written: a level, or `target=level` pairs.
     #[arg(long, value_name = "LEVEL", default_value = "error", env = "HEADWATER_LOG")]
     pub(crate) log_level: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The pipeline file; `-` reads it from standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// How long is measured. Left out: 30, or with `--messages` until all have arrived.
+    #[arg(long, value_name = "SECONDS")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) duration: Option<u64>,
+
+    /// How long the pipeline runs before, from its first message on. 0 measures the whole run.
+    #[arg(long, value_name = "SECONDS", default_value_t = 2)]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    pub(crate) warm_up: u64,
+
+    /// Which broker is written to.
+    #[arg(long, value_name = "BROKER", default_value = "file")]
+    pub(crate) broker: BenchBroker,
+
+    /// Call a generator instead of the file's servers: it answers with messages of the pipeline's
+    /// own type, numbered in the fields of the cursor.
+    #[arg(long)]
+    pub(crate) generate: bool,
+
+    #[command(flatten)]
+    pub(crate) generator: Generated,
+
+    /// Leave the topics that were written.
+    #[arg(long)]
+    pub(crate) keep: bool,
+
+    /// Write the report as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write the latencies as HdrHistogram's percentile text (`.hgrm`), in milliseconds.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) histogram: Option<PathBuf>,
+
+    /// Draw the latencies by percentile, as SVG.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+
+    /// Show no live line on the terminal.
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+
+    /// Which log lines are written: a level, or `target=level` pairs.
+    #[arg(long, value_name = "LEVEL", default_value = "warn", env = "HEADWATER_LOG")]
+    pub(crate) log_level: String,
+}
+
+/// What is generated.
+#[derive(Debug, Args)]
+pub(crate) struct Generated {
+    /// Messages per second and shard. Left out: as many as flow control lets through.
+    #[arg(long, value_name = "N", requires = "generate")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) rate: Option<u64>,
+
+    /// End after so many messages of each shard.
+    #[arg(long, value_name = "N", requires = "generate")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) messages: Option<u64>,
+
+    /// Grow texts and bytes until a message has about this size.
+    #[arg(long, value_name = "BYTES", requires = "generate")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=67_108_864))]
+    pub(crate) message_bytes: Option<u32>,
+
+    /// What the messages' contents are drawn from. [default: 1]
+    #[arg(long, value_name = "N", requires = "generate")]
+    pub(crate) seed: Option<u64>,
+}
+
+/// Which broker a bench writes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BenchBroker {
+    /// That of the pipeline file.
+    File,
+    /// The development broker, in memory, in a process of its own.
+    Embedded,
 }
 
 #[cfg(test)]

@@ -17,6 +17,8 @@
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
 //! | `demo` | server, broker, pipeline and reader in one process |
+//! | `bench` | how fast a pipeline goes here, and how late its records are |
+//! | `plot` | latencies by percentile, as SVG; the benchmarks draw with it too |
 //! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
 //!
@@ -28,6 +30,7 @@
 //! Next: `src/run.rs`.
 
 mod args;
+mod bench;
 mod check;
 mod console;
 mod demo;
@@ -40,6 +43,7 @@ mod logs;
 mod offsets;
 mod output;
 mod pipelines;
+pub mod plot;
 mod run;
 mod schema;
 mod screen;
@@ -56,6 +60,9 @@ use std::process::ExitCode;
 /// Runs the program with the arguments of this process.
 #[must_use]
 pub fn main() -> ExitCode {
+    if bench::is_child() {
+        return told(bench::child()).into();
+    }
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error).into(),
@@ -64,13 +71,17 @@ pub fn main() -> ExitCode {
         eprintln!("error: {error}");
         return Exit::Mistake.into();
     }
-    let exit = dispatch(arguments.command).unwrap_or_else(|failed| {
+    told(dispatch(arguments.command)).into()
+}
+
+/// What an outcome means for the process; an error that nobody has told yet is told.
+fn told(outcome: Outcome) -> Exit {
+    outcome.unwrap_or_else(|failed| {
         if let Some(error) = failed.error {
             eprintln!("error: {error:#}");
         }
         failed.exit
-    });
-    exit.into()
+    })
 }
 
 fn dispatch(command: Command) -> Outcome {
@@ -86,6 +97,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Offsets(args::Offsets::Show(options)) => offsets::show(&options),
         Command::Offsets(args::Offsets::Reset(options)) => offsets::reset(&options),
         Command::Demo(options) => demo::demo(&options),
+        Command::Bench(options) => bench::bench(&options),
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             let mut script = Vec::new();

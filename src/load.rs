@@ -4,13 +4,25 @@
 //! that compare files with each other.
 
 use crate::exit::{Exit, Failed};
-use headwater_engine::spec::{Diagnostics, Plan, Source, SystemVariables, load};
+use headwater_engine::spec::{
+    Diagnostic, Diagnostics, Plan, Source, SystemVariables, Values, load_changed,
+};
+use serde::{Deserialize, Serialize};
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// What diagnostics call standard input.
 const STDIN: &str = "<stdin>";
+
+/// A pipeline file as it was read, `${…}` unresolved: it may be checked more than once, and by
+/// another process.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Text {
+    name: String,
+    text: String,
+    base_dir: PathBuf,
+}
 
 /// Reads and checks all files; mistakes and warnings go to standard error.
 pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<Arc<Plan>>, Failed> {
@@ -42,18 +54,42 @@ pub(crate) fn file(path: &Path) -> Result<Arc<Plan>, Failed> {
 }
 
 fn one(path: &Path) -> Result<Plan, String> {
-    let name = if is_stdin(path) { STDIN.to_owned() } else { path.display().to_string() };
-    let text = read(path).map_err(|error| format!("{name}: error: {error}"))?;
-    let base_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let base_dir = base_dir.unwrap_or(Path::new("."));
-    let source = Source { name: &name, text: &text, base_dir };
-    let registry = headwater_operators::registry();
-    let loaded = load(&source, &registry, &SystemVariables);
-    let (plan, warnings) = loaded.map_err(|mistakes| mistakes.render(colour()))?;
-    if !warnings.is_empty() {
-        eprintln!("{}", Diagnostics::new(&source, warnings).render(colour()).trim_end());
+    Text::read(path)?.check()
+}
+
+impl Text {
+    /// Reads one file; what is wrong, for people.
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        let name = if is_stdin(path) { STDIN.to_owned() } else { path.display().to_string() };
+        let text = read(path).map_err(|error| format!("{name}: error: {error}"))?;
+        let base_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        Ok(Text { name, text, base_dir: base_dir.unwrap_or(Path::new(".")).to_owned() })
     }
-    Ok(plan)
+
+    /// Checks it. Warnings go to standard error; mistakes are returned, for people.
+    pub(crate) fn check(&self) -> Result<Plan, String> {
+        let (plan, warnings) = self.load(&|_| {})?;
+        if !warnings.is_empty() {
+            let shown = Diagnostics::new(&self.source(), warnings).render(colour());
+            eprintln!("{}", shown.trim_end());
+        }
+        Ok(plan)
+    }
+
+    /// Checks it once more, with changes; its warnings have been told.
+    pub(crate) fn check_changed(&self, change: &dyn Fn(&mut Values<'_>)) -> Result<Plan, String> {
+        self.load(change).map(|(plan, _)| plan)
+    }
+
+    fn load(&self, change: &dyn Fn(&mut Values<'_>)) -> Result<(Plan, Vec<Diagnostic>), String> {
+        let registry = headwater_operators::registry();
+        let loaded = load_changed(&self.source(), &registry, &SystemVariables, change);
+        loaded.map_err(|mistakes| mistakes.render(colour()))
+    }
+
+    fn source(&self) -> Source<'_> {
+        Source { name: &self.name, text: &self.text, base_dir: &self.base_dir }
+    }
 }
 
 fn read(path: &Path) -> std::io::Result<String> {

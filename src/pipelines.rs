@@ -12,7 +12,7 @@ use headwater_engine::dataflow::workers::Workers;
 use headwater_engine::spec::{Plan, Role};
 use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
-use headwater_operators::pipeline::{RunContext, RunEnd, run};
+use headwater_operators::pipeline::{OnCommit, RunContext, RunEnd, run};
 use headwater_operators::sink::kafka::{AcceptChange, instance_name};
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
@@ -49,6 +49,16 @@ impl Pipelines {
         accept_change: Option<AcceptChange>,
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
+        Self::start_told(plans, accept_change, stop, None)
+    }
+
+    /// The same; `on_commit` is told of every commit of any of them.
+    pub(crate) fn start_told(
+        plans: &[Arc<Plan>],
+        accept_change: Option<AcceptChange>,
+        stop: &CancellationToken,
+        on_commit: Option<&OnCommit>,
+    ) -> Result<Self, Failed> {
         let peers = plans.iter().map(|plan| worker_count(plan)).max().unwrap_or(1);
         let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
         let workers = Arc::new(workers);
@@ -69,6 +79,7 @@ impl Pipelines {
                 clock: clock.clone(),
                 instance: instance.clone(),
                 accept_change,
+                on_commit: on_commit.cloned(),
             };
             tasks.spawn(watch_over(watch.status.clone(), plan.clone(), context));
             watched.push(watch);

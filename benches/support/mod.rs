@@ -9,7 +9,6 @@ pub mod generator;
 pub mod machine;
 pub mod open_loop;
 pub mod options;
-pub mod plot;
 pub mod ratios;
 pub mod straight;
 pub mod subject;

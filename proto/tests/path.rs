@@ -241,6 +241,16 @@ fn a_path_that_does_not_fit_is_told_with_its_column() {
 }
 
 #[test]
+fn the_fields_on_a_way_have_numbers_where_one_element_suffices() {
+    let numbers = |name: &str, text: &str| path(name, text).numbers();
+    assert_eq!(numbers("rich.Everything", "node.child.name"), Some(vec![5, 1, 3]));
+    assert_eq!(numbers("rich.Lists", "nodes[-1].name"), Some(vec![12, 3]));
+    assert_eq!(numbers("rich.Lists", "nodes[0].name"), Some(vec![12, 3]));
+    assert_eq!(numbers("rich.Lists", "nodes[1].name"), None, "a second element is needed");
+    assert_eq!(numbers("rich.Maps", "texts[\"a\"]"), None);
+}
+
+#[test]
 fn a_path_is_neither_empty_nor_endless() {
     let empty = FieldPath::compile(&message("rich.Node"), "").unwrap_err();
     assert_eq!(empty.message, "found the end of the path, expected a field name");

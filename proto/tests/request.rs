@@ -178,6 +178,17 @@ fn cursors_of_every_kind_go_into_their_fields() {
         "maps": { "texts": { "k": "t", "fixed": "plain ${cursor.text}" } },
     });
     assert_eq!(as_json(&wire), expected);
+
+    let read = overlay.read(&everything(&json!({})), &wire);
+    let names: Vec<&str> = read.keys().map(String::as_str).collect();
+    assert_eq!(names, ["bytes", "int", "text", "time", "uint"], "what stands in lists is left out");
+    for (name, value) in &read {
+        // A field that holds any integer does not say whether it was a signed one.
+        let is_same = |it: CursorScalar| it == *value || *value == CursorScalar::Int(1);
+        assert!(cursor(name).is_some_and(is_same), "{name}: {value:?}");
+    }
+    assert!(overlay.read(&everything(&json!({})), b"\xff").is_empty(), "this is no message");
+    assert!(overlay.read(&everything(&json!({})), b"").is_empty(), "no field is set");
 }
 
 #[test]

@@ -6,26 +6,27 @@ use headwater_broker::{Broker, BrokerConfig};
 use headwater_telemetry::TelemetryServer;
 use serde_json::Value as Json;
 use std::io::{BufRead as _, BufReader};
+use std::path::Path;
 use std::process::Stdio;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 /// Everything a pipeline into Kafka needs.
-struct Bench {
+pub(crate) struct World {
     _runtime: Runtime,
     _server: TelemetryServer,
-    _broker: Broker,
-    _folder: TempDir,
-    file: String,
+    broker: Broker,
+    folder: TempDir,
+    pub(crate) file: String,
 }
 
-impl Bench {
-    fn new(request: &str) -> Bench {
-        Bench::with_topic(request, "create: { partitions: 2, replication: 1 }")
+impl World {
+    pub(crate) fn new(request: &str) -> World {
+        World::with_topic(request, "create: { partitions: 2, replication: 1 }")
     }
 
     /// `create` is the sink's key of that name, or another one.
-    fn with_topic(request: &str, create: &str) -> Bench {
+    pub(crate) fn with_topic(request: &str, create: &str) -> World {
         let runtime = Runtime::new().expect("a runtime");
         let server = runtime.block_on(TelemetryServer::start(([127, 0, 0, 1], 0).into()));
         let server = server.expect("a free port");
@@ -37,10 +38,19 @@ impl Bench {
             broker.bootstrap()
         );
         let file = write_pipeline(folder.path(), &server.endpoint(), request, &sink);
-        Bench { _runtime: runtime, _server: server, _broker: broker, _folder: folder, file }
+        World { _runtime: runtime, _server: server, broker, folder, file }
     }
 
-    fn show(&self) -> Json {
+    pub(crate) fn brokers(&self) -> String {
+        self.broker.bootstrap()
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What Kafka remembers of the pipeline.
+    pub(crate) fn show(&self) -> Json {
         let ran = run(&mut headwater(&["offsets", "show", &self.file, "--json"])).succeeded();
         serde_json::from_str(&ran.stdout).expect("JSON was asked for")
     }
@@ -48,76 +58,76 @@ impl Bench {
 
 #[test]
 fn offsets_are_shown_and_forgotten_only_when_asked_twice() {
-    let bench = Bench::new("count: 300");
-    assert_eq!(bench.show()["shards"], Json::Array(Vec::new()), "nothing is kept before a start");
-    run(&mut headwater(&["run", &bench.file, "--metrics", "off"])).succeeded();
-    let shown = bench.show();
+    let world = World::new("count: 300");
+    assert_eq!(world.show()["shards"], Json::Array(Vec::new()), "nothing is kept before a start");
+    run(&mut headwater(&["run", &world.file, "--metrics", "off"])).succeeded();
+    let shown = world.show();
     let shard = &shown["shards"][0];
     assert_eq!(shard["committed"], 300, "{shown:#}");
     assert_eq!(shard["position"]["cursor"]["values"]["sequence"]["uint"], 300, "{shown:#}");
-    let text = run(&mut headwater(&["offsets", "show", &bench.file])).succeeded().stdout;
+    let text = run(&mut headwater(&["offsets", "show", &world.file])).succeeded().stdout;
     assert!(text.contains("cursor       sequence=300"), "{text}");
 
-    let asked = run(&mut headwater(&["offsets", "reset", &bench.file]));
+    let asked = run(&mut headwater(&["offsets", "reset", &world.file]));
     assert_eq!(asked.code, 64, "{asked:#?}");
     assert!(asked.stdout.contains("300 committed"), "it says what it would forget: {asked:#?}");
-    assert_eq!(bench.show()["shards"][0]["committed"], 300, "nothing was forgotten");
+    assert_eq!(world.show()["shards"][0]["committed"], 300, "nothing was forgotten");
 
-    let unknown = ["offsets", "reset", &bench.file, "--shard", "feed/other", "--yes"];
+    let unknown = ["offsets", "reset", &world.file, "--shard", "feed/other", "--yes"];
     assert_eq!(run(&mut headwater(&unknown)).code, 64);
     let key = shard["shard"].as_str().expect("a shard has a name").to_owned();
-    run(&mut headwater(&["offsets", "reset", &bench.file, "--shard", &key, "--yes"])).succeeded();
-    assert_eq!(bench.show()["shards"], Json::Array(Vec::new()));
+    run(&mut headwater(&["offsets", "reset", &world.file, "--shard", &key, "--yes"])).succeeded();
+    assert_eq!(world.show()["shards"], Json::Array(Vec::new()));
 }
 
 #[test]
 fn a_restart_goes_on_behind_the_last_commit() {
-    let bench = Bench::new("count: 200");
+    let world = World::new("count: 200");
     for _ in 0..2 {
-        run(&mut headwater(&["run", &bench.file, "--metrics", "off"])).succeeded();
+        run(&mut headwater(&["run", &world.file, "--metrics", "off"])).succeeded();
     }
-    let shown = bench.show();
+    let shown = world.show();
     assert_eq!(shown["generation"], 2, "{shown:#}");
     assert_eq!(shown["shards"][0]["committed"], 200, "the second run had nothing to add");
 }
 
 #[test]
 fn progress_of_a_running_instance_is_not_forgotten() {
-    let bench = Bench::new("rate: 200");
-    let mut command = headwater(&["run", &bench.file, "--metrics", "off"]);
+    let world = World::new("rate: 200");
+    let mut command = headwater(&["run", &world.file, "--metrics", "off"]);
     let mut running = Running::start(&mut command, Stdio::null());
     running.logged(&["event=call_opened"]);
-    eventually("it commits", || !bench.show()["shards"][0].is_null());
-    let ran = run(&mut headwater(&["offsets", "reset", &bench.file, "--yes"]));
+    eventually("it commits", || !world.show()["shards"][0].is_null());
+    let ran = run(&mut headwater(&["offsets", "reset", &world.file, "--yes"]));
     assert_eq!(ran.code, 64, "{ran:#?}");
     assert!(ran.stderr.contains("runs on this machine"), "{ran:#?}");
     running.signal("TERM");
     assert_eq!(running.ended().0, Some(0));
-    run(&mut headwater(&["offsets", "reset", &bench.file, "--yes"])).succeeded();
+    run(&mut headwater(&["offsets", "reset", &world.file, "--yes"])).succeeded();
 }
 
 #[test]
 fn a_topic_that_is_missing_needs_a_person() {
-    let bench = Bench::with_topic("count: 1", "delivery: exactly_once");
-    let ran = run(&mut headwater(&["run", &bench.file, "--metrics", "off"]));
+    let world = World::with_topic("count: 1", "delivery: exactly_once");
+    let ran = run(&mut headwater(&["run", &world.file, "--metrics", "off"]));
     assert_eq!(ran.code, 65, "{ran:#?}");
     assert!(ran.stderr.contains("topic `kept` does not exist"), "{ran:#?}");
 }
 
 #[test]
 fn a_newer_instance_takes_over_and_the_older_one_ends_with_76_if_it_shall() {
-    let bench = Bench::new("rate: 200");
-    let text = std::fs::read_to_string(&bench.file).expect("the pipeline file");
+    let world = World::new("rate: 200");
+    let text = std::fs::read_to_string(&world.file).expect("the pipeline file");
     let text = format!("{text}\ntakeover: {{ when_superseded: exit }}\n");
-    std::fs::write(&bench.file, text).expect("the pipeline file");
+    std::fs::write(&world.file, text).expect("the pipeline file");
     let start = || {
-        let mut command = headwater(&["run", &bench.file, "--metrics", "off"]);
+        let mut command = headwater(&["run", &world.file, "--metrics", "off"]);
         let mut running = Running::start(&mut command, Stdio::null());
         running.logged(&["event=call_opened"]);
         running
     };
     let older = start();
-    eventually("it commits", || !bench.show()["shards"][0].is_null());
+    eventually("it commits", || !world.show()["shards"][0].is_null());
     let newer = start();
     let (code, log) = older.ended();
     assert_eq!(code, Some(76), "{log}");

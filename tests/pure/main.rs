@@ -14,9 +14,11 @@
 //! | `secrets` | what came from `${…}` is in no output |
 //! | `stopping` | signals, health and exit codes of `headwater run` |
 //! | `health` | how a pipeline stands, in `/readyz`, metrics and the log |
+//! | `bench` | `headwater bench` counts what arrives, and leaves the real pipeline alone |
 //! | `kept` | `headwater offsets` and `headwater demo`, on the built-in broker |
 //! | `tidy` | the tree itself: direction of crates, headers, line length |
 
+mod bench;
 mod check;
 mod cli;
 mod examples;

@@ -14,7 +14,7 @@
 
 use crate::commit::call::{Answer, CommitCalls};
 use crate::commit::frontier::Frontier;
-use crate::commit::observe::{CommitEvent, Committed, Observer};
+use crate::commit::observe::{CommitEvent, Committed, DurableBatches, Observer};
 use crate::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
 use crate::commit::positions::positions;
 use crate::commit::state::{Action, Decision};
@@ -328,9 +328,15 @@ impl Committer {
         let SealedEpoch { epoch, positions, .. } = sealed;
         let kept = self.kept.get(epoch).map_or(&[][..], Vec::as_slice);
         let oldest = kept.iter().map(|(_, batch)| batch.received.monotonic_ns).min();
-        let oldest_received_ns = oldest.unwrap_or(0);
-        let committed = Committed { epoch: *epoch, positions, took, attempts, oldest_received_ns };
-        (self.observer)(&CommitEvent::Committed(committed));
+        (self.observer)(&CommitEvent::Committed(Committed {
+            epoch: *epoch,
+            positions,
+            took,
+            at: self.ports.epochs.now(),
+            attempts,
+            oldest_received_ns: oldest.unwrap_or(0),
+            batches: DurableBatches::new(kept),
+        }));
     }
 }
 

@@ -10,7 +10,9 @@
 //! Next: `operators/src/pipeline/commits.rs` listens.
 
 use crate::commit::outlet::{OutletError, ShardPosition};
-use crate::ids::Epoch;
+use crate::ids::{Epoch, SinkIndex};
+use crate::record::Batch;
+use std::fmt;
 use std::time::Duration;
 
 /// Something became of an epoch.
@@ -48,10 +50,52 @@ pub struct Committed<'a> {
     pub positions: &'a [ShardPosition],
     /// From the call of commit to its acknowledgement.
     pub took: Duration,
+    /// When it was known to be durable, on the process's monotonic clock.
+    pub at: Duration,
     /// Times the epoch had to be sent again.
     pub attempts: u32,
     /// When the oldest record of the epoch was received, on the process's monotonic clock.
     pub oldest_received_ns: u64,
+    /// Its batches, for who wants to know more than the oldest.
+    pub batches: DurableBatches<'a>,
+}
+
+/// The batches of an epoch that became durable; nothing is paid for them until they are asked for.
+/// A batch that several sinks have written comes once for each.
+#[derive(Clone, Copy, Default)]
+pub struct DurableBatches<'a>(&'a [(SinkIndex, Batch)]);
+
+/// What is told of one durable batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DurableBatch {
+    /// When its first message was received, on the process's monotonic clock.
+    pub received_ns: u64,
+    /// How many records it holds.
+    pub records: u64,
+    /// The bytes of their values.
+    pub value_bytes: u64,
+}
+
+impl<'a> DurableBatches<'a> {
+    pub(super) fn new(kept: &'a [(SinkIndex, Batch)]) -> Self {
+        DurableBatches(kept)
+    }
+
+    /// All of them, in the order in which they were staged.
+    pub fn iter(self) -> impl Iterator<Item = DurableBatch> + 'a {
+        self.0.iter().map(|(_, batch)| DurableBatch {
+            received_ns: batch.received.monotonic_ns,
+            records: batch.len() as u64,
+            value_bytes: batch.values.size_bytes() as u64,
+        })
+    }
+}
+
+/// Tells how many there are: the records themselves are nobody's business.
+impl fmt::Debug for DurableBatches<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DurableBatches").field("batches", &self.0.len()).finish()
+    }
 }
 
 /// Told of every event; called on the committer's thread.
@@ -61,4 +105,42 @@ pub type Observer = Box<dyn FnMut(&CommitEvent<'_>) + Send>;
 #[must_use]
 pub fn unobserved() -> Observer {
     Box::new(|_| {})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Sequence, Session, ShardIndex};
+    use crate::record::{ReceivedAt, Values};
+    use bytes::Bytes;
+    use std::sync::Arc;
+
+    fn batch(received_ns: u64, values: &[&'static [u8]]) -> Batch {
+        let values = values.iter().map(|value| Bytes::from_static(value)).collect();
+        Batch {
+            shard: ShardIndex(0),
+            session: Session(1),
+            first: Sequence(0),
+            end: Sequence(9),
+            received: ReceivedAt { monotonic_ns: received_ns, unix_ms: 0 },
+            kept: None,
+            values: Values::Received(Arc::new(values)),
+            columns: Vec::new(),
+            dead: Vec::new(),
+            gaps: Vec::new(),
+            position: None,
+            credit_bytes: 0,
+        }
+    }
+
+    #[test]
+    fn a_batch_is_told_once_for_each_sink_that_wrote_it() {
+        let (one, two) = (batch(7, &[b"a", b"bcd"]), batch(9, &[]));
+        let kept = [(SinkIndex(0), one.clone()), (SinkIndex(1), one), (SinkIndex(0), two)];
+        let told: Vec<_> = DurableBatches::new(&kept)
+            .iter()
+            .map(|it| (it.received_ns, it.records, it.value_bytes))
+            .collect();
+        assert_eq!(told, [(7, 2, 4), (7, 2, 4), (9, 0, 0)]);
+    }
 }

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::change::Values;
 use super::diagnostic::{Diagnostic, Place, Report, Span};
 use super::document::{self, Document};
 use super::draft::Draft;
@@ -48,9 +49,25 @@ pub fn load(
     registry: &Registry,
     variables: &dyn Variables,
 ) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {
+    load_changed(source, registry, variables, &|_| {})
+}
+
+/// The same, with changes to the file's values: they are made before anything is checked, so the
+/// plan has passed every check with them.
+///
+/// # Errors
+/// All mistakes of the file as it was changed.
+pub fn load_changed(
+    source: &Source<'_>,
+    registry: &Registry,
+    variables: &dyn Variables,
+    change: &dyn Fn(&mut Values<'_>),
+) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {
     let mut report = Report::new();
-    let plan = read(source, variables, &mut report)
-        .and_then(|read| plan(source, registry, read, &mut report));
+    let plan = read(source, variables, &mut report).and_then(|mut read| {
+        change(&mut Values::new(&mut read.root));
+        plan(source, registry, read, &mut report)
+    });
     let failed = report.has_errors();
     match plan {
         Some(plan) if !failed => Ok((plan, report.into_findings())),

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | parse | `yaml` | text → `tree` |
 //! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
+//! | change | `change` | for a command that runs a file in another way than it says |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas; what is wrong is mended |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |
 //! | graph | `graph` | `from` → edges, in topological order |
@@ -20,10 +21,11 @@
 //!    value that was reported is mended with a stand-in ([`NodeView::knows`]). So one run tells
 //!    every mistake of a file, and no finding is only the consequence of another.
 //! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened.
-//! 3. Only [`load()`] makes a [`Plan`].
+//! 3. Only [`load()`] and [`load_changed()`] make a [`Plan`]; changes come before every check.
 //!
 //! Next: `engine/src/spec/load.rs`.
 
+mod change;
 mod diagnostic;
 mod document;
 mod draft;
@@ -49,9 +51,10 @@ mod variables;
 mod view;
 mod yaml;
 
+pub use change::Values;
 pub use diagnostic::{Diagnostic, Place, Report, Severity, Span};
 pub use limits::*;
-pub use load::{Source, load};
+pub use load::{Source, load, load_changed};
 pub use plan::{Plan, PlanNode};
 pub use publish::document_schema;
 pub use reference::reference_markdown;

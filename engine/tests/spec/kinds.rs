@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use headwater_engine::spec::{
     Checked, Diagnostic, Diagnostics, Encoding, KindEntry, NodeView, Plan, Registry, Report, Role,
-    Source, Step, StreamFacts, Variables, load, schema_of,
+    Source, Step, StreamFacts, Values, Variables, load, load_changed, schema_of,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -281,6 +281,14 @@ pub(crate) fn source(text: &str) -> Source<'_> {
 }
 
 pub(crate) fn read(text: &str) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {
-    static REGISTRY: LazyLock<Registry> = LazyLock::new(registry);
     load(&source(text), &REGISTRY, &Table)
 }
+
+pub(crate) fn read_changed(
+    text: &str,
+    change: &dyn Fn(&mut Values<'_>),
+) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {
+    load_changed(&source(text), &REGISTRY, &Table, change)
+}
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(registry);

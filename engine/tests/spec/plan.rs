@@ -46,6 +46,26 @@ sources:
 "#;
 
 #[test]
+fn a_change_comes_before_every_check_and_passes_all_of_them() {
+    let (plan, _) = kinds::read_changed(SOUND, &|values| {
+        assert_eq!(values.get(&["sources", "events", "port"]), Some(7443.into()), "resolved");
+        values.set(&["pipeline"], &"another".into());
+        values.set(&["sinks", "out", "topic"], &"other-topic".into());
+    })
+    .expect("a sound change");
+    assert_eq!(plan.name(), "another");
+    let sink = plan.node("out").expect("a node of this name");
+    assert_eq!(sink.config::<TopicConfig>().topic, "other-topic");
+
+    let refused = kinds::read_changed(SOUND, &|values| {
+        values.set(&["sinks", "out", "topic"], &"two words".into());
+        values.set(&["workers"], &"many".into());
+    });
+    let told = refused.expect_err("two mistakes").render(false);
+    assert!(told.contains("holds a space") && told.contains("\"workers\""), "{told}");
+}
+
+#[test]
 fn a_plan_holds_the_graph_in_topological_order() {
     let (plan, warnings) = kinds::read(SOUND).expect("a sound file");
     assert_eq!(warnings, []);

@@ -167,6 +167,7 @@ impl Attempt {
             clock: self.context.clock.clone(),
             credit: shared.credit.clone(),
             log_limit: LogLimit::default(),
+            on_commit: self.context.on_commit.clone(),
         };
         Box::new(move |event| commits.note(event))
     }

@@ -5,6 +5,7 @@
 //!
 //! Next: `sink_state.rs` judges the same events.
 
+use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink_state::remedy;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::LogLimit;
@@ -28,6 +29,7 @@ pub(super) struct Commits {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) credit: Arc<Credit>,
     pub(super) log_limit: LogLimit,
+    pub(super) on_commit: Option<OnCommit>,
 }
 
 /// Where a shard's durable progress is shown.
@@ -60,8 +62,11 @@ impl Commits {
         metrics.last_commit_unix_ms.set(unix_ms());
         metrics.commit_seconds.observe(committed.took.as_secs_f64());
         let oldest = Duration::from_nanos(committed.oldest_received_ns);
-        let latency = self.clock.now().saturating_sub(oldest);
+        let latency = committed.at.saturating_sub(oldest);
         metrics.receipt_to_commit_seconds.observe(latency.as_secs_f64());
+        if let Some(tell) = &self.on_commit {
+            tell(committed);
+        }
         for moved in committed.positions {
             self.shards[moved.shard.0 as usize].moved(&moved.position);
         }

@@ -19,4 +19,4 @@ mod standby;
 pub mod state;
 pub mod status;
 
-pub use run::{RunContext, RunEnd, run};
+pub use run::{OnCommit, RunContext, RunEnd, run};

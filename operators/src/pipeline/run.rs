@@ -14,6 +14,7 @@ use crate::pipeline::status::Status;
 use crate::sink::kafka::{AcceptChange, HeldGeneration};
 use crate::telemetry::{PipelineMetrics, Telemetry};
 use headwater_engine::clock::Clock;
+use headwater_engine::commit::observe::Committed;
 use headwater_engine::dataflow::workers::Workers;
 use headwater_engine::failure::{FailureReason, Recovery};
 use headwater_engine::ids::ShardKey;
@@ -40,7 +41,12 @@ pub struct RunContext {
     /// What to do with the position of a shard whose source has changed; left out, a change
     /// refuses to start.
     pub accept_change: Option<AcceptChange>,
+    /// Told of every commit, if somebody wants to know more of it than metrics say.
+    pub on_commit: Option<OnCommit>,
 }
+
+/// Told of every commit, on the committer's thread: the next commit waits for it.
+pub type OnCommit = Arc<dyn Fn(&Committed<'_>) + Send + Sync>;
 
 impl RunContext {
     /// This process before it held any generation.

@@ -132,7 +132,7 @@ pub(super) fn remedy(repair: Repair) -> &'static str {
 mod tests {
     use super::*;
     use crate::sink::kafka::KafkaStartError;
-    use headwater_engine::commit::observe::Committed;
+    use headwater_engine::commit::observe::{Committed, DurableBatches};
     use headwater_engine::commit::outlet::OutletError;
 
     const INTERVAL: Duration = Duration::from_millis(50);
@@ -149,8 +149,10 @@ mod tests {
             epoch: Epoch(epoch),
             positions: &[],
             took: Duration::ZERO,
+            at: Duration::ZERO,
             attempts: 0,
             oldest_received_ns: 0,
+            batches: DurableBatches::default(),
         })
     }
 

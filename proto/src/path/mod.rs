@@ -15,7 +15,7 @@ use std::fmt;
 use prost_reflect::MessageDescriptor;
 
 use crate::wire::WireError;
-use compile::Step;
+use compile::{Access, Step};
 
 /// A path to one field, compiled against a message type.
 ///
@@ -111,6 +111,17 @@ impl FieldPath {
     /// The message type the path leads to, if it leads to a message.
     pub fn message(&self) -> Option<&MessageDescriptor> {
         self.message.as_ref()
+    }
+
+    /// The numbers of the fields on the way, for who writes a message in which the path finds
+    /// something. `None` where one element of each list does not suffice for that: the path names
+    /// a later one, or a map's entry.
+    pub fn numbers(&self) -> Option<Vec<u32>> {
+        let number = |step: &Step| match step.access {
+            Access::Singular | Access::Last | Access::Nth(0) => Some(step.number),
+            Access::Nth(_) | Access::Entry(_) => None,
+        };
+        self.steps.iter().map(number).collect()
     }
 
     /// Finds the value in an encoded message. `None` where the field, an element or a parent on

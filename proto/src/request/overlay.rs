@@ -4,13 +4,17 @@
 //! 1. Fields are cleared first and set after, so that one may be cleared and set anew.
 //! 2. A sub-message in `set` is merged into the request's; anything else replaces what was there.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use prost::Message as _;
-use prost_reflect::{DynamicMessage, FieldDescriptor, MessageDescriptor, Value as FieldValue};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, MessageDescriptor, ReflectMessage as _, Value as FieldValue,
+};
 use serde_json::Value;
 
 use super::value::{Checked, Cursor, set_fields};
-use super::{PathSegment, RequestError, RequestTemplate, compile};
+use super::{PathSegment, RequestError, RequestTemplate, compile, scalar};
 use crate::nearest::nearest;
 use crate::path::{FieldPath, LeafKind};
 
@@ -121,6 +125,17 @@ impl Overlay {
         self.resolve(request, cursor).map(|message| Bytes::from(message.encode_to_vec()))
     }
 
+    /// What a request says of the cursor, by component: the other direction of
+    /// [`Overlay::apply`], for a server. Components that stand in a list or a map, or whose field
+    /// is not set, are left out; so is everything of what is no message of the request's type.
+    pub fn read(&self, request: &RequestTemplate, wire: &[u8]) -> BTreeMap<String, CursorScalar> {
+        let mut found = BTreeMap::new();
+        if let Ok(message) = DynamicMessage::decode(request.message.descriptor(), wire) {
+            read_fields(&message, &self.set, &mut found);
+        }
+        found
+    }
+
     /// The names of the cursor components it needs, in the order of `set`.
     pub fn cursors(&self) -> Vec<&str> {
         let mut names = Vec::new();
@@ -194,6 +209,24 @@ fn clear_field(message: &mut DynamicMessage, path: &[FieldDescriptor]) {
         && let FieldValue::Message(inner) = message.get_field_mut(field)
     {
         clear_field(inner, rest);
+    }
+}
+
+fn read_fields(
+    message: &DynamicMessage,
+    fields: &[(FieldDescriptor, Checked)],
+    found: &mut BTreeMap<String, CursorScalar>,
+) {
+    for (field, checked) in fields.iter().filter(|(field, _)| message.has_field(field)) {
+        match (checked, &*message.get_field(field)) {
+            (Checked::Cursor(place), value) => {
+                found.extend(scalar::to_cursor(value).map(|value| (place.name.clone(), value)));
+            }
+            (Checked::Message(_, inner), FieldValue::Message(message)) => {
+                read_fields(message, inner, found);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 use bytes::Bytes;
+use prost::Message as _;
 use prost_reflect::{
     DynamicMessage, EnumDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
@@ -96,6 +97,24 @@ pub(super) fn of_cursor(kind: &Kind, cursor: CursorScalar) -> Result<Value, Stri
             Err(format!("the component is {}, the field {}", cursor.described(), described(kind)))
         }
     }
+}
+
+/// A field's value as a cursor's component, if it can be one.
+pub(super) fn to_cursor(value: &Value) -> Option<CursorScalar> {
+    Some(match value {
+        Value::I32(number) | Value::EnumNumber(number) => CursorScalar::Int((*number).into()),
+        Value::I64(number) => CursorScalar::Int(*number),
+        Value::U32(number) => CursorScalar::Uint((*number).into()),
+        Value::U64(number) => CursorScalar::Uint(*number),
+        Value::String(text) => CursorScalar::Text(text.clone()),
+        Value::Bytes(bytes) => CursorScalar::Bytes(bytes.clone()),
+        Value::Message(message) if message.descriptor().full_name() == TIMESTAMP => {
+            let timestamp: prost_types::Timestamp = message.transcode_to().ok()?;
+            CursorScalar::Timestamp { seconds: timestamp.seconds, nanos: timestamp.nanos }
+        }
+        Value::Message(message) => CursorScalar::Message(message.encode_to_vec().into()),
+        _ => return None,
+    })
 }
 
 fn message(wanted: &MessageDescriptor, bytes: &Bytes) -> Result<Value, String> {

@@ -18,6 +18,7 @@ Commands:
   offsets       Show or forget where a pipeline stands
   transactions  Show or end what a pipeline may hold open in Kafka
   demo          Show a gRPC stream arriving in Kafka exactly once, with nothing to set up
+  bench         Measure how fast a pipeline goes here, and how late its records are
   completions   Print a completion script for a shell
   help          Print this message or the help of the given subcommand(s)
 

@@ -14,6 +14,7 @@
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `cursor`, `resume` | which message is new, and where a restart may begin |
 //! | `status`, `backoff` | what can heal, and when to try again |
+//! | `peer` | the source as its server sees it, for a generator |
 //!
 //! Invariants
 //! 1. A message gets its sequence number at receipt, before anything may drop it.
@@ -33,6 +34,7 @@ mod cursor;
 mod link;
 mod loss;
 mod metadata;
+mod peer;
 mod receive;
 mod request;
 mod resume;
@@ -42,4 +44,6 @@ mod status;
 mod tls;
 
 pub use check::entry;
+pub use codec::RawCodec;
+pub use peer::{Asked, CursorField};
 pub use source::GrpcSource;
