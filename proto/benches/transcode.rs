@@ -2,7 +2,8 @@
 //!
 //! Each shape's output is compared before it is timed, and the bytes of the run are hashed. Quote
 //! the ratios: absolute rates move with the machine, and the two subjects take turns so that a
-//! noisy minute hits both. The best of the rounds counts.
+//! noisy minute hits both. The best pass counts, and a pass is so short that a busy machine leaves
+//! some of them alone.
 //!
 //! ```text
 //! cargo bench -p headwater-proto --bench transcode
@@ -28,10 +29,10 @@ use prost_reflect::{DynamicMessage, SerializeOptions};
 use serde_json::json;
 use shapes::{Shape, shapes};
 
-/// How long and how often to measure.
+/// How long to measure a shape, and how often each subject has a turn before the other.
 struct Effort {
-    rounds: u32,
-    round: Duration,
+    total: Duration,
+    passes: u32,
 }
 
 /// What was measured of one shape.
@@ -48,8 +49,8 @@ struct Outcome {
 fn main() {
     let options = Options::parse();
     let effort = match options.is_toy() {
-        true => Effort { rounds: 1, round: Duration::from_millis(1) },
-        false => Effort { rounds: 5, round: Duration::from_millis(300) },
+        true => Effort { total: Duration::ZERO, passes: 1 },
+        false => Effort { total: Duration::from_secs(3), passes: 4 },
     };
     println!(
         "{:<34} {:>7} {:>12} {:>14} {:>7}",
@@ -69,7 +70,8 @@ fn measure(shape: &Shape, effort: &Effort) -> Outcome {
     let hash = assert_equal(shape, &transcoder);
     let mut out = Vec::new();
     let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
-    for _ in 0..effort.rounds {
+    let start = Instant::now();
+    loop {
         ours = ours.max(rate(shape, effort, |wire| {
             out.clear();
             transcoder.transcode(wire, &mut out).expect("the bench's messages decode");
@@ -78,6 +80,9 @@ fn measure(shape: &Shape, effort: &Effort) -> Outcome {
         theirs = theirs.max(rate(shape, effort, |wire| {
             black_box(reflected(&shape.descriptor, wire));
         }));
+        if start.elapsed() >= effort.total {
+            break;
+        }
     }
     Outcome {
         case: shape.name,
@@ -116,15 +121,15 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// Messages per second.
+/// Messages per second in the best pass over all messages of a shape.
 fn rate(shape: &Shape, effort: &Effort, mut transcode: impl FnMut(&[u8])) -> f64 {
-    let start = Instant::now();
-    let mut count = 0_u32;
-    while start.elapsed() < effort.round {
+    let pass = |_| {
+        let start = Instant::now();
         shape.messages.iter().for_each(|wire| transcode(wire));
-        count += 1;
-    }
-    f64::from(count) * shape.messages.len() as f64 / start.elapsed().as_secs_f64()
+        start.elapsed()
+    };
+    let best = (0..effort.passes).map(pass).min().expect("there is a first pass");
+    shape.messages.len() as f64 / best.as_secs_f64()
 }
 
 fn reflected(descriptor: &MessageDescriptor, wire: &[u8]) -> Vec<u8> {
