@@ -5,7 +5,7 @@
 
 use super::scan::{Frame, Occurrence};
 use super::table::{Field, MessageTable, Op, Tables};
-use super::{Failure, Outcome, json, map, scan};
+use super::{Failure, Outcome, map, scan, text};
 use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// Checks a whole message.
@@ -26,7 +26,7 @@ fn occurrence_of(frame: &Frame<'_, '_>, found: &Occurrence) -> Outcome {
 pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occurrence) -> Outcome {
     let base = frame.base + occurrence.start as usize;
     let checked = match field.op {
-        Op::String => json::utf8(occurrence.bytes(frame.wire))
+        Op::String => text::utf8(occurrence.bytes(frame.wire))
             .map(drop)
             .map_err(|fault| Failure::new(base, fault)),
         Op::Message(child) | Op::Group(child) => {

@@ -10,10 +10,11 @@
 use std::ops::Range;
 
 use super::map::Entry;
+use super::number;
 use super::scan::{Frame, Occurrence, scan};
 use super::table::{Field, Op, Tables};
 use super::well_known::Shape;
-use super::{Failure, Outcome, check, json};
+use super::{Failure, Outcome, check, json, text};
 use crate::wire::{Reader, WireError};
 
 /// Space that is kept from message to message.
@@ -26,6 +27,9 @@ pub(super) struct Scratch {
 
 /// More than this is not kept: one huge message must not hold memory for ever.
 const KEPT_MAX: usize = 16 * 1024;
+
+/// How much of a packed list is printed at once.
+const BATCH_BYTES: usize = 512;
 
 /// Prints one record.
 pub(super) struct Emitter<'t, 'o> {
@@ -182,45 +186,50 @@ impl<'t, 'o> Emitter<'t, 'o> {
         Ok(())
     }
 
-    /// Prints a packed run. The type is matched once for the run and not for each element.
+    /// Prints a packed run. The common types are matched once for the run and not for each
+    /// element.
     fn packed(&mut self, op: Op, bytes: &[u8], base: usize) -> Outcome {
-        match op {
-            Op::Int32 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::integer(raw as i32, out);
-            }),
-            Op::Uint32 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::integer(raw as u32, out);
-            }),
-            Op::Int64 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::quoted_integer(raw.cast_signed(), out);
-            }),
-            Op::Uint64 => self.run(bytes, base, Reader::varint, json::quoted_integer),
-            Op::Double => self.run(bytes, base, Reader::fixed64, |raw, out| {
-                json::double(f64::from_bits(raw), out);
-            }),
-            Op::Float => self.run(bytes, base, Reader::fixed32, |raw, out| {
-                json::float(f32::from_bits(raw), out);
-            }),
-            op => {
-                let tables = self.tables;
-                let read = |reader: &mut Reader<'_>| check::packed_element(op, reader);
-                self.run(bytes, base, read, |raw, out| scalar(tables, op, raw, out))
-            }
-        }
+        let mut reader = Reader::new(bytes);
+        let printed = match op {
+            Op::Enum(index) => self.enums(index, &mut reader),
+            Op::Int32 => self.run(Op::Int32, &mut reader, Reader::varint),
+            Op::Uint32 => self.run(Op::Uint32, &mut reader, Reader::varint),
+            Op::Int64 => self.run(Op::Int64, &mut reader, Reader::varint),
+            Op::Uint64 => self.run(Op::Uint64, &mut reader, Reader::varint),
+            Op::Double => self.run(Op::Double, &mut reader, Reader::fixed64),
+            Op::Float => self.run(Op::Float, &mut reader, |it| it.fixed32().map(u64::from)),
+            op => self.run(op, &mut reader, |it| check::packed_element(op, it)),
+        };
+        printed.map_err(|error| Failure::new(base + error.offset, error.fault))
     }
 
-    fn run<'w, T>(
+    #[inline(always)]
+    fn run<'w>(
         &mut self,
-        bytes: &'w [u8],
-        base: usize,
-        read: impl Fn(&mut Reader<'w>) -> Result<T, WireError>,
-        print: impl Fn(T, &mut Vec<u8>),
-    ) -> Outcome {
-        let mut reader = Reader::new(bytes);
+        op: Op,
+        reader: &mut Reader<'w>,
+        read: impl Fn(&mut Reader<'w>) -> Result<u64, WireError>,
+    ) -> Result<(), WireError> {
+        let mut batch = [0; BATCH_BYTES];
+        let mut at = 0;
         while !reader.is_empty() {
-            let raw = read(&mut reader)
-                .map_err(|error| Failure::new(base + error.offset, error.fault))?;
-            print(raw, self.out);
+            let Some(slot) = batch[at..].first_chunk_mut() else {
+                self.out.extend_from_slice(&batch[..at]);
+                at = 0;
+                continue;
+            };
+            let length = number::scalar(op, read(reader)?, slot);
+            slot[length] = b',';
+            at += length + 1;
+        }
+        self.out.extend_from_slice(&batch[..at]);
+        Ok(())
+    }
+
+    fn enums(&mut self, index: u32, reader: &mut Reader<'_>) -> Result<(), WireError> {
+        while !reader.is_empty() {
+            let value = reader.varint()? as i32;
+            self.tables.enumeration(index).print(value, self.out);
             self.out.push(b',');
         }
         Ok(())
@@ -230,7 +239,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
     #[inline]
     pub(super) fn value(&mut self, frame: &Frame<'t, '_>, op: Op, found: &Occurrence) -> Outcome {
         match op {
-            Op::String => json::string(found.bytes(frame.wire), self.out)
+            Op::String => text::string(found.bytes(frame.wire), self.out)
                 .map_err(|fault| Failure::new(frame.base + found.start as usize, fault)),
             Op::Bytes => {
                 json::base64(found.bytes(frame.wire), self.out);
@@ -250,25 +259,9 @@ impl<'t, 'o> Emitter<'t, 'o> {
     /// Prints a value that is not made of bytes.
     #[inline]
     pub(super) fn scalar(&mut self, op: Op, raw: u64) {
-        scalar(self.tables, op, raw, self.out);
-    }
-}
-
-#[inline]
-fn scalar(tables: &Tables, op: Op, raw: u64, out: &mut Vec<u8>) {
-    match op {
-        Op::Bool => json::boolean(raw != 0, out),
-        Op::Int32 | Op::Sfixed32 => json::integer(raw as i32, out),
-        Op::Sint32 => json::integer(zigzag32(raw), out),
-        Op::Uint32 | Op::Fixed32 => json::integer(raw as u32, out),
-        Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
-        Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
-        Op::Uint64 | Op::Fixed64 => json::quoted_integer(raw, out),
-        Op::Float => json::float(f32::from_bits(raw as u32), out),
-        Op::Double => json::double(f64::from_bits(raw), out),
-        Op::Enum(index) => tables.enumeration(index).print(raw as i32, out),
-        Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
-            unreachable!("a value made of bytes is printed by `value`")
+        match op {
+            Op::Enum(index) => self.tables.enumeration(index).print(raw as i32, self.out),
+            op => number::append(self.out, |slot| number::scalar(op, raw, slot)),
         }
     }
 }
@@ -286,15 +279,4 @@ fn is_default(field: &Field, found: &Occurrence, wire: &[u8]) -> bool {
         Op::Int64 | Op::Sint64 | Op::Sfixed64 | Op::Uint64 | Op::Fixed64 => found.value == 0,
         _ => found.value as u32 == 0,
     }
-}
-
-#[inline]
-pub(super) fn zigzag32(raw: u64) -> i32 {
-    let raw = raw as u32;
-    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
-}
-
-#[inline]
-pub(super) fn zigzag64(raw: u64) -> i64 {
-    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
 }

@@ -7,11 +7,11 @@
 
 use std::ops::Range;
 
-use super::emit::{Emitter, zigzag32, zigzag64};
+use super::emit::Emitter;
 use super::scan::{Frame, Occurrence};
 use super::table::{Field, MapTable, Op};
 use super::well_known::Shape;
-use super::{Failure, Outcome, check, json};
+use super::{Failure, Outcome, check, number, text};
 use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// Field number of an entry's key.
@@ -109,26 +109,12 @@ impl<'t> Emitter<'t, '_> {
     }
 
     fn key(&mut self, frame: &Frame<'t, '_>, op: Op, key: Part) -> Outcome {
-        let out = &mut *self.out;
-        let raw = key.value;
-        match op {
-            Op::String => {
-                let bytes = key.occurrence();
-                return json::string(bytes.bytes(frame.wire), out)
-                    .map_err(|fault| Failure::new(frame.base + key.start as usize, fault));
-            }
-            Op::Bool => {
-                out.push(b'"');
-                json::boolean(raw != 0, out);
-                out.push(b'"');
-            }
-            Op::Int32 | Op::Sfixed32 => json::quoted_integer(raw as i32, out),
-            Op::Sint32 => json::quoted_integer(zigzag32(raw), out),
-            Op::Uint32 | Op::Fixed32 => json::quoted_integer(raw as u32, out),
-            Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
-            Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
-            _ => json::quoted_integer(raw, out),
+        if op == Op::String {
+            let bytes = key.occurrence();
+            return text::string(bytes.bytes(frame.wire), self.out)
+                .map_err(|fault| Failure::new(frame.base + key.start as usize, fault));
         }
+        number::append(self.out, |slot| number::key(op, key.value, slot));
         Ok(())
     }
 
@@ -241,7 +227,7 @@ fn parse(frame: &Frame<'_, '_>, map: &MapTable, start: usize, end: usize) -> Out
         }
         entry.key = part;
         match map.key {
-            Op::String => json::utf8(part.occurrence().bytes(frame.wire)).map(drop),
+            Op::String => text::utf8(part.occurrence().bytes(frame.wire)).map(drop),
             _ => Ok(()),
         }
     })?;

@@ -15,7 +15,8 @@
 //! 3. No allocation per message once the scratch space has grown, but for what is rare: merged
 //!    sub-messages, and the few well-known types that are left to prost-reflect.
 //!
-//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, `json`.
+//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, and for the
+//! tokens `number`, `text`, `json`.
 //!
 //! Next: `operators/` puts the JSON into the batch that goes to Kafka.
 
@@ -24,8 +25,10 @@ mod check;
 mod emit;
 mod json;
 mod map;
+mod number;
 mod scan;
 mod table;
+mod text;
 mod well_known;
 
 use std::cell::Cell;

@@ -16,8 +16,8 @@ use prost_reflect::{
     EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use super::json;
 use super::well_known::{self, Shape};
+use super::{json, number, text};
 use crate::wire::WireType;
 
 /// Field numbers up to this are found by indexing, higher ones by binary search.
@@ -186,9 +186,9 @@ impl EnumTable {
             let Some(value) = descriptor.get_value(value.number()) else {
                 continue;
             };
-            let mut text = Vec::new();
-            json::text(value.name(), &mut text);
-            table.insert(value.number(), text.into_boxed_slice());
+            let mut name = Vec::new();
+            text::text(value.name(), &mut name);
+            table.insert(value.number(), name.into_boxed_slice());
         }
         table
     }
@@ -210,14 +210,14 @@ impl EnumTable {
 
     /// Prints the value's name, or its number if it has none.
     #[inline]
-    pub(super) fn print(&self, number: i32, out: &mut Vec<u8>) {
+    pub(super) fn print(&self, value: i32, out: &mut Vec<u8>) {
         if self.null {
             return out.extend_from_slice(b"null");
         }
-        let dense = usize::try_from(number).ok().and_then(|index| self.dense.get(index));
-        match dense.and_then(Option::as_ref).or_else(|| self.sparse.get(&number)) {
+        let dense = usize::try_from(value).ok().and_then(|index| self.dense.get(index));
+        match dense.and_then(Option::as_ref).or_else(|| self.sparse.get(&value)) {
             Some(text) => out.extend_from_slice(text),
-            None => json::integer(number, out),
+            None => number::append(out, |slot| number::integer(value.into(), slot)),
         }
     }
 }
