@@ -23,12 +23,12 @@ impl<'t> Emitter<'t, '_> {
     pub(super) fn any(&mut self, frame: &Frame<'t, '_>, from: usize) -> Outcome {
         for at in from..self.scratch.found.len() {
             let found = self.scratch.found[at];
-            check::occurrence(frame, &frame.table.fields[found.slot as usize], &found)?;
+            check::occurrence(frame, &frame.table.fields[found.slot() as usize], &found)?;
         }
         let place = |slot| self.last(from, slot);
         let url = place(TYPE_URL).map_or(&[][..], |found| found.bytes(frame.wire));
         let value = place(VALUE).map_or(&[][..], |found| found.bytes(frame.wire));
-        let base = frame.base + place(VALUE).map_or(0, |found| found.start as usize);
+        let base = frame.base + place(VALUE).map_or(0, |found| found.start());
         let url = text::utf8(url).expect("the url was checked above");
         let Some((_, name)) = url.rsplit_once('/') else {
             return Err(unprintable(frame, "type url of an Any has no \"/\""));

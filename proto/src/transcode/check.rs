@@ -19,12 +19,12 @@ pub(super) fn message(frame: &Frame<'_, '_>) -> Outcome {
 }
 
 fn occurrence_of(frame: &Frame<'_, '_>, found: &Occurrence) -> Outcome {
-    occurrence(frame, &frame.table.fields[found.slot as usize], found)
+    occurrence(frame, &frame.table.fields[found.slot() as usize], found)
 }
 
 /// Checks one value of a field.
 pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occurrence) -> Outcome {
-    let base = frame.base + occurrence.start as usize;
+    let base = frame.base + occurrence.start();
     let checked = match field.op {
         Op::String => text::utf8(occurrence.bytes(frame.wire))
             .map(drop)
@@ -35,7 +35,7 @@ pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occu
         Op::Map(index) => {
             map::check(frame, frame.tables.map(index), occurrence.bytes(frame.wire), base)
         }
-        op if occurrence.packed => packed(op, occurrence.bytes(frame.wire), base),
+        op if occurrence.packed() => packed(op, occurrence.bytes(frame.wire), base),
         _ => Ok(()),
     };
     checked.map_err(|failure| failure.within(&field.name))

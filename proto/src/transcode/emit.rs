@@ -18,7 +18,6 @@ use super::{Failure, Outcome, check, json, text};
 use crate::wire::{Reader, WireError};
 
 /// Space that is kept from message to message.
-#[derive(Default)]
 pub(super) struct Scratch {
     pub(super) found: Vec<Occurrence>,
     pub(super) entries: Vec<Entry>,
@@ -28,33 +27,43 @@ pub(super) struct Scratch {
 /// More than this is not kept: one huge message must not hold memory for ever.
 const KEPT_MAX: usize = 16 * 1024;
 
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Self { found: Vec::new(), entries: Vec::new(), order: Vec::new() }
+    }
+
+    /// Empties the space, which an error leaves as it was, and brings it to a bounded size.
+    #[inline]
+    pub(super) fn tidy(&mut self) {
+        tidy(&mut self.found);
+        tidy(&mut self.entries);
+        tidy(&mut self.order);
+    }
+}
+
+#[inline]
+fn tidy<T>(items: &mut Vec<T>) {
+    items.clear();
+    if items.capacity() > KEPT_MAX {
+        items.shrink_to(KEPT_MAX);
+    }
+}
+
 /// How much of a packed list is printed at once.
 const BATCH_BYTES: usize = 512;
 
 /// Prints one record.
 pub(super) struct Emitter<'t, 'o> {
     pub(super) tables: &'t Tables,
-    pub(super) scratch: Scratch,
+    pub(super) scratch: &'o mut Scratch,
     pub(super) out: &'o mut Vec<u8>,
     /// How many `Any` we are inside of.
     pub(super) any_depth: u32,
 }
 
 impl<'t, 'o> Emitter<'t, 'o> {
-    pub(super) fn new(tables: &'t Tables, scratch: Scratch, out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn new(tables: &'t Tables, scratch: &'o mut Scratch, out: &'o mut Vec<u8>) -> Self {
         Self { tables, scratch, out, any_depth: 0 }
-    }
-
-    /// The scratch space, emptied and brought to a bounded size.
-    pub(super) fn into_scratch(self) -> Scratch {
-        let mut scratch = self.scratch;
-        scratch.found.clear();
-        scratch.found.shrink_to(KEPT_MAX);
-        scratch.entries.clear();
-        scratch.entries.shrink_to(KEPT_MAX);
-        scratch.order.clear();
-        scratch.order.shrink_to(KEPT_MAX);
-        scratch
     }
 
     /// Prints the record's outermost message.
@@ -91,9 +100,9 @@ impl<'t, 'o> Emitter<'t, 'o> {
         let to = self.scratch.found.len();
         let mut at = from;
         while at < to {
-            let slot = self.scratch.found[at].slot;
+            let slot = self.scratch.found[at].slot();
             let rest = &self.scratch.found[at + 1..to];
-            let next = rest.iter().position(|other| other.slot != slot);
+            let next = rest.iter().position(|other| other.slot() != slot);
             let end = next.map_or(to, |count| at + 1 + count);
             let field = &frame.table.fields[slot as usize];
             let printed = self.field(frame, field, at..end);
@@ -158,7 +167,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
     ) -> Outcome {
         let joined: Vec<u8> =
             pieces.iter().flat_map(|piece| piece.bytes(frame.wire)).copied().collect();
-        let base = frame.base + pieces[0].start as usize;
+        let base = frame.base + pieces[0].start();
         self.message(&frame.child(child, &joined, base)?)
     }
 
@@ -169,8 +178,8 @@ impl<'t, 'o> Emitter<'t, 'o> {
         let empty = self.out.len();
         for at in found {
             let occurrence = self.scratch.found[at];
-            if occurrence.packed {
-                let base = frame.base + occurrence.start as usize;
+            if occurrence.packed() {
+                let base = frame.base + occurrence.start();
                 self.packed(field.op, occurrence.bytes(frame.wire), base)?;
             } else {
                 self.value(frame, field.op, &occurrence)?;
@@ -240,13 +249,13 @@ impl<'t, 'o> Emitter<'t, 'o> {
     pub(super) fn value(&mut self, frame: &Frame<'t, '_>, op: Op, found: &Occurrence) -> Outcome {
         match op {
             Op::String => text::string(found.bytes(frame.wire), self.out)
-                .map_err(|fault| Failure::new(frame.base + found.start as usize, fault)),
+                .map_err(|fault| Failure::new(frame.base + found.start(), fault)),
             Op::Bytes => {
                 json::base64(found.bytes(frame.wire), self.out);
                 Ok(())
             }
             Op::Message(child) | Op::Group(child) => {
-                let base = frame.base + found.start as usize;
+                let base = frame.base + found.start();
                 self.message(&frame.child(child, found.bytes(frame.wire), base)?)
             }
             _ => {

@@ -46,7 +46,7 @@ struct Part {
 
 impl Part {
     fn occurrence(self) -> Occurrence {
-        Occurrence { slot: 0, start: self.start, value: self.value, packed: false }
+        Occurrence::new(0, self.start, self.value)
     }
 }
 
@@ -70,7 +70,7 @@ impl<'t> Emitter<'t, '_> {
         let from = self.scratch.entries.len();
         for at in found {
             let place = self.scratch.found[at];
-            let entry = parse(frame, map, place.start as usize, place.value as usize)?;
+            let entry = parse(frame, map, place.start(), place.value as usize)?;
             self.scratch.entries.push(entry);
         }
         self.replace_equal_keys(frame, map, from)?;

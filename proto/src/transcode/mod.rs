@@ -31,7 +31,7 @@ mod table;
 mod text;
 mod well_known;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -72,8 +72,8 @@ pub enum DecodeReason {
 }
 
 thread_local! {
-    /// Each thread's scratch space, taken while a message is transcoded.
-    static SCRATCH: Cell<Option<Scratch>> = const { Cell::new(None) };
+    /// Each thread's scratch space; transcoding calls nothing that could transcode again.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl JsonTranscoder {
@@ -92,10 +92,11 @@ impl JsonTranscoder {
             });
         }
         let length = out.len();
-        let scratch = SCRATCH.take().unwrap_or_default();
-        let mut emitter = Emitter::new(&self.tables, scratch, out);
-        let outcome = emitter.root(wire, DEPTH_MAX);
-        SCRATCH.set(Some(emitter.into_scratch()));
+        let outcome = SCRATCH.with_borrow_mut(|scratch| {
+            let outcome = Emitter::new(&self.tables, scratch, out).root(wire, DEPTH_MAX);
+            scratch.tidy();
+            outcome
+        });
         outcome.map_err(|failure| {
             out.truncate(length);
             failure.into_error()

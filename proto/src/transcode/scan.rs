@@ -17,26 +17,50 @@ use super::{Failure, Outcome};
 use crate::wire::{Raw, Reader, Tag, WireError, WireFault, WireType};
 
 /// The slot of an occurrence that counts no more; sorts last.
-const DROPPED: u32 = u32::MAX;
+const DROPPED: u32 = u32::MAX >> 1;
 
 /// One value of one field, by its place in the message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
-    /// Index in the message's `fields`.
-    pub(super) slot: u32,
-    /// Where the value starts, after its length if it has one.
-    pub(super) start: u32,
+    /// From the top: slot, 31 bits; start, 32 bits; packed, one. Occurrences are sorted by it.
+    place: u64,
     /// The scalar's bits as read, or where the bytes end.
     pub(super) value: u64,
-    /// Whether these are the bytes of a packed list.
-    pub(super) packed: bool,
 }
 
 impl Occurrence {
+    /// A value of the field in this slot, at this place of the message.
+    #[inline]
+    pub(super) fn new(slot: u32, start: u32, value: u64) -> Self {
+        Self { place: u64::from(slot) << 33 | u64::from(start) << 1, value }
+    }
+
+    /// Index in the message's `fields`.
+    #[inline]
+    pub(super) fn slot(&self) -> u32 {
+        (self.place >> 33) as u32
+    }
+
+    /// Where the value starts, after its length if it has one.
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        (self.place >> 1) as u32 as usize
+    }
+
+    /// Whether these are the bytes of a packed list.
+    #[inline]
+    pub(super) fn packed(&self) -> bool {
+        self.place & 1 != 0
+    }
+
+    fn drop(&mut self) {
+        self.place |= u64::from(DROPPED) << 33;
+    }
+
     /// The bytes of a string, bytes, message or packed list.
     #[inline]
     pub(super) fn bytes<'a>(&self, wire: &'a [u8]) -> &'a [u8] {
-        &wire[self.start as usize..self.value as usize]
+        &wire[self.start()..self.value as usize]
     }
 }
 
@@ -69,8 +93,8 @@ pub(super) fn scan(frame: &Frame<'_, '_>, found: &mut Vec<Occurrence>) -> Outcom
         drop_unset(frame, &mut found[from..])?;
     }
     if noticed.oneof_again || noticed.disordered {
-        found[from..].sort_unstable_by_key(|occurrence| (occurrence.slot, occurrence.start));
-        while found.len() > from && found.last().is_some_and(|last| last.slot == DROPPED) {
+        found[from..].sort_unstable_by_key(|occurrence| occurrence.place);
+        while found.len() > from && found.last().is_some_and(|last| last.slot() == DROPPED) {
             found.pop();
         }
     }
@@ -115,7 +139,9 @@ impl Found {
     #[inline]
     fn at(self, slot: u32) -> Occurrence {
         // The transcoder refuses messages that 32 bits cannot address.
-        Occurrence { slot, start: self.start as u32, value: self.value, packed: self.packed }
+        let mut found = Occurrence::new(slot, self.start as u32, self.value);
+        found.place |= u64::from(self.packed);
+        found
     }
 }
 
@@ -128,7 +154,7 @@ impl Frame<'_, '_> {
 
     #[inline]
     fn value(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
-        let expected = field.op.written_as();
+        let expected = field.written_as;
         if tag.wire_type == expected && expected != WireType::GroupStart {
             let raw = reader.value(tag, self.depth)?;
             return Ok(Self::found(raw, reader, false));
@@ -170,13 +196,13 @@ impl Frame<'_, '_> {
 fn drop_unset(frame: &Frame<'_, '_>, found: &mut [Occurrence]) -> Outcome {
     let mut set = vec![(None, false); frame.table.oneofs as usize];
     for occurrence in found.iter_mut().rev() {
-        let field = &frame.table.fields[occurrence.slot as usize];
+        let field = &frame.table.fields[occurrence.slot() as usize];
         let Some(oneof) = field.oneof else { continue };
         let (winner, closed) = &mut set[oneof as usize];
-        *closed |= *winner.get_or_insert(occurrence.slot) != occurrence.slot;
+        *closed |= *winner.get_or_insert(occurrence.slot()) != occurrence.slot();
         if *closed {
             check::occurrence(frame, field, occurrence)?;
-            occurrence.slot = DROPPED;
+            occurrence.drop();
         }
     }
     Ok(())

@@ -54,6 +54,8 @@ pub(super) struct Field {
     /// `,"jsonName":`; the first comma of an object becomes its brace.
     pub(super) key: Vec<u8>,
     pub(super) op: Op,
+    /// How a single value is written.
+    pub(super) written_as: WireType,
     pub(super) list: bool,
     /// Printed whenever it occurred, even with its default.
     pub(super) presence: bool,
@@ -315,6 +317,7 @@ impl Builder {
             number: field.number(),
             key: json::key(field.json_name()),
             op,
+            written_as: op.written_as(),
             list: field.is_list(),
             presence: field.supports_presence(),
             oneof: position.map(index_of_len),
@@ -323,11 +326,13 @@ impl Builder {
     }
 
     fn extension(&mut self, extension: &ExtensionDescriptor) -> Field {
+        let op = self.op(&extension.kind(), extension.is_group());
         Field {
             name: extension.full_name().to_owned(),
             number: extension.number(),
             key: json::key(extension.json_name()),
-            op: self.op(&extension.kind(), extension.is_group()),
+            op,
+            written_as: op.written_as(),
             list: extension.is_list(),
             presence: extension.supports_presence(),
             oneof: None,

@@ -136,7 +136,7 @@ impl<'t> Emitter<'t, '_> {
 
     /// The last occurrence of the field in this slot.
     pub(super) fn last(&self, from: usize, slot: u32) -> Option<Occurrence> {
-        self.scratch.found[from..].iter().rev().find(|found| found.slot == slot).copied()
+        self.scratch.found[from..].iter().rev().find(|found| found.slot() == slot).copied()
     }
 
     fn seconds_and_nanos(&self, from: usize) -> (i64, i32) {
