@@ -53,7 +53,8 @@ impl Part {
 /// Checks the bytes of one entry without printing it.
 pub(super) fn check(frame: &Frame<'_, '_>, map: &MapTable, bytes: &[u8], base: usize) -> Outcome {
     let start = base - frame.base;
-    let entry = parse(frame, map, start, start + bytes.len())?;
+    let mut entry = Entry::at(start, start + bytes.len());
+    entry.parse(frame, map)?;
     check_value(frame, map, &entry)
 }
 
@@ -70,8 +71,9 @@ impl<'t> Emitter<'t, '_> {
         let from = self.scratch.entries.len();
         for at in found {
             let place = self.scratch.found[at];
-            let entry = parse(frame, map, place.start(), place.value as usize)?;
-            self.scratch.entries.push(entry);
+            self.scratch.entries.push(Entry::at(place.start(), place.value as usize));
+            let entry = self.scratch.entries.last_mut().expect("an entry was pushed just now");
+            entry.parse(frame, map)?;
         }
         self.replace_equal_keys(frame, map, from)?;
         self.out.extend_from_slice(&field.key);
@@ -209,29 +211,35 @@ fn same_key(frame: &Frame<'_, '_>, map: &MapTable, left: Part, right: Part) -> b
     sort_key(frame, map, left) == sort_key(frame, map, right)
 }
 
-/// Finds an entry's key and value; the last of each counts. Keys are checked here, values not.
-fn parse(frame: &Frame<'_, '_>, map: &MapTable, start: usize, end: usize) -> Outcome<Entry> {
-    let mut entry = Entry {
-        key: Part::default(),
-        value: Part::default(),
-        start: start as u32,
-        end: end as u32,
-        values: 0,
-        replaced: false,
-    };
-    walk(frame, map, start..end, |number, part| {
-        if number == VALUE {
-            entry.value = part;
-            entry.values += 1;
-            return Ok(());
+impl Entry {
+    fn at(start: usize, end: usize) -> Self {
+        Self {
+            key: Part::default(),
+            value: Part::default(),
+            start: start as u32,
+            end: end as u32,
+            values: 0,
+            replaced: false,
         }
-        entry.key = part;
-        match map.key {
-            Op::String => text::utf8(part.occurrence().bytes(frame.wire)).map(drop),
-            _ => Ok(()),
-        }
-    })?;
-    Ok(entry)
+    }
+
+    /// Finds the key and value; the last of each counts. Keys are checked here, values not.
+    #[inline]
+    fn parse(&mut self, frame: &Frame<'_, '_>, map: &MapTable) -> Outcome {
+        let place = self.start as usize..self.end as usize;
+        walk(frame, map, place, |number, part| {
+            if number == VALUE {
+                self.value = part;
+                self.values += 1;
+                return Ok(());
+            }
+            self.key = part;
+            match map.key {
+                Op::String => text::check(part.occurrence().bytes(frame.wire)),
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 /// Every occurrence of an entry's value.
@@ -255,6 +263,7 @@ fn check_value(frame: &Frame<'_, '_>, map: &MapTable, entry: &Entry) -> Outcome 
 }
 
 /// Calls `part` for each key and value of an entry.
+#[inline(always)]
 fn walk(
     frame: &Frame<'_, '_>,
     map: &MapTable,
@@ -281,6 +290,7 @@ fn walk(
     Ok(())
 }
 
+#[inline(always)]
 fn read(reader: &mut Reader<'_>, tag: Tag, op: Op, base: usize) -> Result<Part, WireError> {
     if tag.wire_type != op.written_as() {
         let offset = reader.offset();

@@ -14,7 +14,7 @@
 use super::check;
 use super::table::{Field, MessageTable, Op, Tables};
 use super::{Failure, Outcome};
-use crate::wire::{Raw, Reader, Tag, WireError, WireFault, WireType};
+use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// The slot of an occurrence that counts no more; sorts last.
 const DROPPED: u32 = u32::MAX >> 1;
@@ -136,6 +136,13 @@ struct Found {
 }
 
 impl Found {
+    /// The place of bytes that the reader has just read.
+    #[inline]
+    fn bytes(bytes: &[u8], reader: &Reader<'_>, packed: bool) -> Self {
+        let end = reader.offset();
+        Self { start: end - bytes.len(), value: end as u64, packed }
+    }
+
     #[inline]
     fn at(self, slot: u32) -> Occurrence {
         // The transcoder refuses messages that 32 bits cannot address.
@@ -152,40 +159,40 @@ impl Frame<'_, '_> {
         Failure::new(self.base + error.offset, error.fault)
     }
 
-    #[inline]
+    /// Reads a value that is written as most are; all others are read by `other`.
+    #[inline(always)]
     fn value(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
-        let expected = field.written_as;
-        if tag.wire_type == expected && expected != WireType::GroupStart {
-            let raw = reader.value(tag, self.depth)?;
-            return Ok(Self::found(raw, reader, false));
+        if tag.wire_type != field.written_as {
+            return self.other(field, tag, reader);
         }
-        if let Op::Map(_) = field.op {
-            // prost-reflect reads a map entry's length whatever the tag says, and so must we.
-            let entry = reader.bytes()?;
-            return Ok(Self::found(Raw::Bytes(entry), reader, false));
-        }
-        if let (Op::Group(child), WireType::GroupStart) = (field.op, tag.wire_type) {
-            let child = self.tables.message(child);
-            let start = reader.offset();
-            let end = check::skip_group(self.tables, child, reader, tag.number, self.depth)?;
-            return Ok(Found { start, value: end as u64, packed: false });
-        }
-        if field.list && field.op.packable() && tag.wire_type == WireType::Bytes {
-            let run = reader.bytes()?;
-            return Ok(Self::found(Raw::Bytes(run), reader, true));
-        }
-        Err(WireError { offset: reader.offset(), fault: WireFault::WireTypeMismatch })
+        let start = reader.offset();
+        let value = match tag.wire_type {
+            WireType::Varint => reader.varint()?,
+            WireType::Fixed64 => reader.fixed64()?,
+            WireType::Fixed32 => reader.fixed32()?.into(),
+            WireType::Bytes => {
+                return reader.bytes().map(|bytes| Found::bytes(bytes, reader, false));
+            }
+            WireType::GroupStart | WireType::GroupEnd => return self.other(field, tag, reader),
+        };
+        Ok(Found { start, value, packed: false })
     }
 
-    #[inline]
-    fn found(raw: Raw<'_>, reader: &Reader<'_>, packed: bool) -> Found {
-        let end = reader.offset();
-        match raw {
-            Raw::Varint(value) | Raw::Fixed64(value) => Found { start: end - 1, value, packed },
-            Raw::Fixed32(value) => Found { start: end - 1, value: value.into(), packed },
-            Raw::Bytes(bytes) | Raw::Group(bytes) => {
-                Found { start: end - bytes.len(), value: end as u64, packed }
+    #[inline(never)]
+    fn other(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
+        match field.op {
+            // prost-reflect reads a map entry's length whatever the tag says, and so must we.
+            Op::Map(_) => reader.bytes().map(|entry| Found::bytes(entry, reader, false)),
+            Op::Group(child) if tag.wire_type == WireType::GroupStart => {
+                let child = self.tables.message(child);
+                let start = reader.offset();
+                let end = check::skip_group(self.tables, child, reader, tag.number, self.depth)?;
+                Ok(Found { start, value: end as u64, packed: false })
             }
+            op if field.list && op.packable() && tag.wire_type == WireType::Bytes => {
+                reader.bytes().map(|run| Found::bytes(run, reader, true))
+            }
+            _ => Err(WireError { offset: reader.offset(), fault: WireFault::WireTypeMismatch }),
         }
     }
 }

@@ -62,6 +62,15 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, WireFault> {
     std::str::from_utf8(bytes).map_err(|_| WireFault::Utf8)
 }
 
+/// Checks that bytes are UTF-8, of which most are ASCII.
+#[inline]
+pub(super) fn check(bytes: &[u8]) -> Result<(), WireFault> {
+    match marks(bytes).high {
+        0 => Ok(()),
+        _ => utf8(bytes).map(drop),
+    }
+}
+
 /// What a string contains.
 #[derive(Clone, Copy, Default)]
 struct Marks {
