@@ -39,7 +39,7 @@ static ESCAPES: [u8; 256] = {
 pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), WireFault> {
     let marks = marks(bytes);
     if marks.high != 0 {
-        utf8(bytes)?;
+        check_mixed(bytes)?;
     }
     out.push(b'"');
     match marks.escapes {
@@ -62,12 +62,37 @@ pub(super) fn utf8(bytes: &[u8]) -> Result<&str, WireFault> {
     std::str::from_utf8(bytes).map_err(|_| WireFault::Utf8)
 }
 
+/// Checks text that is not all ASCII. Letters of two bytes among ASCII, as in most European
+/// languages, are checked here; text that has more of them, or longer ones, is left to the
+/// standard library, which is faster there.
+fn check_mixed(bytes: &[u8]) -> Result<(), WireFault> {
+    let mut letters_left = 1 + bytes.len() / 8;
+    let mut rest = bytes;
+    while let Some(word) = rest.first_chunk() {
+        let high = u64::from_le_bytes(*word) & HIGH;
+        if high == 0 {
+            rest = &rest[8..];
+            continue;
+        }
+        rest = &rest[high.trailing_zeros() as usize / 8..];
+        match rest {
+            [0xc2..=0xdf, 0x80..=0xbf, after @ ..] if letters_left > 0 => rest = after,
+            _ => return utf8(rest).map(drop),
+        }
+        letters_left -= 1;
+    }
+    match last_word(bytes, rest.len()) & HIGH {
+        0 => Ok(()),
+        _ => utf8(rest).map(drop),
+    }
+}
+
 /// Checks that bytes are UTF-8, of which most are ASCII.
 #[inline]
 pub(super) fn check(bytes: &[u8]) -> Result<(), WireFault> {
     match marks(bytes).high {
         0 => Ok(()),
-        _ => utf8(bytes).map(drop),
+        _ => check_mixed(bytes),
     }
 }
 
@@ -93,9 +118,9 @@ impl Marks {
 fn marks(bytes: &[u8]) -> Marks {
     let mut marks = Marks::default();
     let (Some(first), Some(last)) = (bytes.first_chunk(), bytes.last_chunk()) else {
-        let mut word = [b' '; 8];
-        word.iter_mut().zip(bytes).for_each(|(place, &byte)| *place = byte);
-        marks.add(u64::from_le_bytes(word));
+        // Filled up with blanks, which need no escape.
+        let blanks = (ONES * u64::from(b' ')) << (8 * bytes.len());
+        marks.add(last_word(bytes, bytes.len()) | blanks);
         return marks;
     };
     marks.add(u64::from_le_bytes(*last));
@@ -119,23 +144,32 @@ fn marks(bytes: &[u8]) -> Marks {
 /// Copies words while they are clean; one that is not is cut at the byte to escape.
 fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
     let mut rest = bytes;
-    while let Some(word) = rest.first_chunk() {
-        out.extend_from_slice(word);
-        let escapes = escapes_in(u64::from_le_bytes(*word));
-        if escapes == 0 {
+    while !rest.is_empty() {
+        // A last word is filled with zeros, which look like bytes to escape and end it.
+        let word = match rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => last_word(bytes, rest.len()),
+        };
+        let clean = escapes_in(word).trailing_zeros() as usize / 8;
+        let start = out.len();
+        out.extend_from_slice(&word.to_le_bytes());
+        if clean == 8 {
             rest = &rest[8..];
             continue;
         }
-        let clean = escapes.trailing_zeros() as usize / 8;
-        out.truncate(out.len() - 8 + clean);
-        escape(rest[clean], out);
-        rest = &rest[clean + 1..];
+        out.truncate(start + clean);
+        let Some((&byte, after)) = rest[clean..].split_first() else { break };
+        escape(byte, out);
+        rest = after;
     }
-    for &byte in rest {
-        match ESCAPES[usize::from(byte)] {
-            0 => out.push(byte),
-            _ => escape(byte, out),
-        }
+}
+
+/// The last bytes of a string, seven at most, as a word that is filled with zeros.
+#[inline]
+fn last_word(text: &[u8], length: usize) -> u64 {
+    match text.last_chunk() {
+        Some(word) => u64::from_le_bytes(*word).checked_shr(64 - 8 * length as u32).unwrap_or(0),
+        None => text.iter().rev().take(length).fold(0, |word, &byte| (word << 8) | u64::from(byte)),
     }
 }
 
@@ -199,6 +233,41 @@ mod tests {
                 string(text.as_bytes(), &mut out).unwrap();
                 assert_eq!(out, serde_json::to_vec(&text).unwrap(), "{text:?}");
             }
+        }
+    }
+
+    #[test]
+    fn text_is_judged_as_the_standard_library_judges_it() {
+        let parts: [&[u8]; 18] = [
+            b"",
+            b"a",
+            b"abcdefgh",
+            b"\"",
+            b"\xc3\xbc",
+            b"\xc2",
+            b"\xc1\x80",
+            b"\xdf\xbf",
+            b"\x80",
+            b"\xe4\xb8\x96",
+            b"\xe0\x80\x80",
+            b"\xed\xa0\x80",
+            b"\xe4\xb8",
+            b"\xf0\x9f\xa6\x80",
+            b"\xf4\x90\x80\x80",
+            b"\xf0\x9f\xa6",
+            b"\xff",
+            b"\xc3\xbc\xc3\xbc\xc3\xbc",
+        ];
+        for [one, two, three, four] in (0..parts.len().pow(4)).map(|pick| {
+            let mut pick = pick;
+            std::array::from_fn(|_| {
+                let part = parts[pick % parts.len()];
+                pick /= parts.len();
+                part
+            })
+        }) {
+            let text = [one, two, three, four].concat();
+            assert_eq!(check(&text).is_ok(), std::str::from_utf8(&text).is_ok(), "{text:x?}");
         }
     }
 }
