@@ -160,6 +160,16 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a tag of one byte if it is the same as the last: lists are runs of the same tag.
+    #[inline]
+    pub fn again(&mut self, last: Tag) -> bool {
+        let key = (last.number << 3) | last.wire_type as u32;
+        let same =
+            self.bytes.get(self.at).is_some_and(|&byte| byte < 0x80 && key == u32::from(byte));
+        self.at += usize::from(same);
+        same
+    }
+
     /// Reads a varint.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, WireError> {

@@ -114,8 +114,13 @@ fn collect(frame: &Frame<'_, '_>, found: &mut Vec<Occurrence>) -> Outcome<Notice
             continue;
         };
         let field = &frame.table.fields[slot as usize];
-        let value = frame.value(field, tag, &mut reader);
-        found.push(value.map_err(|error| frame.failure(error).within(&field.name))?.at(slot));
+        loop {
+            let value = frame.value(field, tag, &mut reader);
+            found.push(value.map_err(|error| frame.failure(error).within(&field.name))?.at(slot));
+            if !field.list || !reader.again(tag) {
+                break;
+            }
+        }
         noticed.disordered |= slot < last_slot;
         last_slot = slot;
         if let Some(oneof) = field.oneof {

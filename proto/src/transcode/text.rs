@@ -106,10 +106,16 @@ struct Marks {
 }
 
 impl Marks {
+    /// Only the highest bits of bytes count; the others are cleared once, at the end.
     #[inline]
     fn add(&mut self, word: u64) {
-        self.high |= word & HIGH;
-        self.escapes |= escapes_in(word);
+        self.high |= word;
+        self.escapes |= escape_marks(word);
+    }
+
+    #[inline]
+    fn masked(self) -> Self {
+        Self { high: self.high & HIGH, escapes: self.escapes & HIGH }
     }
 }
 
@@ -121,12 +127,12 @@ fn marks(bytes: &[u8]) -> Marks {
         // Filled up with blanks, which need no escape.
         let blanks = (ONES * u64::from(b' ')) << (8 * bytes.len());
         marks.add(last_word(bytes, bytes.len()) | blanks);
-        return marks;
+        return marks.masked();
     };
     marks.add(u64::from_le_bytes(*last));
     if bytes.len() <= 16 {
         marks.add(u64::from_le_bytes(*first));
-        return marks;
+        return marks.masked();
     }
     let mut other = Marks::default();
     let (blocks, rest) = bytes.as_chunks::<16>();
@@ -138,7 +144,9 @@ fn marks(bytes: &[u8]) -> Marks {
     if let Some(word) = rest.first_chunk() {
         marks.add(u64::from_le_bytes(*word));
     }
-    Marks { high: marks.high | other.high, escapes: marks.escapes | other.escapes }
+    marks.high |= other.high;
+    marks.escapes |= other.escapes;
+    marks.masked()
 }
 
 /// Copies words while they are clean; one that is not is cut at the byte to escape.
@@ -150,7 +158,7 @@ fn escaped(bytes: &[u8], out: &mut Vec<u8>) {
             Some(word) => u64::from_le_bytes(*word),
             None => last_word(bytes, rest.len()),
         };
-        let clean = escapes_in(word).trailing_zeros() as usize / 8;
+        let clean = (escape_marks(word) & HIGH).trailing_zeros() as usize / 8;
         let start = out.len();
         out.extend_from_slice(&word.to_le_bytes());
         if clean == 8 {
@@ -189,11 +197,11 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
 /// byte above, but only above one that needs an escape itself, so the lowest mark is right. After
 /// the zero-byte test in H. Warren, "Hacker's Delight", chapter 6.
 #[inline]
-fn escapes_in(word: u64) -> u64 {
+fn escape_marks(word: u64) -> u64 {
     let control = word.wrapping_sub(ONES * 0x20);
     let quote = (word ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
     let backslash = (word ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-    (control | quote | backslash) & !word & HIGH
+    (control | quote | backslash) & !word
 }
 
 #[cfg(test)]
