@@ -4,8 +4,8 @@
 //! exceeds, so digits are stored eight at a time without asking after each whether there is room.
 //! A packed list fills a batch of slots before it touches the output.
 //!
-//! Why digits without branches: how many digits a number has is as good as random to a processor,
-//! and a branch on it is guessed wrong again and again.
+//! Why few branches: how many digits a number has is as good as random to a processor, and a
+//! branch on each is guessed wrong again and again. Here there is one on each thousandfold.
 //!
 //! Invariants
 //! 1. A printed number fits [`Slot`]; what is behind it in the slot is undefined.
@@ -45,7 +45,7 @@ pub(super) fn append(out: &mut Vec<u8>, print: impl FnOnce(&mut Slot) -> usize) 
 #[inline(always)]
 pub(super) fn scalar(op: Op, raw: u64, slot: &mut Slot) -> usize {
     match op {
-        Op::Bool => boolean(raw != 0, slot),
+        Op::Bool => boolean(raw != 0, 0, slot),
         Op::Int32 | Op::Sfixed32 => integer((raw as i32).into(), slot),
         Op::Sint32 => integer(zigzag32(raw).into(), slot),
         Op::Uint32 | Op::Fixed32 => integer((raw as u32).into(), slot),
@@ -66,22 +66,20 @@ pub(super) fn key(op: Op, raw: u64, slot: &mut Slot) -> usize {
         Op::Int32 | Op::Sfixed32 => (raw as i32).into(),
         Op::Sint32 => zigzag32(raw).into(),
         Op::Uint32 | Op::Fixed32 => (raw as u32).into(),
-        Op::Bool => return quoted(slot, |slot| 1 + boolean_at(raw != 0, 1, slot)),
-        _ => return scalar(op, raw, slot),
+        Op::Bool => return quoted(slot, |slot| boolean(raw != 0, 1, slot)),
+        Op::Int64 | Op::Sfixed64 => raw.cast_signed(),
+        Op::Sint64 => zigzag64(raw),
+        _ => return quoted(slot, |slot| unsigned(raw, 1, slot)),
     };
     quoted(slot, |slot| signed(value, 1, slot))
 }
 
+/// Prints a bool from `at`; gives where it ends.
 #[inline]
-fn boolean(value: bool, slot: &mut Slot) -> usize {
-    boolean_at(value, 0, slot)
-}
-
-#[inline]
-fn boolean_at(value: bool, at: usize, slot: &mut Slot) -> usize {
-    let name: &[u8; 8] = if value { b"true    " } else { b"false   " };
+fn boolean(value: bool, at: usize, slot: &mut Slot) -> usize {
+    let name = if value { b"true    " } else { b"false   " };
     slot[at..at + 8].copy_from_slice(name);
-    5 - usize::from(value)
+    at + 5 - usize::from(value)
 }
 
 /// Prints an integer.
@@ -106,7 +104,8 @@ fn signed(value: i64, at: usize, slot: &mut Slot) -> usize {
     unsigned(value.unsigned_abs(), at + usize::from(value < 0), slot)
 }
 
-/// Prints an integer without a sign from `at`; gives where it ends.
+/// Prints an integer without a sign from `at`; gives where it ends. What is inlined is the printing
+/// of short ones, so that a packed list calls nothing for each element.
 #[inline(always)]
 fn unsigned(value: u64, at: usize, slot: &mut Slot) -> usize {
     match value < EIGHT_DIGITS {

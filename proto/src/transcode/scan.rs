@@ -22,7 +22,8 @@ const DROPPED: u32 = u32::MAX >> 1;
 /// One value of one field, by its place in the message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
-    /// From the top: slot, 31 bits; start, 32 bits; packed, one. Occurrences are sorted by it.
+    /// From the top: slot, 31 bits, which field numbers cannot exceed; start, 32 bits; packed,
+    /// one. In one word, because occurrences are sorted by it.
     place: u64,
     /// The scalar's bits as read, or where the bytes end.
     pub(super) value: u64,
@@ -53,6 +54,7 @@ impl Occurrence {
         self.place & 1 != 0
     }
 
+    /// Moves it behind all that count.
     fn drop(&mut self) {
         self.place |= u64::from(DROPPED) << 33;
     }
@@ -183,6 +185,8 @@ impl Frame<'_, '_> {
         Ok(Found { start, value, packed: false })
     }
 
+    /// Reads a packed list, a group or a map's entry with an odd tag. Kept out of the loop of the
+    /// scan, whose registers it would take.
     #[inline(never)]
     fn other(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
         match field.op {
