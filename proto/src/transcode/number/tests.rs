@@ -81,8 +81,9 @@ proptest! {
     #[test]
     fn random_doubles_are_printed(bits: u64) {
         let value = f64::from_bits(bits & !(1 << 63));
-        prop_assume!(value.is_finite());
-        same_double(value);
+        if value.is_finite() {
+            same_double(value);
+        }
     }
 
     /// What is a short decimal, and its neighbours, which are not.
