@@ -2,56 +2,90 @@
 //!
 //! Each shape's output is compared before it is timed, and the bytes of the run are hashed. Quote
 //! the ratios: absolute rates move with the machine, and the two subjects take turns so that a
-//! noisy minute hits both. The best of the rounds counts.
+//! noisy minute hits both. The best pass counts, and a pass is so short that a busy machine leaves
+//! some of them alone.
 //!
-//! `cargo bench -p headwater-proto --bench transcode` measures. Without cargo's `--bench`, as
-//! under `cargo test --benches`, or with `HEADWATER_BENCH_TOY` set, it only tries every shape.
+//! ```text
+//! cargo bench -p headwater-proto --bench transcode
+//! cargo bench -p headwater-proto --bench transcode -- --only text --json results.json
+//! ```
+//!
+//! `--check` fails where a shape is less than five times as fast as prost-reflect.
+//!
+//! With `--toy`, without cargo's `--bench`, as under `cargo test --benches`, or with
+//! `HEADWATER_BENCH_TOY` set, it only tries every shape.
 
-use std::collections::HashMap;
+#[path = "support/options.rs"]
+mod options;
+#[path = "support/shapes.rs"]
+mod shapes;
+
+use std::fmt;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use headwater_proto::telemetry::{Event, Location, Status};
-use headwater_proto::{DescriptorInput, Descriptors, JsonTranscoder, MessageDescriptor};
-use prost::Message as _;
-use prost_reflect::{DynamicMessage, SerializeOptions, Value};
+use headwater_proto::{JsonTranscoder, MessageDescriptor};
+use options::Options;
+use prost_reflect::{DynamicMessage, SerializeOptions};
+use serde_json::json;
+use shapes::{Shape, shapes};
 
-/// One shape of message.
-struct Shape {
-    name: &'static str,
-    descriptor: MessageDescriptor,
-    messages: Vec<Vec<u8>>,
+/// Every shape is to be so many times as fast as prost-reflect; `--check` demands it.
+const RATIO_MIN: f64 = 5.0;
+
+/// How long to measure a shape, and how often each subject has a turn before the other.
+struct Effort {
+    total: Duration,
+    passes: u32,
 }
 
-/// How long and how often to measure.
-struct Effort {
-    rounds: u32,
-    round: Duration,
+/// What was measured of one shape.
+struct Outcome {
+    case: &'static str,
+    /// Of a message on the wire, the mean.
+    bytes: usize,
+    messages_per_second: f64,
+    reflect_messages_per_second: f64,
+    /// Of all the JSON, to see whether two runs printed the same.
+    hash: u64,
 }
 
 fn main() {
-    let toy = std::env::args().all(|argument| argument != "--bench")
-        || std::env::var_os("HEADWATER_BENCH_TOY").is_some();
-    let effort = match toy {
-        true => Effort { rounds: 1, round: Duration::from_millis(1) },
-        false => Effort { rounds: 5, round: Duration::from_millis(300) },
+    let options = Options::parse();
+    let effort = match options.is_toy() {
+        true => Effort { total: Duration::ZERO, passes: 1 },
+        false => Effort { total: Duration::from_secs(3), passes: 4 },
     };
-    println!(
-        "{:<34} {:>7} {:>12} {:>14} {:>7}",
-        "shape", "bytes", "ours/s", "prost-reflect/s", "ratio"
-    );
-    for shape in shapes() {
-        measure(&shape, &effort);
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    println!("one of {cores} cores of {}\n", processor());
+    println!("| shape | bytes | messages/s | prost-reflect | times as fast | hash |");
+    println!("|---|---:|---:|---:|---:|---|");
+    let (mut results, mut slow) = (Vec::new(), Vec::new());
+    for shape in shapes().iter().filter(|shape| options.wants(shape.name)) {
+        let outcome = measure(shape, &effort);
+        println!("{outcome}");
+        results.push(outcome.json());
+        slow.extend((outcome.ratio() < RATIO_MIN).then_some(outcome.case));
     }
+    options.write_json(&json!({ "bench": "decode", "results": results }));
+    let is_checked = options.is_checked();
+    assert!(!is_checked || slow.is_empty(), "less than {RATIO_MIN} times as fast: {slow:?}");
 }
 
-fn measure(shape: &Shape, effort: &Effort) {
+fn processor() -> String {
+    let facts = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = facts.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    model.map_or_else(|| "an unknown processor".to_owned(), |(_, name)| name.trim().to_owned())
+}
+
+fn measure(shape: &Shape, effort: &Effort) -> Outcome {
     let transcoder = JsonTranscoder::compile(&shape.descriptor);
     let hash = assert_equal(shape, &transcoder);
     let mut out = Vec::new();
     let (mut ours, mut theirs) = (0.0_f64, 0.0_f64);
-    for _ in 0..effort.rounds {
+    let start = Instant::now();
+    loop {
         ours = ours.max(rate(shape, effort, |wire| {
             out.clear();
             transcoder.transcode(wire, &mut out).expect("the bench's messages decode");
@@ -60,24 +94,56 @@ fn measure(shape: &Shape, effort: &Effort) {
         theirs = theirs.max(rate(shape, effort, |wire| {
             black_box(reflected(&shape.descriptor, wire));
         }));
+        if start.elapsed() >= effort.total {
+            break;
+        }
     }
-    let bytes = shape.messages.iter().map(Vec::len).sum::<usize>() / shape.messages.len();
-    println!(
-        "transcode/{:<24} {bytes:>7} {ours:>12.0} {theirs:>15.0} {:>6.2}x  #{hash:016x}",
-        shape.name,
-        ours / theirs
-    );
+    Outcome {
+        case: shape.name,
+        bytes: shape.messages.iter().map(Vec::len).sum::<usize>() / shape.messages.len(),
+        messages_per_second: ours,
+        reflect_messages_per_second: theirs,
+        hash,
+    }
 }
 
-/// Messages per second.
-fn rate(shape: &Shape, effort: &Effort, mut transcode: impl FnMut(&[u8])) -> f64 {
-    let start = Instant::now();
-    let mut count = 0_u32;
-    while start.elapsed() < effort.round {
-        shape.messages.iter().for_each(|wire| transcode(wire));
-        count += 1;
+impl Outcome {
+    fn ratio(&self) -> f64 {
+        self.messages_per_second / self.reflect_messages_per_second
     }
-    f64::from(count) * shape.messages.len() as f64 / start.elapsed().as_secs_f64()
+
+    fn json(&self) -> serde_json::Value {
+        json!({
+            "case": self.case,
+            "bytes": self.bytes,
+            "messages_per_second": self.messages_per_second,
+            "reflect_messages_per_second": self.reflect_messages_per_second,
+            "ratio": self.ratio(),
+        })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { case, bytes, hash, .. } = self;
+        let (ours, theirs) = (self.messages_per_second, self.reflect_messages_per_second);
+        write!(
+            f,
+            "| {case} | {bytes} | {ours:.0} | {theirs:.0} | {:.2} | {hash:016x} |",
+            self.ratio()
+        )
+    }
+}
+
+/// Messages per second in the best pass over all messages of a shape.
+fn rate(shape: &Shape, effort: &Effort, mut transcode: impl FnMut(&[u8])) -> f64 {
+    let pass = |_| {
+        let start = Instant::now();
+        shape.messages.iter().for_each(|wire| transcode(wire));
+        start.elapsed()
+    };
+    let best = (0..effort.passes).map(pass).min().expect("there is a first pass");
+    shape.messages.len() as f64 / best.as_secs_f64()
 }
 
 fn reflected(descriptor: &MessageDescriptor, wire: &[u8]) -> Vec<u8> {
@@ -106,137 +172,4 @@ fn assert_equal(shape: &Shape, transcoder: &JsonTranscoder) -> u64 {
         ours.hash(&mut hasher);
     }
     hasher.finish()
-}
-
-fn shapes() -> Vec<Shape> {
-    let folder = env!("CARGO_MANIFEST_DIR");
-    let load = |file: &str, include: &str| {
-        let input = DescriptorInput::Protos {
-            files: vec![format!("{folder}/{file}").into()],
-            includes: vec![format!("{folder}/{include}").into()],
-        };
-        Descriptors::load(&input).expect("the bench's sources compile").pool().clone()
-    };
-    let bench = load("protos/telemetry.proto", "protos");
-    let rich = load("tests/protos/rich3.proto", "tests/protos");
-    let shape = |name, pool: &prost_reflect::DescriptorPool, message: &str, make: &Make<'_>| {
-        let descriptor = pool.get_message_by_name(message).expect("the sources have it");
-        let messages = (0..256).map(|index| make(&descriptor, index)).collect();
-        Shape { name, descriptor, messages }
-    };
-    vec![
-        shape("telemetry", &bench, "bench.v1.Event", &|_, index| event(index).encode_to_vec()),
-        shape("flat-numbers", &rich, "rich.Scalars", &flat),
-        shape("text-heavy", &rich, "rich.Lists", &texts),
-        shape("deep-nesting", &rich, "rich.Node", &deep),
-        shape("large-repeated", &rich, "rich.Lists", &repeated),
-        shape("well-known", &rich, "rich.WellKnown", &well_known),
-        shape("out-of-order", &bench, "bench.v1.Event", &|_, index| disordered(index)),
-    ]
-}
-
-/// Makes the message of an index.
-type Make<'f> = dyn Fn(&MessageDescriptor, u64) -> Vec<u8> + 'f;
-
-/// The work of the performance page: about 160 bytes, twelve fields.
-fn event(index: u64) -> Event {
-    let labels = [("zone", "a"), ("rack", "r17"), ("firmware", "4.2.1")];
-    Event {
-        sequence: 1_000_000 + index,
-        emitted_ns: 1_700_000_000_000_000_000 + index as i64 * 1_000_003,
-        device_id: format!("device-{:05}", index * 37 % 10_000),
-        site: "plant-north".to_owned(),
-        temperature: 20.0 + index as f64 * 0.137,
-        humidity: 40.5 + index as f64 / 7.0,
-        alarm: index.is_multiple_of(5),
-        status: Status::Ok.into(),
-        labels: labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
-        samples: (0..6).map(|sample| sample * 311 - 700 + index as i32).collect(),
-        location: Some(Location { lat: 52.52 + index as f64 * 1e-4, lon: 13.405 }),
-        payload: vec![index as u8; 16],
-    }
-}
-
-/// The same with the nested message and the map first, as some senders write oneofs and maps.
-fn disordered(index: u64) -> Vec<u8> {
-    let event = event(index);
-    let late = Event {
-        location: event.location,
-        labels: event.labels.clone(),
-        samples: event.samples.clone(),
-        ..Event::default()
-    };
-    let early = Event { location: None, labels: HashMap::new(), samples: Vec::new(), ..event };
-    let mut wire = late.encode_to_vec();
-    wire.extend(early.encode_to_vec());
-    wire
-}
-
-fn flat(descriptor: &MessageDescriptor, index: u64) -> Vec<u8> {
-    let mut message = DynamicMessage::new(descriptor.clone());
-    let number = index as i32 * 7919 - 1_000_000;
-    for (name, value) in [
-        ("a_bool", Value::Bool(true)),
-        ("an_int32", Value::I32(number)),
-        ("a_sint32", Value::I32(-number)),
-        ("a_sfixed32", Value::I32(number / 3)),
-        ("an_int64", Value::I64(i64::from(number) << 20)),
-        ("a_sint64", Value::I64(-i64::from(number))),
-        ("a_uint32", Value::U32(index as u32 + 1)),
-        ("a_uint64", Value::U64(index << 40 | 1)),
-        ("a_fixed64", Value::U64(index + 1)),
-        ("a_float", Value::F32(index as f32 * 0.37 + 0.1)),
-        ("a_double", Value::F64(index as f64 * 1.000_37 + 0.1)),
-        ("a_colour", Value::EnumNumber(1)),
-    ] {
-        message.set_field_by_name(name, value);
-    }
-    message.encode_to_vec()
-}
-
-fn texts(descriptor: &MessageDescriptor, index: u64) -> Vec<u8> {
-    let texts = [
-        "a plain sentence of about forty letters",
-        "one with a \"quotation\" and a\nline break",
-        "eine Zeile mit Umlauten: größer, schöner",
-        "/var/log/service/2024-05-01/part-00017.log",
-    ];
-    let values = (0..8).map(|at| Value::String(format!("{} {index}", texts[at % texts.len()])));
-    let mut message = DynamicMessage::new(descriptor.clone());
-    message.set_field_by_name("strings", Value::List(values.collect()));
-    message.encode_to_vec()
-}
-
-fn deep(descriptor: &MessageDescriptor, index: u64) -> Vec<u8> {
-    let node = |child: Option<DynamicMessage>, level: u64| {
-        let mut message = DynamicMessage::new(descriptor.clone());
-        message.set_field_by_name("name", Value::String(format!("level {level}")));
-        message.set_field_by_name("weight", Value::I32((index + level) as i32));
-        if let Some(child) = child {
-            message.set_field_by_name("child", Value::Message(child));
-        }
-        message
-    };
-    (1..20).fold(node(None, 0), |child, level| node(Some(child), level)).encode_to_vec()
-}
-
-fn repeated(descriptor: &MessageDescriptor, index: u64) -> Vec<u8> {
-    let mut message = DynamicMessage::new(descriptor.clone());
-    let ints = (0..500).map(|at| Value::I32(at * 17 - index as i32));
-    let doubles = (0..200).map(|at| Value::F64(f64::from(at) * 0.25 + index as f64));
-    message.set_field_by_name("ints", Value::List(ints.collect()));
-    message.set_field_by_name("doubles", Value::List(doubles.collect()));
-    message.encode_to_vec()
-}
-
-fn well_known(descriptor: &MessageDescriptor, index: u64) -> Vec<u8> {
-    let json = serde_json::json!({
-        "time": "2024-05-01T12:34:56.789Z",
-        "duration": format!("{index}.5s"),
-        "wrappedInt64": index.to_string(),
-        "wrappedString": "text",
-        "times": ["2024-05-01T12:34:56Z", "1999-12-31T23:59:59.999999999Z"],
-    });
-    let message = DynamicMessage::deserialize(descriptor.clone(), json);
-    message.expect("the bench's own JSON fits").encode_to_vec()
 }

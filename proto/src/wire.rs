@@ -16,6 +16,9 @@ pub const DEPTH_MAX: u32 = 100;
 /// Longest varint in bytes.
 const VARINT_BYTES_MAX: usize = 10;
 
+/// The bit of each byte of a varint that says that another byte follows.
+const CONTINUED: u64 = u64::from_ne_bytes([0x80; 8]);
+
 /// A length may not reach past this; gRPC frames carry 32-bit lengths, so nothing longer arrives.
 pub const MESSAGE_BYTES_MAX: usize = u32::MAX as usize;
 
@@ -157,19 +160,49 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Reads a tag of one byte if it is the same as the last: lists are runs of the same tag.
+    #[inline]
+    pub fn again(&mut self, last: Tag) -> bool {
+        let key = (last.number << 3) | last.wire_type as u32;
+        let same =
+            self.bytes.get(self.at).is_some_and(|&byte| byte < 0x80 && key == u32::from(byte));
+        self.at += usize::from(same);
+        same
+    }
+
     /// Reads a varint.
     #[inline]
     pub fn varint(&mut self) -> Result<u64, WireError> {
-        match self.bytes.get(self.at) {
-            Some(&byte) if byte < 0x80 => {
+        match self.bytes.get(self.at..) {
+            Some(&[byte, ..]) if byte < 0x80 => {
                 self.at += 1;
                 Ok(u64::from(byte))
+            }
+            Some(&[low, high, ..]) if high < 0x80 => {
+                self.at += 2;
+                Ok(u64::from(low & 0x7f) | u64::from(high) << 7)
             }
             _ => self.long_varint(),
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, WireError> {
+        let rest = &self.bytes[self.at..];
+        let Some(word) = rest.first_chunk() else { return self.last_varint() };
+        let word = u64::from_le_bytes(*word);
+        let ends = !word & CONTINUED;
+        if ends == 0 {
+            return self.last_varint();
+        }
+        // All up to the end's own bit.
+        let length = ends.trailing_zeros() / 8 + 1;
+        self.at += length as usize;
+        Ok(joined(word & (ends ^ (ends - 1))))
+    }
+
+    /// Reads a varint of any length up to the end of the message.
+    fn last_varint(&mut self) -> Result<u64, WireError> {
         let rest = &self.bytes[self.at..];
         let mut value = 0;
         for (index, &byte) in rest.iter().take(VARINT_BYTES_MAX).enumerate() {
@@ -260,6 +293,15 @@ impl<'a> Reader<'a> {
             self.value(tag, inside)?;
         }
     }
+}
+
+/// The low seven bits of each byte, without the gaps between them: neighbours are joined to pairs,
+/// then pairs, then halves.
+#[inline]
+fn joined(word: u64) -> u64 {
+    let pairs = (word & 0x007f_007f_007f_007f) | (word & 0x7f00_7f00_7f00_7f00) >> 1;
+    let halves = (pairs & 0x0000_3fff_0000_3fff) | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    (halves & 0x0fff_ffff) | (halves >> 32) << 28
 }
 
 #[cfg(test)]

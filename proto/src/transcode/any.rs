@@ -6,7 +6,7 @@
 use super::emit::Emitter;
 use super::scan::Frame;
 use super::well_known::{is_well_known, unprintable};
-use super::{Outcome, check, json};
+use super::{Outcome, check, text};
 use crate::wire::DEPTH_MAX;
 
 /// How many `Any` may nest in each other.
@@ -23,13 +23,13 @@ impl<'t> Emitter<'t, '_> {
     pub(super) fn any(&mut self, frame: &Frame<'t, '_>, from: usize) -> Outcome {
         for at in from..self.scratch.found.len() {
             let found = self.scratch.found[at];
-            check::occurrence(frame, &frame.table.fields[found.slot as usize], &found)?;
+            check::occurrence(frame, &frame.table.fields[found.slot() as usize], &found)?;
         }
         let place = |slot| self.last(from, slot);
         let url = place(TYPE_URL).map_or(&[][..], |found| found.bytes(frame.wire));
         let value = place(VALUE).map_or(&[][..], |found| found.bytes(frame.wire));
-        let base = frame.base + place(VALUE).map_or(0, |found| found.start as usize);
-        let url = json::utf8(url).expect("the url was checked above");
+        let base = frame.base + place(VALUE).map_or(0, |found| found.start());
+        let url = text::utf8(url).expect("the url was checked above");
         let Some((_, name)) = url.rsplit_once('/') else {
             return Err(unprintable(frame, "type url of an Any has no \"/\""));
         };
@@ -49,7 +49,7 @@ impl<'t> Emitter<'t, '_> {
 
     fn typed(&mut self, url: &str, name: &str, inner: &Frame<'t, '_>) -> Outcome {
         self.out.extend_from_slice(b"{\"@type\":");
-        json::text(url, self.out);
+        text::text(url, self.out);
         if is_well_known(name) {
             self.out.extend_from_slice(b",\"value\":");
             self.message(inner)?;

@@ -5,7 +5,7 @@
 
 use super::scan::{Frame, Occurrence};
 use super::table::{Field, MessageTable, Op, Tables};
-use super::{Failure, Outcome, json, map, scan};
+use super::{Failure, Outcome, map, scan, text};
 use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// Checks a whole message.
@@ -19,14 +19,14 @@ pub(super) fn message(frame: &Frame<'_, '_>) -> Outcome {
 }
 
 fn occurrence_of(frame: &Frame<'_, '_>, found: &Occurrence) -> Outcome {
-    occurrence(frame, &frame.table.fields[found.slot as usize], found)
+    occurrence(frame, &frame.table.fields[found.slot() as usize], found)
 }
 
 /// Checks one value of a field.
 pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occurrence) -> Outcome {
-    let base = frame.base + occurrence.start as usize;
+    let base = frame.base + occurrence.start();
     let checked = match field.op {
-        Op::String => json::utf8(occurrence.bytes(frame.wire))
+        Op::String => text::utf8(occurrence.bytes(frame.wire))
             .map(drop)
             .map_err(|fault| Failure::new(base, fault)),
         Op::Message(child) | Op::Group(child) => {
@@ -35,7 +35,7 @@ pub(super) fn occurrence(frame: &Frame<'_, '_>, field: &Field, occurrence: &Occu
         Op::Map(index) => {
             map::check(frame, frame.tables.map(index), occurrence.bytes(frame.wire), base)
         }
-        op if occurrence.packed => packed(op, occurrence.bytes(frame.wire), base),
+        op if occurrence.packed() => packed(op, occurrence.bytes(frame.wire), base),
         _ => Ok(()),
     };
     checked.map_err(|failure| failure.within(&field.name))

@@ -10,14 +10,14 @@
 use std::ops::Range;
 
 use super::map::Entry;
+use super::number;
 use super::scan::{Frame, Occurrence, scan};
 use super::table::{Field, Op, Tables};
 use super::well_known::Shape;
-use super::{Failure, Outcome, check, json};
+use super::{Failure, Outcome, check, json, text};
 use crate::wire::{Reader, WireError};
 
 /// Space that is kept from message to message.
-#[derive(Default)]
 pub(super) struct Scratch {
     pub(super) found: Vec<Occurrence>,
     pub(super) entries: Vec<Entry>,
@@ -27,30 +27,43 @@ pub(super) struct Scratch {
 /// More than this is not kept: one huge message must not hold memory for ever.
 const KEPT_MAX: usize = 16 * 1024;
 
+impl Scratch {
+    pub(super) const fn new() -> Self {
+        Self { found: Vec::new(), entries: Vec::new(), order: Vec::new() }
+    }
+
+    /// Empties the space, which an error leaves as it was, and brings it to a bounded size.
+    #[inline]
+    pub(super) fn tidy(&mut self) {
+        tidy(&mut self.found);
+        tidy(&mut self.entries);
+        tidy(&mut self.order);
+    }
+}
+
+#[inline]
+fn tidy<T>(items: &mut Vec<T>) {
+    items.clear();
+    if items.capacity() > KEPT_MAX {
+        items.shrink_to(KEPT_MAX);
+    }
+}
+
+/// How much of a packed list is printed at once.
+const BATCH_BYTES: usize = 512;
+
 /// Prints one record.
 pub(super) struct Emitter<'t, 'o> {
     pub(super) tables: &'t Tables,
-    pub(super) scratch: Scratch,
+    pub(super) scratch: &'o mut Scratch,
     pub(super) out: &'o mut Vec<u8>,
     /// How many `Any` we are inside of.
     pub(super) any_depth: u32,
 }
 
 impl<'t, 'o> Emitter<'t, 'o> {
-    pub(super) fn new(tables: &'t Tables, scratch: Scratch, out: &'o mut Vec<u8>) -> Self {
+    pub(super) fn new(tables: &'t Tables, scratch: &'o mut Scratch, out: &'o mut Vec<u8>) -> Self {
         Self { tables, scratch, out, any_depth: 0 }
-    }
-
-    /// The scratch space, emptied and brought to a bounded size.
-    pub(super) fn into_scratch(self) -> Scratch {
-        let mut scratch = self.scratch;
-        scratch.found.clear();
-        scratch.found.shrink_to(KEPT_MAX);
-        scratch.entries.clear();
-        scratch.entries.shrink_to(KEPT_MAX);
-        scratch.order.clear();
-        scratch.order.shrink_to(KEPT_MAX);
-        scratch
     }
 
     /// Prints the record's outermost message.
@@ -87,9 +100,9 @@ impl<'t, 'o> Emitter<'t, 'o> {
         let to = self.scratch.found.len();
         let mut at = from;
         while at < to {
-            let slot = self.scratch.found[at].slot;
+            let slot = self.scratch.found[at].slot();
             let rest = &self.scratch.found[at + 1..to];
-            let next = rest.iter().position(|other| other.slot != slot);
+            let next = rest.iter().position(|other| other.slot() != slot);
             let end = next.map_or(to, |count| at + 1 + count);
             let field = &frame.table.fields[slot as usize];
             let printed = self.field(frame, field, at..end);
@@ -154,7 +167,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
     ) -> Outcome {
         let joined: Vec<u8> =
             pieces.iter().flat_map(|piece| piece.bytes(frame.wire)).copied().collect();
-        let base = frame.base + pieces[0].start as usize;
+        let base = frame.base + pieces[0].start();
         self.message(&frame.child(child, &joined, base)?)
     }
 
@@ -165,8 +178,8 @@ impl<'t, 'o> Emitter<'t, 'o> {
         let empty = self.out.len();
         for at in found {
             let occurrence = self.scratch.found[at];
-            if occurrence.packed {
-                let base = frame.base + occurrence.start as usize;
+            if occurrence.packed() {
+                let base = frame.base + occurrence.start();
                 self.packed(field.op, occurrence.bytes(frame.wire), base)?;
             } else {
                 self.value(frame, field.op, &occurrence)?;
@@ -182,45 +195,50 @@ impl<'t, 'o> Emitter<'t, 'o> {
         Ok(())
     }
 
-    /// Prints a packed run. The type is matched once for the run and not for each element.
+    /// Prints a packed run. The common types are matched once for the run and not for each
+    /// element.
     fn packed(&mut self, op: Op, bytes: &[u8], base: usize) -> Outcome {
-        match op {
-            Op::Int32 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::integer(raw as i32, out);
-            }),
-            Op::Uint32 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::integer(raw as u32, out);
-            }),
-            Op::Int64 => self.run(bytes, base, Reader::varint, |raw, out| {
-                json::quoted_integer(raw.cast_signed(), out);
-            }),
-            Op::Uint64 => self.run(bytes, base, Reader::varint, json::quoted_integer),
-            Op::Double => self.run(bytes, base, Reader::fixed64, |raw, out| {
-                json::double(f64::from_bits(raw), out);
-            }),
-            Op::Float => self.run(bytes, base, Reader::fixed32, |raw, out| {
-                json::float(f32::from_bits(raw), out);
-            }),
-            op => {
-                let tables = self.tables;
-                let read = |reader: &mut Reader<'_>| check::packed_element(op, reader);
-                self.run(bytes, base, read, |raw, out| scalar(tables, op, raw, out))
-            }
-        }
+        let mut reader = Reader::new(bytes);
+        let printed = match op {
+            Op::Enum(index) => self.enums(index, &mut reader),
+            Op::Int32 => self.run(Op::Int32, &mut reader, Reader::varint),
+            Op::Uint32 => self.run(Op::Uint32, &mut reader, Reader::varint),
+            Op::Int64 => self.run(Op::Int64, &mut reader, Reader::varint),
+            Op::Uint64 => self.run(Op::Uint64, &mut reader, Reader::varint),
+            Op::Double => self.run(Op::Double, &mut reader, Reader::fixed64),
+            Op::Float => self.run(Op::Float, &mut reader, |it| it.fixed32().map(u64::from)),
+            op => self.run(op, &mut reader, |it| check::packed_element(op, it)),
+        };
+        printed.map_err(|error| Failure::new(base + error.offset, error.fault))
     }
 
-    fn run<'w, T>(
+    #[inline(always)]
+    fn run<'w>(
         &mut self,
-        bytes: &'w [u8],
-        base: usize,
-        read: impl Fn(&mut Reader<'w>) -> Result<T, WireError>,
-        print: impl Fn(T, &mut Vec<u8>),
-    ) -> Outcome {
-        let mut reader = Reader::new(bytes);
+        op: Op,
+        reader: &mut Reader<'w>,
+        read: impl Fn(&mut Reader<'w>) -> Result<u64, WireError>,
+    ) -> Result<(), WireError> {
+        let mut batch = [0; BATCH_BYTES];
+        let mut at = 0;
         while !reader.is_empty() {
-            let raw = read(&mut reader)
-                .map_err(|error| Failure::new(base + error.offset, error.fault))?;
-            print(raw, self.out);
+            let Some(slot) = batch[at..].first_chunk_mut() else {
+                self.out.extend_from_slice(&batch[..at]);
+                at = 0;
+                continue;
+            };
+            let length = number::scalar(op, read(reader)?, slot);
+            slot[length] = b',';
+            at += length + 1;
+        }
+        self.out.extend_from_slice(&batch[..at]);
+        Ok(())
+    }
+
+    fn enums(&mut self, index: u32, reader: &mut Reader<'_>) -> Result<(), WireError> {
+        while !reader.is_empty() {
+            let value = reader.varint()? as i32;
+            self.tables.enumeration(index).print(value, self.out);
             self.out.push(b',');
         }
         Ok(())
@@ -230,14 +248,14 @@ impl<'t, 'o> Emitter<'t, 'o> {
     #[inline]
     pub(super) fn value(&mut self, frame: &Frame<'t, '_>, op: Op, found: &Occurrence) -> Outcome {
         match op {
-            Op::String => json::string(found.bytes(frame.wire), self.out)
-                .map_err(|fault| Failure::new(frame.base + found.start as usize, fault)),
+            Op::String => text::string(found.bytes(frame.wire), self.out)
+                .map_err(|fault| Failure::new(frame.base + found.start(), fault)),
             Op::Bytes => {
                 json::base64(found.bytes(frame.wire), self.out);
                 Ok(())
             }
             Op::Message(child) | Op::Group(child) => {
-                let base = frame.base + found.start as usize;
+                let base = frame.base + found.start();
                 self.message(&frame.child(child, found.bytes(frame.wire), base)?)
             }
             _ => {
@@ -250,25 +268,9 @@ impl<'t, 'o> Emitter<'t, 'o> {
     /// Prints a value that is not made of bytes.
     #[inline]
     pub(super) fn scalar(&mut self, op: Op, raw: u64) {
-        scalar(self.tables, op, raw, self.out);
-    }
-}
-
-#[inline]
-fn scalar(tables: &Tables, op: Op, raw: u64, out: &mut Vec<u8>) {
-    match op {
-        Op::Bool => json::boolean(raw != 0, out),
-        Op::Int32 | Op::Sfixed32 => json::integer(raw as i32, out),
-        Op::Sint32 => json::integer(zigzag32(raw), out),
-        Op::Uint32 | Op::Fixed32 => json::integer(raw as u32, out),
-        Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
-        Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
-        Op::Uint64 | Op::Fixed64 => json::quoted_integer(raw, out),
-        Op::Float => json::float(f32::from_bits(raw as u32), out),
-        Op::Double => json::double(f64::from_bits(raw), out),
-        Op::Enum(index) => tables.enumeration(index).print(raw as i32, out),
-        Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
-            unreachable!("a value made of bytes is printed by `value`")
+        match op {
+            Op::Enum(index) => self.tables.enumeration(index).print(raw as i32, self.out),
+            op => number::append(self.out, |slot| number::scalar(op, raw, slot)),
         }
     }
 }
@@ -286,15 +288,4 @@ fn is_default(field: &Field, found: &Occurrence, wire: &[u8]) -> bool {
         Op::Int64 | Op::Sint64 | Op::Sfixed64 | Op::Uint64 | Op::Fixed64 => found.value == 0,
         _ => found.value as u32 == 0,
     }
-}
-
-#[inline]
-pub(super) fn zigzag32(raw: u64) -> i32 {
-    let raw = raw as u32;
-    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
-}
-
-#[inline]
-pub(super) fn zigzag64(raw: u64) -> i64 {
-    (raw >> 1).cast_signed() ^ -((raw & 1).cast_signed())
 }

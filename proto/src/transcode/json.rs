@@ -1,15 +1,15 @@
-//! JSON tokens, as serde_json prints them.
+//! JSON tokens that are neither numbers nor text: keys, bytes, times.
 //!
-//! Why here and not through a serializer: most values are short integers, names and plain ASCII,
-//! and for those a direct copy is all there is to do. What is intricate (escapes, shortest
-//! floating point digits) is left to serde_json itself, so that it is equal by construction.
+//! Why here and not through a serializer: their forms are short and fixed, so a direct copy is
+//! most of what there is to do. What is out of range is left to prost-types, so that it is equal
+//! by construction.
 
 use std::fmt::{self, Write as _};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 
-use crate::wire::WireFault;
+use super::text;
 
 const NANOS_PER_SECOND: u32 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -17,102 +17,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// `,"name":`, the form in which tables hold an object's keys.
 pub(super) fn key(name: &str) -> Vec<u8> {
     let mut key = vec![b','];
-    text(name, &mut key);
+    text::text(name, &mut key);
     key.push(b':');
     key
-}
-
-/// A string from wire bytes, which must be UTF-8.
-#[inline]
-pub(super) fn string(bytes: &[u8], out: &mut Vec<u8>) -> Result<(), WireFault> {
-    if is_plain(bytes) {
-        out.push(b'"');
-        out.extend_from_slice(bytes);
-        out.push(b'"');
-        return Ok(());
-    }
-    text(utf8(bytes)?, out);
-    Ok(())
-}
-
-/// Any string, with escapes. What lies between them, beyond ASCII too, is copied.
-pub(super) fn text(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
-    let mut rest = text.as_bytes();
-    loop {
-        let (clean, from_escape) = rest.split_at(clean_length(rest));
-        out.extend_from_slice(clean);
-        let Some((&byte, after)) = from_escape.split_first() else { break };
-        escape(byte, out);
-        rest = after;
-    }
-    out.push(b'"');
-}
-
-fn escape(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let short = match byte {
-        b'"' | b'\\' => byte,
-        b'\n' => b'n',
-        b'\t' => b't',
-        b'\r' => b'r',
-        0x08 => b'b',
-        0x0c => b'f',
-        _ => {
-            let (high, low) = (HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]);
-            return out.extend_from_slice(&[b'\\', b'u', b'0', b'0', high, low]);
-        }
-    };
-    out.extend_from_slice(&[b'\\', short]);
-}
-
-/// Checks that bytes are UTF-8.
-pub(super) fn utf8(bytes: &[u8]) -> Result<&str, WireFault> {
-    std::str::from_utf8(bytes).map_err(|_| WireFault::Utf8)
-}
-
-/// A decimal integer.
-#[inline]
-pub(super) fn integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
-/// A decimal integer in quotes: how 64-bit integers and all numeric map keys are printed.
-#[inline]
-pub(super) fn quoted_integer(value: impl itoa::Integer, out: &mut Vec<u8>) {
-    out.push(b'"');
-    integer(value, out);
-    out.push(b'"');
-}
-
-/// A bool.
-#[inline]
-pub(super) fn boolean(value: bool, out: &mut Vec<u8>) {
-    out.extend_from_slice(if value { b"true" } else { b"false" });
-}
-
-/// A double; what is not finite is a string.
-#[inline]
-pub(super) fn double(value: f64, out: &mut Vec<u8>) {
-    match not_finite(value) {
-        None => number(value, out),
-        Some(name) => out.extend_from_slice(name),
-    }
-}
-
-/// A float, with the digits of a float; what is not finite is a string.
-#[inline]
-pub(super) fn float(value: f32, out: &mut Vec<u8>) {
-    match not_finite(f64::from(value)) {
-        None => number(value, out),
-        Some(name) => out.extend_from_slice(name),
-    }
-}
-
-/// A floating point number in serde_json's form: `null` if it is not finite.
-#[inline]
-pub(super) fn number(value: impl serde::Serialize, out: &mut Vec<u8>) {
-    serde_json::to_writer(out, &value).expect("a number can always be printed to memory");
 }
 
 /// Bytes as base64 with padding.
@@ -207,74 +114,9 @@ impl fmt::Write for Ascii<'_> {
     }
 }
 
-fn not_finite(value: f64) -> Option<&'static [u8]> {
-    if value.is_finite() {
-        None
-    } else if value.is_nan() {
-        Some(b"\"NaN\"")
-    } else if value > 0.0 {
-        Some(b"\"Infinity\"")
-    } else {
-        Some(b"\"-Infinity\"")
-    }
-}
-
-/// Whether bytes are ASCII that JSON prints as it is: no control, no quote, no backslash.
-#[inline]
-fn is_plain(bytes: &[u8]) -> bool {
-    let (words, rest) = bytes.as_chunks::<8>();
-    words.iter().all(|word| {
-        let word = u64::from_le_bytes(*word);
-        (word & HIGH) | escapes_in(word) == 0
-    }) && rest.iter().all(|&byte| byte < 0x80 && !needs_escape(byte))
-}
-
-/// How many bytes come before the first that needs an escape.
-#[inline]
-fn clean_length(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks::<8>();
-    let clean = words.iter().take_while(|word| escapes_in(u64::from_le_bytes(**word)) == 0);
-    let start = clean.count() * 8;
-    let rest = &bytes[start..];
-    start + rest.iter().position(|&byte| needs_escape(byte)).unwrap_or(rest.len())
-}
-
-#[inline]
-fn needs_escape(byte: u8) -> bool {
-    byte < 0x20 || byte == b'"' || byte == b'\\'
-}
-
-const ONES: u64 = u64::MAX / 0xff;
-const HIGH: u64 = ONES << 7;
-
-/// Not zero if one of the eight bytes needs an escape. A borrow may taint the byte above, but
-/// only above one that needs an escape itself.
-#[inline]
-fn escapes_in(word: u64) -> u64 {
-    let control = word.wrapping_sub(ONES * 0x20) & !word;
-    let zero_in = |same: u64| same.wrapping_sub(ONES) & !same;
-    let quote = zero_in(word ^ (ONES * b'"' as u64));
-    let backslash = zero_in(word ^ (ONES * b'\\' as u64));
-    (control | quote | backslash) & HIGH
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_byte_is_judged_alike_alone_and_in_a_word() {
-        for byte in 0..=u8::MAX {
-            let printed = serde_json::to_vec(&String::from_utf8_lossy(&[byte])).unwrap();
-            let plain = printed == [b'"', byte, b'"'];
-            assert_eq!(is_plain(&[byte]), plain, "byte {byte:#x} alone");
-            for place in 0..8 {
-                let mut word = *b"abcdefgh";
-                word[place] = byte;
-                assert_eq!(is_plain(&word), plain, "byte {byte:#x} at {place}");
-            }
-        }
-    }
 
     #[test]
     fn timestamps_are_printed_as_prost_prints_them() {
@@ -289,16 +131,6 @@ mod tests {
             timestamp(seconds, nanos, &mut out);
             let expected = format!("\"{}\"", prost_types::Timestamp { seconds, nanos });
             assert_eq!(String::from_utf8(out).unwrap(), expected);
-        }
-    }
-
-    #[test]
-    fn strings_are_printed_as_serde_json_prints_them() {
-        for text in ["", "plain", "quote\"", "back\\slash", "a\u{1}\u{7f}\n", "grüße, 世界, 🦀"]
-        {
-            let mut out = Vec::new();
-            string(text.as_bytes(), &mut out).unwrap();
-            assert_eq!(out, serde_json::to_vec(text).unwrap());
         }
     }
 }

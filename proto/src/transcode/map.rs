@@ -7,11 +7,11 @@
 
 use std::ops::Range;
 
-use super::emit::{Emitter, zigzag32, zigzag64};
+use super::emit::Emitter;
 use super::scan::{Frame, Occurrence};
 use super::table::{Field, MapTable, Op};
 use super::well_known::Shape;
-use super::{Failure, Outcome, check, json};
+use super::{Failure, Outcome, check, number, text};
 use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// Field number of an entry's key.
@@ -46,14 +46,15 @@ struct Part {
 
 impl Part {
     fn occurrence(self) -> Occurrence {
-        Occurrence { slot: 0, start: self.start, value: self.value, packed: false }
+        Occurrence::new(0, self.start, self.value)
     }
 }
 
 /// Checks the bytes of one entry without printing it.
 pub(super) fn check(frame: &Frame<'_, '_>, map: &MapTable, bytes: &[u8], base: usize) -> Outcome {
     let start = base - frame.base;
-    let entry = parse(frame, map, start, start + bytes.len())?;
+    let mut entry = Entry::at(start, start + bytes.len());
+    entry.parse(frame, map)?;
     check_value(frame, map, &entry)
 }
 
@@ -70,8 +71,9 @@ impl<'t> Emitter<'t, '_> {
         let from = self.scratch.entries.len();
         for at in found {
             let place = self.scratch.found[at];
-            let entry = parse(frame, map, place.start as usize, place.value as usize)?;
-            self.scratch.entries.push(entry);
+            self.scratch.entries.push(Entry::at(place.start(), place.value as usize));
+            let entry = self.scratch.entries.last_mut().expect("an entry was pushed just now");
+            entry.parse(frame, map)?;
         }
         self.replace_equal_keys(frame, map, from)?;
         self.out.extend_from_slice(&field.key);
@@ -109,26 +111,12 @@ impl<'t> Emitter<'t, '_> {
     }
 
     fn key(&mut self, frame: &Frame<'t, '_>, op: Op, key: Part) -> Outcome {
-        let out = &mut *self.out;
-        let raw = key.value;
-        match op {
-            Op::String => {
-                let bytes = key.occurrence();
-                return json::string(bytes.bytes(frame.wire), out)
-                    .map_err(|fault| Failure::new(frame.base + key.start as usize, fault));
-            }
-            Op::Bool => {
-                out.push(b'"');
-                json::boolean(raw != 0, out);
-                out.push(b'"');
-            }
-            Op::Int32 | Op::Sfixed32 => json::quoted_integer(raw as i32, out),
-            Op::Sint32 => json::quoted_integer(zigzag32(raw), out),
-            Op::Uint32 | Op::Fixed32 => json::quoted_integer(raw as u32, out),
-            Op::Int64 | Op::Sfixed64 => json::quoted_integer(raw.cast_signed(), out),
-            Op::Sint64 => json::quoted_integer(zigzag64(raw), out),
-            _ => json::quoted_integer(raw, out),
+        if op == Op::String {
+            let bytes = key.occurrence();
+            return text::string(bytes.bytes(frame.wire), self.out)
+                .map_err(|fault| Failure::new(frame.base + key.start as usize, fault));
         }
+        number::append(self.out, |slot| number::key(op, key.value, slot));
         Ok(())
     }
 
@@ -223,29 +211,35 @@ fn same_key(frame: &Frame<'_, '_>, map: &MapTable, left: Part, right: Part) -> b
     sort_key(frame, map, left) == sort_key(frame, map, right)
 }
 
-/// Finds an entry's key and value; the last of each counts. Keys are checked here, values not.
-fn parse(frame: &Frame<'_, '_>, map: &MapTable, start: usize, end: usize) -> Outcome<Entry> {
-    let mut entry = Entry {
-        key: Part::default(),
-        value: Part::default(),
-        start: start as u32,
-        end: end as u32,
-        values: 0,
-        replaced: false,
-    };
-    walk(frame, map, start..end, |number, part| {
-        if number == VALUE {
-            entry.value = part;
-            entry.values += 1;
-            return Ok(());
+impl Entry {
+    fn at(start: usize, end: usize) -> Self {
+        Self {
+            key: Part::default(),
+            value: Part::default(),
+            start: start as u32,
+            end: end as u32,
+            values: 0,
+            replaced: false,
         }
-        entry.key = part;
-        match map.key {
-            Op::String => json::utf8(part.occurrence().bytes(frame.wire)).map(drop),
-            _ => Ok(()),
-        }
-    })?;
-    Ok(entry)
+    }
+
+    /// Finds the key and value; the last of each counts. Keys are checked here, values not.
+    #[inline]
+    fn parse(&mut self, frame: &Frame<'_, '_>, map: &MapTable) -> Outcome {
+        let place = self.start as usize..self.end as usize;
+        walk(frame, map, place, |number, part| {
+            if number == VALUE {
+                self.value = part;
+                self.values += 1;
+                return Ok(());
+            }
+            self.key = part;
+            match map.key {
+                Op::String => text::check(part.occurrence().bytes(frame.wire)),
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 /// Every occurrence of an entry's value.
@@ -269,6 +263,7 @@ fn check_value(frame: &Frame<'_, '_>, map: &MapTable, entry: &Entry) -> Outcome 
 }
 
 /// Calls `part` for each key and value of an entry.
+#[inline(always)]
 fn walk(
     frame: &Frame<'_, '_>,
     map: &MapTable,
@@ -295,6 +290,7 @@ fn walk(
     Ok(())
 }
 
+#[inline(always)]
 fn read(reader: &mut Reader<'_>, tag: Tag, op: Op, base: usize) -> Result<Part, WireError> {
     if tag.wire_type != op.written_as() {
         let offset = reader.offset();

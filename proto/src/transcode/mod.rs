@@ -15,7 +15,8 @@
 //! 3. No allocation per message once the scratch space has grown, but for what is rare: merged
 //!    sub-messages, and the few well-known types that are left to prost-reflect.
 //!
-//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, `json`.
+//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, and for the
+//! tokens `number`, `text`, `json`.
 //!
 //! Next: `operators/` puts the JSON into the batch that goes to Kafka.
 
@@ -24,11 +25,13 @@ mod check;
 mod emit;
 mod json;
 mod map;
+mod number;
 mod scan;
 mod table;
+mod text;
 mod well_known;
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -69,8 +72,8 @@ pub enum DecodeReason {
 }
 
 thread_local! {
-    /// Each thread's scratch space, taken while a message is transcoded.
-    static SCRATCH: Cell<Option<Scratch>> = const { Cell::new(None) };
+    /// Each thread's scratch space; transcoding calls nothing that could transcode again.
+    static SCRATCH: RefCell<Scratch> = const { RefCell::new(Scratch::new()) };
 }
 
 impl JsonTranscoder {
@@ -89,10 +92,11 @@ impl JsonTranscoder {
             });
         }
         let length = out.len();
-        let scratch = SCRATCH.take().unwrap_or_default();
-        let mut emitter = Emitter::new(&self.tables, scratch, out);
-        let outcome = emitter.root(wire, DEPTH_MAX);
-        SCRATCH.set(Some(emitter.into_scratch()));
+        let outcome = SCRATCH.with_borrow_mut(|scratch| {
+            let outcome = Emitter::new(&self.tables, scratch, out).root(wire, DEPTH_MAX);
+            scratch.tidy();
+            outcome
+        });
         outcome.map_err(|failure| {
             out.truncate(length);
             failure.into_error()

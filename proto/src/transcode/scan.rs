@@ -14,29 +14,55 @@
 use super::check;
 use super::table::{Field, MessageTable, Op, Tables};
 use super::{Failure, Outcome};
-use crate::wire::{Raw, Reader, Tag, WireError, WireFault, WireType};
+use crate::wire::{Reader, Tag, WireError, WireFault, WireType};
 
 /// The slot of an occurrence that counts no more; sorts last.
-const DROPPED: u32 = u32::MAX;
+const DROPPED: u32 = u32::MAX >> 1;
 
 /// One value of one field, by its place in the message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Occurrence {
-    /// Index in the message's `fields`.
-    pub(super) slot: u32,
-    /// Where the value starts, after its length if it has one.
-    pub(super) start: u32,
+    /// From the top: slot, 31 bits, which field numbers cannot exceed; start, 32 bits; packed,
+    /// one. In one word, because occurrences are sorted by it.
+    place: u64,
     /// The scalar's bits as read, or where the bytes end.
     pub(super) value: u64,
-    /// Whether these are the bytes of a packed list.
-    pub(super) packed: bool,
 }
 
 impl Occurrence {
+    /// A value of the field in this slot, at this place of the message.
+    #[inline]
+    pub(super) fn new(slot: u32, start: u32, value: u64) -> Self {
+        Self { place: u64::from(slot) << 33 | u64::from(start) << 1, value }
+    }
+
+    /// Index in the message's `fields`.
+    #[inline]
+    pub(super) fn slot(&self) -> u32 {
+        (self.place >> 33) as u32
+    }
+
+    /// Where the value starts, after its length if it has one.
+    #[inline]
+    pub(super) fn start(&self) -> usize {
+        (self.place >> 1) as u32 as usize
+    }
+
+    /// Whether these are the bytes of a packed list.
+    #[inline]
+    pub(super) fn packed(&self) -> bool {
+        self.place & 1 != 0
+    }
+
+    /// Moves it behind all that count.
+    fn drop(&mut self) {
+        self.place |= u64::from(DROPPED) << 33;
+    }
+
     /// The bytes of a string, bytes, message or packed list.
     #[inline]
     pub(super) fn bytes<'a>(&self, wire: &'a [u8]) -> &'a [u8] {
-        &wire[self.start as usize..self.value as usize]
+        &wire[self.start()..self.value as usize]
     }
 }
 
@@ -69,8 +95,8 @@ pub(super) fn scan(frame: &Frame<'_, '_>, found: &mut Vec<Occurrence>) -> Outcom
         drop_unset(frame, &mut found[from..])?;
     }
     if noticed.oneof_again || noticed.disordered {
-        found[from..].sort_unstable_by_key(|occurrence| (occurrence.slot, occurrence.start));
-        while found.len() > from && found.last().is_some_and(|last| last.slot == DROPPED) {
+        found[from..].sort_unstable_by_key(|occurrence| occurrence.place);
+        while found.len() > from && found.last().is_some_and(|last| last.slot() == DROPPED) {
             found.pop();
         }
     }
@@ -90,8 +116,13 @@ fn collect(frame: &Frame<'_, '_>, found: &mut Vec<Occurrence>) -> Outcome<Notice
             continue;
         };
         let field = &frame.table.fields[slot as usize];
-        let value = frame.value(field, tag, &mut reader);
-        found.push(value.map_err(|error| frame.failure(error).within(&field.name))?.at(slot));
+        loop {
+            let value = frame.value(field, tag, &mut reader);
+            found.push(value.map_err(|error| frame.failure(error).within(&field.name))?.at(slot));
+            if !field.list || !reader.again(tag) {
+                break;
+            }
+        }
         noticed.disordered |= slot < last_slot;
         last_slot = slot;
         if let Some(oneof) = field.oneof {
@@ -112,10 +143,19 @@ struct Found {
 }
 
 impl Found {
+    /// The place of bytes that the reader has just read.
+    #[inline]
+    fn bytes(bytes: &[u8], reader: &Reader<'_>, packed: bool) -> Self {
+        let end = reader.offset();
+        Self { start: end - bytes.len(), value: end as u64, packed }
+    }
+
     #[inline]
     fn at(self, slot: u32) -> Occurrence {
         // The transcoder refuses messages that 32 bits cannot address.
-        Occurrence { slot, start: self.start as u32, value: self.value, packed: self.packed }
+        let mut found = Occurrence::new(slot, self.start as u32, self.value);
+        found.place |= u64::from(self.packed);
+        found
     }
 }
 
@@ -126,40 +166,42 @@ impl Frame<'_, '_> {
         Failure::new(self.base + error.offset, error.fault)
     }
 
-    #[inline]
+    /// Reads a value that is written as most are; all others are read by `other`.
+    #[inline(always)]
     fn value(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
-        let expected = field.op.written_as();
-        if tag.wire_type == expected && expected != WireType::GroupStart {
-            let raw = reader.value(tag, self.depth)?;
-            return Ok(Self::found(raw, reader, false));
+        if tag.wire_type != field.written_as {
+            return self.other(field, tag, reader);
         }
-        if let Op::Map(_) = field.op {
-            // prost-reflect reads a map entry's length whatever the tag says, and so must we.
-            let entry = reader.bytes()?;
-            return Ok(Self::found(Raw::Bytes(entry), reader, false));
-        }
-        if let (Op::Group(child), WireType::GroupStart) = (field.op, tag.wire_type) {
-            let child = self.tables.message(child);
-            let start = reader.offset();
-            let end = check::skip_group(self.tables, child, reader, tag.number, self.depth)?;
-            return Ok(Found { start, value: end as u64, packed: false });
-        }
-        if field.list && field.op.packable() && tag.wire_type == WireType::Bytes {
-            let run = reader.bytes()?;
-            return Ok(Self::found(Raw::Bytes(run), reader, true));
-        }
-        Err(WireError { offset: reader.offset(), fault: WireFault::WireTypeMismatch })
+        let start = reader.offset();
+        let value = match tag.wire_type {
+            WireType::Varint => reader.varint()?,
+            WireType::Fixed64 => reader.fixed64()?,
+            WireType::Fixed32 => reader.fixed32()?.into(),
+            WireType::Bytes => {
+                return reader.bytes().map(|bytes| Found::bytes(bytes, reader, false));
+            }
+            WireType::GroupStart | WireType::GroupEnd => return self.other(field, tag, reader),
+        };
+        Ok(Found { start, value, packed: false })
     }
 
-    #[inline]
-    fn found(raw: Raw<'_>, reader: &Reader<'_>, packed: bool) -> Found {
-        let end = reader.offset();
-        match raw {
-            Raw::Varint(value) | Raw::Fixed64(value) => Found { start: end - 1, value, packed },
-            Raw::Fixed32(value) => Found { start: end - 1, value: value.into(), packed },
-            Raw::Bytes(bytes) | Raw::Group(bytes) => {
-                Found { start: end - bytes.len(), value: end as u64, packed }
+    /// Reads a packed list, a group or a map's entry with an odd tag. Kept out of the loop of the
+    /// scan, whose registers it would take.
+    #[inline(never)]
+    fn other(&self, field: &Field, tag: Tag, reader: &mut Reader<'_>) -> Result<Found, WireError> {
+        match field.op {
+            // prost-reflect reads a map entry's length whatever the tag says, and so must we.
+            Op::Map(_) => reader.bytes().map(|entry| Found::bytes(entry, reader, false)),
+            Op::Group(child) if tag.wire_type == WireType::GroupStart => {
+                let child = self.tables.message(child);
+                let start = reader.offset();
+                let end = check::skip_group(self.tables, child, reader, tag.number, self.depth)?;
+                Ok(Found { start, value: end as u64, packed: false })
             }
+            op if field.list && op.packable() && tag.wire_type == WireType::Bytes => {
+                reader.bytes().map(|run| Found::bytes(run, reader, true))
+            }
+            _ => Err(WireError { offset: reader.offset(), fault: WireFault::WireTypeMismatch }),
         }
     }
 }
@@ -170,13 +212,13 @@ impl Frame<'_, '_> {
 fn drop_unset(frame: &Frame<'_, '_>, found: &mut [Occurrence]) -> Outcome {
     let mut set = vec![(None, false); frame.table.oneofs as usize];
     for occurrence in found.iter_mut().rev() {
-        let field = &frame.table.fields[occurrence.slot as usize];
+        let field = &frame.table.fields[occurrence.slot() as usize];
         let Some(oneof) = field.oneof else { continue };
         let (winner, closed) = &mut set[oneof as usize];
-        *closed |= *winner.get_or_insert(occurrence.slot) != occurrence.slot;
+        *closed |= *winner.get_or_insert(occurrence.slot()) != occurrence.slot();
         if *closed {
             check::occurrence(frame, field, occurrence)?;
-            occurrence.slot = DROPPED;
+            occurrence.drop();
         }
     }
     Ok(())

@@ -16,8 +16,8 @@ use prost_reflect::{
     EnumDescriptor, ExtensionDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value,
 };
 
-use super::json;
 use super::well_known::{self, Shape};
+use super::{json, number, text};
 use crate::wire::WireType;
 
 /// Field numbers up to this are found by indexing, higher ones by binary search.
@@ -54,6 +54,8 @@ pub(super) struct Field {
     /// `,"jsonName":`; the first comma of an object becomes its brace.
     pub(super) key: Vec<u8>,
     pub(super) op: Op,
+    /// How a single value is written.
+    pub(super) written_as: WireType,
     pub(super) list: bool,
     /// Printed whenever it occurred, even with its default.
     pub(super) presence: bool,
@@ -186,9 +188,9 @@ impl EnumTable {
             let Some(value) = descriptor.get_value(value.number()) else {
                 continue;
             };
-            let mut text = Vec::new();
-            json::text(value.name(), &mut text);
-            table.insert(value.number(), text.into_boxed_slice());
+            let mut name = Vec::new();
+            text::text(value.name(), &mut name);
+            table.insert(value.number(), name.into_boxed_slice());
         }
         table
     }
@@ -210,14 +212,14 @@ impl EnumTable {
 
     /// Prints the value's name, or its number if it has none.
     #[inline]
-    pub(super) fn print(&self, number: i32, out: &mut Vec<u8>) {
+    pub(super) fn print(&self, value: i32, out: &mut Vec<u8>) {
         if self.null {
             return out.extend_from_slice(b"null");
         }
-        let dense = usize::try_from(number).ok().and_then(|index| self.dense.get(index));
-        match dense.and_then(Option::as_ref).or_else(|| self.sparse.get(&number)) {
+        let dense = usize::try_from(value).ok().and_then(|index| self.dense.get(index));
+        match dense.and_then(Option::as_ref).or_else(|| self.sparse.get(&value)) {
             Some(text) => out.extend_from_slice(text),
-            None => json::integer(number, out),
+            None => number::append(out, |slot| number::integer(value.into(), slot)),
         }
     }
 }
@@ -315,6 +317,7 @@ impl Builder {
             number: field.number(),
             key: json::key(field.json_name()),
             op,
+            written_as: op.written_as(),
             list: field.is_list(),
             presence: field.supports_presence(),
             oneof: position.map(index_of_len),
@@ -323,11 +326,13 @@ impl Builder {
     }
 
     fn extension(&mut self, extension: &ExtensionDescriptor) -> Field {
+        let op = self.op(&extension.kind(), extension.is_group());
         Field {
             name: extension.full_name().to_owned(),
             number: extension.number(),
             key: json::key(extension.json_name()),
-            op: self.op(&extension.kind(), extension.is_group()),
+            op,
+            written_as: op.written_as(),
             list: extension.is_list(),
             presence: extension.supports_presence(),
             oneof: None,

@@ -12,7 +12,7 @@ use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor, Serial
 use super::emit::Emitter;
 use super::scan::{Frame, Occurrence, scan};
 use super::table::Op;
-use super::{DecodeReason, Failure, Outcome, check, json};
+use super::{DecodeReason, Failure, Outcome, check, json, number};
 use crate::wire::WireFault;
 
 /// The first and last second a timestamp may name: years 1 to 9999.
@@ -136,7 +136,7 @@ impl<'t> Emitter<'t, '_> {
 
     /// The last occurrence of the field in this slot.
     pub(super) fn last(&self, from: usize, slot: u32) -> Option<Occurrence> {
-        self.scratch.found[from..].iter().rev().find(|found| found.slot == slot).copied()
+        self.scratch.found[from..].iter().rev().find(|found| found.slot() == slot).copied()
     }
 
     fn seconds_and_nanos(&self, from: usize) -> (i64, i32) {
@@ -186,10 +186,12 @@ impl<'t> Emitter<'t, '_> {
     fn wrapped_number(&mut self, op: Op, raw: u64) {
         if op == Op::Float {
             let value = f32::from_bits(raw as u32);
-            json::number(if value == 0.0 { 0.0 } else { value }, self.out);
+            let value = if value == 0.0 { 0.0 } else { value };
+            number::append(self.out, |slot| number::number(value, slot));
         } else {
             let value = f64::from_bits(raw);
-            json::number(if value == 0.0 { 0.0 } else { value }, self.out);
+            let value = if value == 0.0 { 0.0 } else { value };
+            number::append(self.out, |slot| number::number(value, slot));
         }
     }
 

@@ -23,6 +23,9 @@ fn varints_are_read_as_prost_reads_them() {
     cases.push([vec![0xff; 9], vec![0x02]].concat());
     cases.push([vec![0x80; 10], vec![0x01]].concat());
     cases.push(vec![0xff; 12]);
+    // Read from one word if what follows fills it, else byte by byte.
+    let followed = |case: &Vec<u8>| [vec![0; 8], vec![0xff; 8]].map(|it| [&case[..], &it].concat());
+    cases.extend(cases.iter().flat_map(followed).collect::<Vec<_>>());
     for bytes in cases {
         let mut rest = &bytes[..];
         let theirs = prost::encoding::decode_varint(&mut rest);

@@ -62,6 +62,30 @@ fn random_types_are_printed_as_prost_reflect_prints_them() {
     assert!(printed.get() > sets.get(), "{} printed of {}", printed.get(), sets.get());
 }
 
+/// Compares what is left of a message of every type after damage, and bytes that never were one.
+#[test]
+fn damaged_messages_of_random_types_are_judged_alike() {
+    let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);
+    let strategy = (bytes(600), bytes(300), damages(4));
+    property!("transcode-types-damaged", 4.0, 5).holds(&strategy, |(shape, entropy, damages)| {
+        let file = Types::new(&shape).file();
+        let Ok(descriptors) = load(&set_of(file.clone()).encode_to_vec()) else {
+            return Ok(());
+        };
+        let types = descriptors.pool().all_messages().filter(|it| !it.is_map_entry());
+        for descriptor in types.filter(|it| it.parent_file().name() == "random.proto") {
+            let transcoder = JsonTranscoder::compile(&descriptor);
+            let made = Maker::new(&entropy, false).message(&descriptor, 0);
+            for wire in [&damaged(&made, &damages), &entropy] {
+                compare(&transcoder, &descriptor, wire).map_err(|text| {
+                    format!("{}: {text}\n{wire:x?}\n{file:#?}", descriptor.full_name())
+                })?;
+            }
+        }
+        Ok(())
+    });
+}
+
 #[test]
 fn damaged_descriptor_sets_are_refused_or_work() {
     let bytes = |most| prop::collection::vec(any::<u8>(), 0..most);

@@ -14,6 +14,7 @@ mod property;
 mod random;
 #[path = "../support/mod.rs"]
 mod support;
+mod values;
 mod well_known;
 mod wire;
 
