@@ -29,7 +29,13 @@ fn both_branches_of_a_fork_are_in_the_same_epochs() {
     end.assert_exact(4, 200);
     assert!(!end.epochs.is_empty());
     for epoch in &end.epochs {
-        assert_eq!(epoch.records[0], epoch.records[1], "both sinks hold the same of each epoch");
+        // How shards of two workers mix is another matter on each branch.
+        let [one, other] = [0, 1].map(|sink| {
+            let mut records = epoch.records[sink].clone();
+            records.sort_unstable();
+            records
+        });
+        assert_eq!(one, other, "both sinks hold the same of each epoch");
     }
 }
 
