@@ -297,6 +297,8 @@ impl Http2Config {
     pub(super) fn windows(&self, shards: usize) -> Windows {
         let share = STREAM_WINDOWS_BYTES_MAX / u32::try_from(shards.max(1)).unwrap_or(u32::MAX);
         let share = share.clamp(STREAM_WINDOW_BYTES_MIN, STREAM_WINDOW_BYTES);
+        // A stream cannot use more than its connection lets through.
+        let share = share.min(self.connection_window_bytes.unwrap_or(WINDOW_BYTES_MAX));
         let stream_bytes = self.stream_window_bytes.unwrap_or(share);
         let connection_bytes =
             self.connection_window_bytes.unwrap_or_else(|| stream_bytes.saturating_mul(2));
@@ -330,5 +332,9 @@ mod tests {
         let given = Http2Config { stream_window_bytes: Some(1 << 20), ..Http2Config::default() };
         let windows = Windows { stream_bytes: 1 << 20, connection_bytes: 2 << 20 };
         assert_eq!(given.windows(1_000), windows);
+        let narrow =
+            Http2Config { connection_window_bytes: Some(1 << 20), ..Http2Config::default() };
+        let windows = Windows { stream_bytes: 1 << 20, connection_bytes: 1 << 20 };
+        assert_eq!(narrow.windows(1), windows, "a window that is left out can fill");
     }
 }
