@@ -100,6 +100,7 @@ fn main() -> Result<()> {
     }
     let options = Options::parse();
     let is_toy = options.common.is_toy();
+    ensure!(!(options.check && is_toy), "--check needs a measurement, and --toy measures nothing");
     let messages = options.messages.unwrap_or(if is_toy { MESSAGES_TOY } else { MESSAGES });
     let rounds = options.rounds.unwrap_or(if is_toy { 1 } else { ROUNDS });
     let (cluster, generator) = (options.common.cluster()?, Generator::start()?);
