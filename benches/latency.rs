@@ -6,6 +6,9 @@
 //! acknowledged commit comes from headwater's own histogram. After each case the process is asked
 //! to end, and what it left behind is checked for count and order.
 //!
+//! The cases `straight line` show what the machine, Kafka and the reader add to the latency of any
+//! program: it produces at once, without transactions, and keeps no progress.
+//!
 //! The cases `idle` measure something else: the CPU of a pipeline whose streams, one and a hundred,
 //! are open and silent.
 //!
@@ -30,7 +33,7 @@ use serde_json::json;
 use support::open_loop::{Case, OpenLoop, Outcome, WARM_UP, stop};
 use support::options::{Common, write};
 use support::table::{markdown, mib};
-use support::{SETTLE_MAX, generator, machine};
+use support::{SETTLE_MAX, generator, machine, straight};
 
 /// Measures latency: due at the generator → visible in Kafka.
 #[derive(Debug, Parser)]
@@ -71,7 +74,7 @@ const IDLE_STREAMS: [u64; 2] = [1, 100];
 const IDLE_WARM_UP: Duration = Duration::from_secs(10);
 
 fn main() -> Result<()> {
-    if generator::serve_if_asked()? {
+    if generator::serve_if_asked()? || straight::run_if_asked()? {
         return Ok(());
     }
     let options = Options::parse();
@@ -109,6 +112,12 @@ impl Bench {
                     let case = Case { rate: *rate, delivery, commit_interval_ms, ring };
                     outcomes.push(self.open_loop.run(&name, &case)?);
                 }
+            }
+        }
+        for rate in rates {
+            let name = format!("straight line {rate}/s");
+            if self.options.common.wants(&name) {
+                outcomes.push(self.open_loop.run_line(&name, *rate)?);
             }
         }
         if !outcomes.is_empty() {

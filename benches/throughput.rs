@@ -178,6 +178,7 @@ impl Bench {
             },
             commit_interval_ms: (case.delivery == Delivery::ExactlyOnce).then_some(interval),
             count: self.messages,
+            rate: 0,
         }
     }
 }

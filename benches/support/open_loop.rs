@@ -20,6 +20,7 @@ use serde_json::json;
 
 use super::generator::Generator;
 use super::options::Common;
+use super::straight::{Line, LineValues, Straight};
 use super::table::{mib, thousands};
 use super::{PARTITIONS, SETTLE_MAX};
 
@@ -73,7 +74,7 @@ pub struct Outcome {
     pub rss_bytes_max: u64,
 }
 
-/// The process at one moment.
+/// The process at one moment. The straight line has no metrics of its own.
 struct Look {
     metrics: Metrics,
     usage: Usage,
@@ -82,6 +83,10 @@ struct Look {
 impl Look {
     fn at(headwater: &Headwater) -> Result<Look> {
         Ok(Look { metrics: headwater.metrics()?, usage: headwater.usage()? })
+    }
+
+    fn at_line(line: &Straight) -> Result<Look> {
+        Ok(Look { metrics: Metrics::parse(""), usage: line.usage()? })
     }
 }
 
@@ -106,11 +111,39 @@ impl OpenLoop {
         headwater.wait_for("a first commit", SETTLE_MAX, |it| {
             it.metrics().is_ok_and(|it| it.sum("headwater_committed_records_total") > 0.0)
         })?;
-        let (visible, before, after) = self.measure(&consumer, &headwater)?;
+        let (visible, before, after) = self.measure(&consumer, || Look::at(&headwater))?;
         stop(&mut headwater)?;
         let arrived = super::check(&self.cluster, &pipeline.topic, None)?;
-        ensure!(!visible.is_empty(), "{name}: nothing became visible in the window");
         ensure!(arrived.count >= visible.len(), "{name}: records were read that are not there");
+        self.outcome(name, rate, visible, [before, after])
+    }
+
+    /// Measures the straight line without transactions: what the machine, Kafka and the reader add
+    /// to the latency of any program.
+    pub fn run_line(&self, name: &str, rate: u64) -> Result<Outcome> {
+        let Pipeline { topic, .. } = self.pipeline(name)?;
+        let consumer = topic::consumer(self.cluster.bootstrap(), &topic, Isolation::Committed)?;
+        let line = Straight::start(&Line {
+            endpoint: self.generator.endpoint().to_owned(),
+            brokers: self.cluster.bootstrap().to_owned(),
+            topic,
+            values: LineValues::Json,
+            commit_interval_ms: None,
+            count: 0,
+            rate,
+        })?;
+        let (visible, before, after) = self.measure(&consumer, || Look::at_line(&line))?;
+        self.outcome(name, rate, visible, [before, after])
+    }
+
+    fn outcome(
+        &self,
+        name: &str,
+        rate: u64,
+        visible: Histogram<u64>,
+        [before, after]: [Look; 2],
+    ) -> Result<Outcome> {
+        ensure!(!visible.is_empty(), "{name}: nothing became visible in the window");
         // Fewer than were due: the backlog grows, and the latencies say how long the window was.
         let is_saturated = visible.len() < rate * self.window.as_secs() * 9 / 10;
         let name = if is_saturated { format!("{name} (saturated)") } else { name.to_owned() };
@@ -119,16 +152,16 @@ impl OpenLoop {
         Ok(outcome)
     }
 
-    /// Reads for as long as the case lasts, and takes headwater's metrics at both ends.
+    /// Reads for as long as the case lasts, and looks at the process at both ends.
     fn measure(
         &self,
         consumer: &BaseConsumer,
-        headwater: &Headwater,
+        look: impl Fn() -> Result<Look>,
     ) -> Result<(Histogram<u64>, Look, Look)> {
         let (is_measured, is_over) = (AtomicBool::new(false), AtomicBool::new(false));
         std::thread::scope(|scope| {
             let reading = scope.spawn(|| read(consumer, &is_measured, &is_over));
-            let watched = self.watch(headwater, &is_measured);
+            let watched = self.watch(look, &is_measured);
             is_over.store(true, Ordering::Relaxed);
             let visible = reading.join().expect("the reader does not panic")?;
             let (before, after) = watched?;
@@ -136,12 +169,16 @@ impl OpenLoop {
         })
     }
 
-    fn watch(&self, headwater: &Headwater, is_measured: &AtomicBool) -> Result<(Look, Look)> {
+    fn watch(
+        &self,
+        look: impl Fn() -> Result<Look>,
+        is_measured: &AtomicBool,
+    ) -> Result<(Look, Look)> {
         std::thread::sleep(WARM_UP);
-        let before = Look::at(headwater)?;
+        let before = look()?;
         is_measured.store(true, Ordering::Relaxed);
         std::thread::sleep(self.window);
-        Ok((before, Look::at(headwater)?))
+        Ok((before, look()?))
     }
 
     /// A pipeline of its own, with its topic made.
@@ -201,6 +238,7 @@ impl Outcome {
         let counted = |name| after.sum(name) - before.sum(name);
         let commits = counted("headwater_commits_total").max(1.0);
         let committed = counted("headwater_committed_records_total");
+        let messages = if committed > 0.0 { committed } else { visible.len() as f64 };
         Outcome {
             name,
             visible,
@@ -208,7 +246,7 @@ impl Outcome {
             commit: gained("headwater_commit_seconds"),
             records_per_commit: committed / commits,
             commits,
-            cpu_us_per_message: cpu.as_secs_f64() * 1e6 / committed.max(1.0),
+            cpu_us_per_message: cpu.as_secs_f64() * 1e6 / messages,
             rss_bytes_max: usage.rss_bytes_max,
         }
     }

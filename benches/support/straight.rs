@@ -69,9 +69,12 @@ pub struct Line {
     /// How often a transaction is committed; none without transactions.
     #[arg(long)]
     pub commit_interval_ms: Option<u64>,
-    /// How many messages to ask for.
+    /// How many messages to ask for; 0 is no end.
     #[arg(long)]
     pub count: u64,
+    /// How many a second; 0 is as many as flow control lets through.
+    #[arg(long)]
+    pub rate: u64,
 }
 
 /// What values look like.
@@ -147,6 +150,7 @@ impl Line {
         add("topic", self.topic.clone());
         add("values", values.to_owned());
         add("count", self.count.to_string());
+        add("rate", self.rate.to_string());
         if let Some(interval) = self.commit_interval_ms {
             add("commit-interval-ms", interval.to_string());
         }
@@ -155,10 +159,12 @@ impl Line {
 
     fn run(self) -> Result<()> {
         let (sender, receiver) = mpsc::channel(BATCHES_MAX);
-        let (endpoint, count) = (self.endpoint.clone(), self.count);
+        let endpoint = self.endpoint.clone();
+        let request =
+            SubscribeRequest { count: self.count, rate: self.rate, ..SubscribeRequest::default() };
         let producing = std::thread::spawn(move || Producing::start(self)?.run(receiver));
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(receive(endpoint, count, sender))?;
+        runtime.block_on(receive(endpoint, &request, sender))?;
         producing.join().expect("the producing thread does not panic")
     }
 
@@ -184,7 +190,11 @@ impl Line {
     }
 }
 
-async fn receive(endpoint: String, count: u64, sender: mpsc::Sender<Vec<Bytes>>) -> Result<()> {
+async fn receive(
+    endpoint: String,
+    request: &SubscribeRequest,
+    sender: mpsc::Sender<Vec<Bytes>>,
+) -> Result<()> {
     let channel = Endpoint::from_shared(endpoint)?
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -197,7 +207,6 @@ async fn receive(endpoint: String, count: u64, sender: mpsc::Sender<Vec<Bytes>>)
     println!("ready");
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await?;
-    let request = SubscribeRequest { count, ..SubscribeRequest::default() };
     let request = Request::new(Bytes::from(request.encode_to_vec()));
     let path = "/bench.v1.Telemetry/Subscribe".parse()?;
     let mut stream = client.server_streaming(request, path, RawCodec).await?.into_inner();

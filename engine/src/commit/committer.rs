@@ -197,6 +197,7 @@ impl Committer {
         let sealed = self.sealed.as_mut().expect("only what is sealed is committed");
         if let Err(error) = answer.outcome {
             sealed.transaction = Some(answer.sealed);
+            let error = self.outlet.commit_failed(error);
             self.tell_failed(&error);
             self.decision.on_commit_failed(&error);
             self.last_error = Some(error);

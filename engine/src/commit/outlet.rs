@@ -40,6 +40,7 @@ pub trait Outlet: Send {
     }
 
     /// Adds the positions to the lowest open transaction and waits until all of it is acknowledged.
+    /// An outlet without transactions leaves both to the commit.
     ///
     /// # Errors
     /// The repair that is due; after [`Repair::Again`] the call is made again with the same values.
@@ -48,6 +49,12 @@ pub trait Outlet: Send {
         epoch: Epoch,
         positions: &[ShardPosition],
     ) -> Result<Box<dyn Sealed>, OutletError>;
+
+    /// The commit of the lowest open transaction was answered with `error`. Returns what is really
+    /// due: the outlet may know more of what failed than the thread that waited for the answer.
+    fn commit_failed(&mut self, error: OutletError) -> OutletError {
+        error
+    }
 
     /// The commit of `epoch` was acknowledged, with these positions.
     fn committed(&mut self, epoch: Epoch, positions: &[ShardPosition]);
@@ -70,7 +77,8 @@ pub trait Outlet: Send {
     fn poll(&mut self);
 }
 
-/// A transaction that holds all it should, every record of it acknowledged.
+/// An epoch that only waits for its commit: a transaction that holds all it should, every record
+/// of it acknowledged.
 pub trait Sealed: Send {
     /// Commits and waits for the answer. `Ok` means that every reader may see the epoch.
     ///

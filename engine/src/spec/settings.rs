@@ -34,8 +34,7 @@ pub struct Settings {
 pub struct CommitSettings {
     /// How long an epoch stays open after its first record, in milliseconds. Shorter means
     /// lower latency, longer means fewer transactions. With `delivery: at_least_once` records are
-    /// visible at once; there a longer interval takes away pauses of some milliseconds, and
-    /// repeats more after a crash.
+    /// visible at once, whatever the interval; there a longer one repeats more after a crash.
     #[schemars(range(min = 1, max = 60_000))]
     pub interval_ms: u64,
 

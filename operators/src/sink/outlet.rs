@@ -73,6 +73,13 @@ impl Outlet for PipelineOutlet {
         }
     }
 
+    fn commit_failed(&mut self, error: OutletError) -> OutletError {
+        match &mut self.kafka {
+            Some(kafka) => kafka.commit_failed(error),
+            None => error,
+        }
+    }
+
     fn committed(&mut self, _: Epoch, positions: &[ShardPosition]) {
         if let Some(kafka) = &mut self.kafka {
             kafka.committed(positions);

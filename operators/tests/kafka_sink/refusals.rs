@@ -200,6 +200,31 @@ fn without_transactions_what_is_refused_is_set_aside_and_nothing_is_sent_twice()
 }
 
 #[test]
+fn without_transactions_the_next_epoch_is_on_its_way_while_the_last_is_searched() {
+    let rig = Rig::start();
+    let more = "delivery: at_least_once\n    dead_letter: { topic: dead }";
+    let (mut outlet, _) = rig.outlet(&tight(&rig, more)).expect("a fresh pipeline");
+    let large = [(35, 5_000), (81, 4_500)];
+    let batches = batches(&large);
+    outlet.begin(Slot(0), Epoch(1)).expect("begun");
+    batches[..2].iter().try_for_each(|batch| outlet.stage(0, batch)).expect("staged");
+    let mut first = outlet.seal(Epoch(1), &rig::positions(0, 40, 40)).expect("sealed");
+    outlet.begin(Slot(1), Epoch(2)).expect("begun beside the commit");
+    batches[2..].iter().try_for_each(|batch| outlet.stage(0, batch)).expect("staged");
+    let failed = first.commit().expect_err("a record is refused");
+    let failed = outlet.commit_failed(failed);
+    assert_eq!(failed.repair, Repair::Isolate, "{failed}");
+    assert_eq!(rig.progress().epoch(), None, "no position is ahead of its records");
+    outlet.abort().expect("aborted");
+    let attempts = send(&mut outlet, 1, &batches[..2]).expect("sent");
+    assert!(attempts <= 2, "what failed is known: {attempts} attempts");
+    send(&mut outlet, 2, &batches[2..]).expect("sent");
+    demand(&rig, &large);
+    assert_eq!(rig.uncommitted("tight").len(), 98, "there is no second copy at all");
+    assert_eq!(rig.progress().epoch(), Some(Epoch(2)));
+}
+
+#[test]
 fn an_epoch_behind_one_that_waits_for_its_commit_is_searched_alone() {
     let rig = Rig::start();
     let file = tight(&rig, "dead_letter: { topic: dead }");

@@ -69,7 +69,8 @@ pub fn commit(
     epoch: u64,
     positions: &[ShardPosition],
 ) -> Result<(), OutletError> {
-    outlet.seal(Epoch(epoch), positions)?.commit()?;
+    let committed = outlet.seal(Epoch(epoch), positions)?.commit();
+    committed.map_err(|error| outlet.commit_failed(error))?;
     outlet.committed(positions);
     Ok(())
 }

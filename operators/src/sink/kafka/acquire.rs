@@ -153,7 +153,7 @@ impl Acquirer<'_> {
             let context = Context::default();
             let producer: BaseProducer<Context> = self.target.producer(None, context.clone())?;
             await_cluster(producer.client());
-            producers.push(Arc::new(SinkProducer::idempotent(producer, context)));
+            producers.extend(SinkProducer::idempotent(producer, context).into_iter().map(Arc::new));
         }
         Ok(Acquired { producers, owner: self.machine.owner(generation, unix_ms()), stored })
     }

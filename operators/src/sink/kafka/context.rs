@@ -28,10 +28,10 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{BorrowedMessage, DeliveryResult};
 use rdkafka::producer::ProducerContext;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 
 /// Keeps what one client reports; its clones share it.
@@ -40,11 +40,27 @@ pub(super) struct Context(Arc<Reported>);
 
 #[derive(Debug, Default)]
 struct Reported {
-    /// As many as are in flight at most, which the credit bounds.
-    failed: Mutex<Vec<FailedDelivery>>,
+    lanes: [Deliveries; LANES],
     is_broken: AtomicBool,
     taint: OnceLock<String>,
 }
+
+/// What was reported of one lane.
+#[derive(Debug, Default)]
+struct Deliveries {
+    /// As many as are in flight at most, which the credit bounds.
+    failed: Mutex<Vec<FailedDelivery>>,
+    /// All that were reported, whatever came of them.
+    answered: AtomicU64,
+}
+
+/// How many epochs may be on their way through one client.
+const LANES: usize = 2;
+
+/// Tells the records of one epoch from those of the next where both go through the same client, as
+/// without transactions. A transaction has a client to itself, and that one lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Lane(usize);
 
 /// What a delivery report is about, as it travels through librdkafka with each record: a number,
 /// so that it costs nothing.
@@ -92,6 +108,23 @@ impl Subject {
     }
 }
 
+impl Lane {
+    /// Both.
+    pub(super) const ALL: [Lane; LANES] = [Lane(0), Lane(1)];
+
+    /// The highest bit of what a record carries, which no number reaches.
+    const SHIFT: u32 = usize::BITS - 1;
+
+    /// The lane and what else the record carries.
+    pub(super) fn mark(self, opaque: usize) -> usize {
+        opaque & !(1 << Self::SHIFT) | self.0 << Self::SHIFT
+    }
+
+    fn split(opaque: usize) -> (Lane, Subject) {
+        (Lane(opaque >> Self::SHIFT), Subject::of(Lane(0).mark(opaque)))
+    }
+}
+
 impl FailedDelivery {
     /// Topic, partition and reason, for a person to read.
     pub(super) fn text(&self) -> String {
@@ -100,14 +133,20 @@ impl FailedDelivery {
 }
 
 impl Context {
-    /// The deliveries that failed since the last call, in the order of their reports.
-    pub(super) fn take_failed_deliveries(&self) -> Vec<FailedDelivery> {
-        std::mem::take(&mut self.failed())
+    /// The deliveries of a lane that failed since the last call, in the order of their reports.
+    pub(super) fn take_failed_deliveries(&self, lane: Lane) -> Vec<FailedDelivery> {
+        std::mem::take(&mut self.failed(lane))
     }
 
-    /// Whether a delivery has failed since they were last taken.
-    pub(super) fn has_failed_deliveries(&self) -> bool {
-        !self.failed().is_empty()
+    /// Whether a delivery of the lane has failed since they were last taken.
+    pub(super) fn has_failed_deliveries(&self, lane: Lane) -> bool {
+        !self.failed(lane).is_empty()
+    }
+
+    /// How many deliveries of the lane were reported since the client was made. Who sees all of
+    /// them reported sees all that failed as well.
+    pub(super) fn answered(&self, lane: Lane) -> u64 {
+        self.0.lanes[lane.0].answered.load(Acquire)
     }
 
     /// Whether librdkafka has given the open transaction up. It then sends nothing more, and what
@@ -119,7 +158,7 @@ impl Context {
     /// A new transaction begins.
     pub(super) fn forget_failure(&self) {
         self.0.is_broken.store(false, Release);
-        drop(self.take_failed_deliveries());
+        Lane::ALL.iter().for_each(|lane| drop(self.take_failed_deliveries(*lane)));
     }
 
     /// Why the producer may begin no other transaction, if so.
@@ -133,8 +172,28 @@ impl Context {
         let _ = self.0.taint.set(why.to_owned());
     }
 
-    fn failed(&self) -> MutexGuard<'_, Vec<FailedDelivery>> {
-        self.0.failed.lock().expect("storing a failure does not panic")
+    fn failed(&self, lane: Lane) -> MutexGuard<'_, Vec<FailedDelivery>> {
+        self.0.lanes[lane.0].failed.lock().expect("storing a failure does not panic")
+    }
+
+    fn note_failed(
+        &self,
+        lane: Lane,
+        subject: Subject,
+        (error, message): &(KafkaError, BorrowedMessage<'_>),
+    ) {
+        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
+        // What was thrown away on our own request says nothing.
+        if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
+            return;
+        }
+        let mut failed = self.failed(lane);
+        let last = failed.last().filter(|last| *last.topic == *message.topic());
+        let topic = last.map_or_else(|| Arc::from(message.topic()), |last| last.topic.clone());
+        let bytes = message.key().map_or(0, <[u8]>::len) + message.payload_len();
+        let facts = Facts { bytes, has_key: message.key().is_some(), unix_ms: None };
+        let partition = message.partition();
+        failed.push(FailedDelivery { subject, code, topic, partition, facts });
     }
 }
 
@@ -195,24 +254,12 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: usize) {
-        let Err((error, message)) = result else { return };
-        let code = error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail);
-        // What was thrown away on our own request says nothing.
-        if matches!(code, RDKafkaErrorCode::PurgeQueue | RDKafkaErrorCode::PurgeInflight) {
-            return;
+        let (lane, subject) = Lane::split(opaque);
+        if let Err(failure) = result {
+            self.note_failed(lane, subject, failure);
         }
-        let mut failed = self.failed();
-        let last = failed.last().filter(|last| *last.topic == *message.topic());
-        let topic = last.map_or_else(|| Arc::from(message.topic()), |last| last.topic.clone());
-        let bytes = message.key().map_or(0, <[u8]>::len) + message.payload_len();
-        let facts = Facts { bytes, has_key: message.key().is_some(), unix_ms: None };
-        failed.push(FailedDelivery {
-            subject: Subject::of(opaque),
-            code,
-            topic,
-            partition: message.partition(),
-            facts,
-        });
+        // Counted last: see `answered`.
+        self.0.lanes[lane.0].answered.fetch_add(1, Release);
     }
 }
 
@@ -221,10 +268,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_subject_survives_its_way_through_the_client() {
+    fn a_subject_and_its_lane_survive_their_way_through_the_client() {
         for number in [0, 1, 2, 1 << 40] {
             for subject in [Subject::None, Subject::Record(number), Subject::DeadLetter(number)] {
-                assert_eq!(Subject::of(subject.opaque()), subject);
+                for lane in Lane::ALL {
+                    assert_eq!(Lane::split(lane.mark(subject.opaque())), (lane, subject));
+                }
             }
         }
     }

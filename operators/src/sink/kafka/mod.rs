@@ -46,6 +46,7 @@ mod progress;
 mod record;
 mod refusals;
 mod rules;
+mod sealed;
 mod staging;
 mod topics;
 mod transactions;

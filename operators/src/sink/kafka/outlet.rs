@@ -2,7 +2,8 @@
 //!
 //! Invariants
 //! 1. Positions are sent after all records of their epoch, and in the same transaction. Without
-//!    transactions they are sent after all records are acknowledged.
+//!    transactions they are sent after all records are acknowledged (`sealed.rs`), while the next
+//!    epoch is already on its way.
 //! 2. Nothing is sent before the pipeline is ours: [`KafkaOutlet::start`] is the only way to an
 //!    outlet.
 //! 3. Any repair of the producer is a whole acquisition; a producer is never re-initialised alone.
@@ -13,14 +14,15 @@ use crate::sink::kafka::KafkaSink;
 use crate::sink::kafka::acquire::{Acquired, Identity, acquire, unix_ms};
 use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::config::Delivery;
-use crate::sink::kafka::context::{FailedDelivery, Subject};
-use crate::sink::kafka::error::{KafkaStartError, advice};
+use crate::sink::kafka::context::FailedDelivery;
+use crate::sink::kafka::error::KafkaStartError;
 use crate::sink::kafka::plan::{AcceptChange, HeldGeneration, OutletPlan, ShardEntry, SinkEntry};
-use crate::sink::kafka::producer::{Drained, NotSent, Record, SinkProducer};
+use crate::sink::kafka::producer::{Drained, SinkProducer};
 use crate::sink::kafka::progress::Mark;
 use crate::sink::kafka::record::SinkWriter;
 use crate::sink::kafka::refusals::Refusals;
 use crate::sink::kafka::rules::{dead_letter_bytes_max, fit, rules};
+use crate::sink::kafka::sealed::{ProgressRecord, SealedDelivery, SealedTransaction};
 use crate::sink::kafka::staging::{Halt, Open, Staging};
 use crate::sink::kafka::topics::{demand, prepare};
 use headwater_engine::commit::outlet::{OutletError, Repair, Sealed, ShardPosition};
@@ -57,15 +59,6 @@ pub struct KafkaOutlet {
     /// The epoch whose positions are already in its transaction.
     sent_for: Option<Epoch>,
     held: HeldGeneration,
-}
-
-/// A transaction that only waits for its commit.
-struct SealedTransaction(Arc<SinkProducer>);
-
-impl Sealed for SealedTransaction {
-    fn commit(&mut self) -> Result<(), OutletError> {
-        self.0.commit()
-    }
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -178,6 +171,7 @@ impl KafkaOutlet {
     }
 
     /// Adds the positions to the lowest transaction and waits until all of it is acknowledged.
+    /// Without transactions both are left to the commit.
     ///
     /// # Errors
     /// The repair that is due.
@@ -186,13 +180,33 @@ impl KafkaOutlet {
         epoch: Epoch,
         positions: &[ShardPosition],
     ) -> Result<Box<dyn Sealed>, OutletError> {
+        let is_parted = self.refusals.of(epoch).parts_positions();
+        if !self.is_transactional() {
+            let (producer, progress) = (self.head().clone(), self.progress_of(epoch, positions));
+            return Ok(Box::new(SealedDelivery::new(producer, progress, is_parted)));
+        }
         // Asking again must not add the positions again.
         if self.sent_for != Some(epoch) {
-            self.send_progress(epoch, positions)?;
+            for record in self.progress_of(epoch, positions) {
+                if is_parted && record.is_position {
+                    self.drain_head()?;
+                }
+                self.send_to_progress(&record)?;
+            }
             self.sent_for = Some(epoch);
         }
         self.drain_head()?;
         Ok(Box::new(SealedTransaction(self.head().clone())))
+    }
+
+    /// What is due after the commit of the lowest transaction failed. Without transactions it may
+    /// have failed because records did.
+    pub fn commit_failed(&mut self, error: OutletError) -> OutletError {
+        if self.is_transactional() {
+            return error;
+        }
+        let failed = self.head().reported();
+        if failed.is_empty() { error } else { self.failed(0, &failed) }
     }
 
     /// The lowest transaction is committed.
@@ -314,33 +328,25 @@ impl KafkaOutlet {
         self.target.delivery == Delivery::ExactlyOnce
     }
 
-    fn send_progress(
-        &mut self,
-        epoch: Epoch,
-        positions: &[ShardPosition],
-    ) -> Result<(), OutletError> {
-        if !self.is_transactional() {
-            // Progress must never be ahead of its records.
-            self.drain_head()?;
-        }
-        if !self.has_manifest {
-            let manifest = serde_json::to_vec(&self.owner).expect("an owner is plain data");
-            self.send_to_progress(&ProgressKey::Manifest, Some(&manifest))?;
-        }
-        for claim in self.stale_claims.clone() {
-            self.send_to_progress(&claim, None)?;
-        }
-        for moved in positions {
-            let (key, value) = self.progress_of(epoch, moved);
-            if self.refusals.of(epoch).parts_positions() {
-                self.drain_head()?;
-            }
-            self.send_to_progress(&key, Some(&value))?;
-        }
-        Ok(())
+    /// What the progress topic gets with this epoch.
+    fn progress_of(&self, epoch: Epoch, positions: &[ShardPosition]) -> Vec<ProgressRecord> {
+        let record = |key: &ProgressKey, value| ProgressRecord {
+            topic: self.identity.progress_topic.clone(),
+            key: key.encode(&self.identity.pipeline),
+            value,
+            is_position: matches!(key, ProgressKey::Shard(_)),
+        };
+        let manifest = || serde_json::to_vec(&self.owner).expect("an owner is plain data");
+        let first = (!self.has_manifest).then(|| record(&ProgressKey::Manifest, Some(manifest())));
+        let claims = self.stale_claims.iter().map(|claim| record(claim, None));
+        let moved = positions.iter().map(|moved| {
+            let (key, value) = self.position_of(epoch, moved);
+            record(&key, Some(value))
+        });
+        first.into_iter().chain(claims).chain(moved).collect()
     }
 
-    fn progress_of(&self, epoch: Epoch, moved: &ShardPosition) -> (ProgressKey, Vec<u8>) {
+    fn position_of(&self, epoch: Epoch, moved: &ShardPosition) -> (ProgressKey, Vec<u8>) {
         let shard = &self.shards[moved.shard.0 as usize];
         let before = self.totals.get(&shard.key).copied().unwrap_or_default();
         let progress = ShardProgress {
@@ -357,35 +363,15 @@ impl KafkaOutlet {
         (ProgressKey::Shard(shard.key.clone()), value)
     }
 
-    fn send_to_progress(
-        &mut self,
-        key: &ProgressKey,
-        value: Option<&[u8]>,
-    ) -> Result<(), OutletError> {
-        let is_position = matches!(key, ProgressKey::Shard(_));
-        let (topic, key) = (&self.identity.progress_topic, key.encode(&self.identity.pipeline));
-        if is_position && is_sabotaged(Sabotage::ProgressOutside) {
-            let mark = Mark::open(&self.target, &self.identity.pipeline, topic)?;
-            return Ok(mark.append(&key, value)?);
+    fn send_to_progress(&mut self, record: &ProgressRecord) -> Result<(), OutletError> {
+        if record.is_position && is_sabotaged(Sabotage::ProgressOutside) {
+            let mark = Mark::open(&self.target, &self.identity.pipeline, &record.topic)?;
+            return Ok(mark.append(&record.key, record.value.as_deref())?);
         }
-        let record = Record::with_opaque_to(topic, Subject::None.opaque());
-        let mut record = record.partition(0).key(key.as_bytes());
-        record.payload = value;
-        match self.head().send(record) {
+        match record.send(self.head()) {
             Ok(()) => Ok(()),
-            Err(NotSent::Error(error)) => Err(error),
-            Err(NotSent::Refused(code)) => {
-                let message = format!(
-                    "topic `{topic}` does not take a position of {} bytes: {code}{}",
-                    value.map_or(0, <[u8]>::len),
-                    advice(Some(code))
-                );
-                Err(OutletError { message, repair: Repair::Stop })
-            }
-            Err(NotSent::Broken) => Err(match self.head().drain()? {
-                Drained::Acknowledged => self.failed(0, &[]),
-                Drained::Failed(failed) => self.failed(0, &failed),
-            }),
+            Err(Halt::Error(error)) => Err(error),
+            Err(Halt::Failed(failed)) => Err(self.failed(0, &failed)),
         }
     }
 }

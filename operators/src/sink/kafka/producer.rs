@@ -5,17 +5,20 @@
 //! flight and then committing takes single milliseconds and needs no foreign-function call of our
 //! own.
 //!
-//! Without a transactional id the same calls mean: begin and abort do nothing, and a commit waits
-//! until every record is acknowledged. Progress is sent only after that.
+//! Without a transactional id begin and abort do nothing, and one client serves the whole ring: so
+//! the order of a partition's records holds from one epoch to the next. Each slot has a lane of it,
+//! by which it knows when all of its own records are acknowledged, whatever the other one sends
+//! meanwhile. Progress is sent only after that (`sealed.rs`).
 
 use crate::limits::COMMIT_TIMEOUT;
-use crate::sink::kafka::context::{Context, FailedDelivery};
+use crate::sink::kafka::context::{Context, FailedDelivery, Lane};
 use crate::sink::kafka::error::{is_refusal, outlet_error};
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 /// How long a wait for reports sleeps when none is there. `BaseProducer::poll` with a timeout does
@@ -58,8 +61,11 @@ pub(super) fn await_reports(producer: &BaseProducer<Context>) {
 
 /// A producer. The committer's thread fills its transaction, another one waits for the commit.
 pub(super) struct SinkProducer {
-    producer: BaseProducer<Context>,
+    producer: Arc<BaseProducer<Context>>,
     context: Context,
+    lane: Lane,
+    /// Records handed over on this lane since the client was made.
+    sent: AtomicU64,
     is_transactional: bool,
     /// Whether a transaction is open that was neither committed nor aborted.
     is_open: AtomicBool,
@@ -68,12 +74,24 @@ pub(super) struct SinkProducer {
 impl SinkProducer {
     /// `producer` has taken its transactional id.
     pub(super) fn transactional(producer: BaseProducer<Context>, context: Context) -> Self {
-        SinkProducer { producer, context, is_transactional: true, is_open: AtomicBool::new(false) }
+        SinkProducer::new(Arc::new(producer), context, Lane::default(), true)
     }
 
-    /// `producer` has no transactional id.
-    pub(super) fn idempotent(producer: BaseProducer<Context>, context: Context) -> Self {
-        SinkProducer { producer, context, is_transactional: false, is_open: AtomicBool::new(false) }
+    /// The ring of a `producer` that has no transactional id.
+    pub(super) fn idempotent(producer: BaseProducer<Context>, context: Context) -> Vec<Self> {
+        let producer = Arc::new(producer);
+        let slot = |lane| SinkProducer::new(producer.clone(), context.clone(), lane, false);
+        Lane::ALL.map(slot).into()
+    }
+
+    fn new(
+        producer: Arc<BaseProducer<Context>>,
+        context: Context,
+        lane: Lane,
+        is_transactional: bool,
+    ) -> Self {
+        let (sent, is_open) = (AtomicU64::new(0), AtomicBool::new(false));
+        SinkProducer { producer, context, lane, sent, is_transactional, is_open }
     }
 
     /// Serves delivery reports without waiting.
@@ -111,11 +129,15 @@ impl SinkProducer {
     /// Hands one record over; a full queue is waited out, because records leave it while we wait.
     pub(super) fn send(&self, record: Record<'_>) -> Result<(), NotSent> {
         let mut record = record;
+        record.delivery_opaque = self.lane.mark(record.delivery_opaque);
         loop {
             match self.producer.send(record) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    self.sent.fetch_add(1, Relaxed);
+                    return Ok(());
+                }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    await_reports(&self.producer);
+                    self.await_reports();
                     record = back;
                 }
                 Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
@@ -132,15 +154,34 @@ impl SinkProducer {
         }
     }
 
+    /// Waits until nothing is in flight, and takes what failed.
+    pub(super) fn drain(&self) -> Result<Drained, OutletError> {
+        self.await_answers()?;
+        let failed = self.reported();
+        let is_whole = failed.is_empty() && !self.is_broken();
+        Ok(if is_whole { Drained::Acknowledged } else { Drained::Failed(failed) })
+    }
+
+    /// Waits until nothing is in flight, and leaves what failed to the thread that knows whose it
+    /// is: [`SinkProducer::reported`] has it.
+    pub(super) fn settle(&self) -> Result<(), OutletError> {
+        self.await_answers()?;
+        if self.context.has_failed_deliveries(self.lane) {
+            let message = "records are not delivered".to_owned();
+            return Err(OutletError { message, repair: Repair::Abort });
+        }
+        Ok(())
+    }
+
     /// Waits until nothing is in flight.
     ///
     /// In a transaction librdkafka itself gives a record up after the transaction's timeout, so
     /// this ends; without one it waits as long as the broker is away. A transaction that is broken
     /// sends nothing more of what is queued, so that is thrown away; what is on its way is waited
     /// for, because its answers may tell of more.
-    pub(super) fn drain(&self) -> Result<Drained, OutletError> {
+    fn await_answers(&self) -> Result<(), OutletError> {
         let until = Instant::now() + COMMIT_TIMEOUT;
-        while self.producer.in_flight_count() > 0 {
+        while self.in_flight() > 0 {
             if Instant::now() > until {
                 let message = "records are not acknowledged yet".to_owned();
                 // A client may have lost its brokers for good; the next transaction gets a new one.
@@ -150,22 +191,39 @@ impl SinkProducer {
             if self.is_broken() {
                 self.producer.purge(PurgeConfig::default().queue());
             }
-            await_reports(&self.producer);
+            self.await_reports();
         }
-        let failed = self.reported();
-        let is_whole = failed.is_empty() && !self.is_broken();
-        Ok(if is_whole { Drained::Acknowledged } else { Drained::Failed(failed) })
+        Ok(())
+    }
+
+    /// Serves one report; sleeps for a step if it was about nothing that is in flight here.
+    fn await_reports(&self) {
+        let in_flight = self.in_flight();
+        self.poll();
+        if self.in_flight() == in_flight {
+            std::thread::sleep(REPORT_STEP);
+        }
+    }
+
+    /// How much was handed over and is not reported. The client's own number also has lines of its
+    /// log that wait to be served, among them the one that taints a transaction.
+    fn in_flight(&self) -> u64 {
+        if self.is_transactional {
+            return self.producer.in_flight_count().unsigned_abs().into();
+        }
+        // On another thread's lane a report may be counted before its record is.
+        self.sent.load(Relaxed).saturating_sub(self.context.answered(self.lane))
     }
 
     fn is_broken(&self) -> bool {
         let context = &self.context;
-        self.is_transactional && (context.is_broken() || context.has_failed_deliveries())
+        self.is_transactional && (context.is_broken() || context.has_failed_deliveries(self.lane))
     }
 
     /// The deliveries that failed, as far as it is known by now.
     pub(super) fn reported(&self) -> Vec<FailedDelivery> {
         self.poll();
-        self.context.take_failed_deliveries()
+        self.context.take_failed_deliveries(self.lane)
     }
 
     /// What is really due after deliveries failed for reasons that say little about the
@@ -180,9 +238,6 @@ impl SinkProducer {
 
     /// Commits what was sent since `begin`, all of which is acknowledged.
     pub(super) fn commit(&self) -> Result<(), OutletError> {
-        if !self.is_transactional {
-            return Ok(());
-        }
         let committed = self.producer.commit_transaction(COMMIT_TIMEOUT);
         let committed = committed.map_err(|error| outlet_error("commit", &error));
         match &committed {
@@ -201,8 +256,8 @@ impl SinkProducer {
         }
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + COMMIT_TIMEOUT;
-        while self.producer.in_flight_count() > 0 && Instant::now() < until {
-            await_reports(&self.producer);
+        while self.in_flight() > 0 && Instant::now() < until {
+            self.await_reports();
         }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
         let aborted = aborted.map_err(|error| outlet_error("abort", &error));

@@ -7,7 +7,7 @@
 
 use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::{KafkaTarget, await_cluster};
-use crate::sink::kafka::context::{Context, Subject};
+use crate::sink::kafka::context::{Context, Lane, Subject};
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
 use crate::sink::kafka::producer::await_reports;
 use crate::sink::kafka::topics::partitions_of;
@@ -77,7 +77,7 @@ impl<'a> Mark<'a> {
             }
             await_reports(&self.producer);
         }
-        match self.context.take_failed_deliveries().first() {
+        match self.context.take_failed_deliveries(Lane::default()).first() {
             Some(failed) => Err(self.failed(Some(failed.code), failed.text())),
             None => Ok(()),
         }

@@ -8,6 +8,7 @@ use super::*;
 use crate::sink::kafka::KafkaTarget;
 use crate::sink::kafka::acquire::take_id;
 use crate::sink::kafka::config::KafkaConfig;
+use crate::sink::kafka::context::Subject;
 use crate::sink::kafka::error::{KafkaStartError, repair_of_delivery};
 use RDKafkaApiKey::{AddPartitionsToTxn, EndTxn, InitProducerId, Produce};
 use rdkafka::mocking::MockCluster;
@@ -31,8 +32,17 @@ impl Rig {
     }
 
     fn with_timeout(transaction_timeout_ms: u32) -> Rig {
-        let cluster = MockCluster::new(1).expect("a mock cluster");
-        cluster.create_topic(TOPIC, 1, 1).expect("the mock takes a topic");
+        Rig::with_brokers(1, transaction_timeout_ms)
+    }
+
+    /// As many partitions as brokers, each led by the broker one above its number.
+    fn with_brokers(brokers: i32, transaction_timeout_ms: u32) -> Rig {
+        let cluster = MockCluster::new(brokers).expect("a mock cluster");
+        cluster.create_topic(TOPIC, brokers, 1).expect("the mock takes a topic");
+        for partition in 0..brokers {
+            let led = cluster.partition_leader(TOPIC, partition, Some(partition + 1));
+            led.expect("the mock has so many brokers");
+        }
         let config = serde_json::json!({
             "brokers": cluster.bootstrap_servers(), "topic": TOPIC,
             "transaction_timeout_ms": transaction_timeout_ms,
@@ -43,6 +53,13 @@ impl Rig {
 
     fn producer(&self) -> SinkProducer {
         take_id(&self.target, ID).expect("the mock fences")
+    }
+
+    /// The two slots of a producer without transactions.
+    fn lanes(&self) -> [SinkProducer; 2] {
+        let context = Context::default();
+        let producer = self.target.producer(None, context.clone()).expect("a client");
+        SinkProducer::idempotent(producer, context).try_into().ok().expect("there are two")
     }
 
     /// The next requests of this kind are answered so.
@@ -72,8 +89,12 @@ fn transaction(producer: &SinkProducer) -> Result<(), OutletError> {
 }
 
 fn send(producer: &SinkProducer) {
-    let record =
-        BaseRecord::with_opaque_to(TOPIC, 0).partition(0).key(&b"k"[..]).payload(&b"v"[..]);
+    send_to(producer, 0, Subject::None);
+}
+
+fn send_to(producer: &SinkProducer, partition: i32, subject: Subject) {
+    let record = BaseRecord::with_opaque_to(TOPIC, subject.opaque());
+    let record = record.partition(partition).key(&b"k"[..]).payload(&b"v"[..]);
     assert!(producer.send(record).is_ok(), "the queue has room");
 }
 
@@ -272,4 +293,38 @@ fn a_wait_for_acknowledgements_that_ends_in_vain_is_the_last_of_its_producer() {
     let drained = producer.drain().err().map(|error| error.repair);
     assert_eq!(drained, Some(Repair::Again));
     assert_eq!(producer.context.tainted(), Some("records are not acknowledged yet"));
+}
+
+/// A broker that takes its time holds back the epoch that has records there, and no other.
+#[test]
+fn without_transactions_an_epoch_is_settled_while_the_next_one_is_on_its_way() {
+    let rig = Rig::with_brokers(2, 10_000);
+    let [first, second] = rig.lanes();
+    for partition in 0..2 {
+        send_to(&first, partition, Subject::Record(0));
+    }
+    first.settle().expect("both brokers answer, and both connections are there");
+    rig.cluster.broker_round_trip_time(2, COMMIT_TIMEOUT).expect("the mock has a broker 2");
+    send_to(&second, 1, Subject::Record(0));
+    send_to(&first, 0, Subject::Record(1));
+    first.settle().expect("its record is acknowledged");
+    assert_eq!((first.in_flight(), second.in_flight()), (0, 1));
+}
+
+#[test]
+fn without_transactions_a_failure_is_told_to_its_own_epoch() {
+    let rig = Rig::new();
+    let [first, second] = rig.lanes();
+    send_to(&first, 0, Subject::Record(0));
+    first.settle().expect("the mock takes it");
+    rig.answer(Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_RECORD]);
+    send_to(&first, 0, Subject::Record(7));
+    let failed = first.settle().map_err(|error| error.repair);
+    assert_eq!(failed, Err(Repair::Abort));
+    send_to(&second, 0, Subject::Record(7));
+    second.settle().expect("it has not failed");
+    assert!(second.reported().is_empty());
+    let subjects: Vec<_> = first.reported().into_iter().map(|it| it.subject).collect();
+    assert_eq!(subjects, [Subject::Record(7)]);
+    first.settle().expect("what failed is known now");
 }
