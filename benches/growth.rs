@@ -1,7 +1,8 @@
 //! What grows with what: shards, bytes, single large messages; and how long a start takes.
 //!
 //! Method. *Shards*: the same total rate over 1 to 1,000 calls of one source; CPU of the process
-//! per committed record, over a window in which all of them are open. *Bytes*: raw messages of
+//! per committed record, over a window in which all of them are open; beside it the straight line
+//! with as many calls on one connection, which shows what the calls alone cost. *Bytes*: raw messages of
 //! growing size at full speed, CPU per message and per KiB moved. *Large*: messages of 4 and 64
 //! MiB, whose resident peak must stay below a multiple of message and credit, or the case fails.
 //! *Start*: from starting the process to the first record that a `read_committed` reader gets, on a
@@ -27,6 +28,7 @@ use rdkafka::Message;
 use serde_json::{Value, json};
 use support::generator::{self, Generator};
 use support::options::Common;
+use support::straight::{self, Line, LineValues, Straight};
 use support::subject::Subject;
 use support::table::{markdown, median, mib, thousands};
 use support::{PARTITIONS, SETTLE_MAX, machine};
@@ -60,6 +62,8 @@ struct Shards {
     messages_per_second: f64,
     cpu_us_per_message: f64,
     rss_bytes: u64,
+    /// The straight line's, with as many calls.
+    line_cpu_us_per_message: f64,
 }
 
 /// Raw messages of one size.
@@ -92,7 +96,7 @@ const PROGRAM_BYTES: u64 = 96 << 20;
 const CREDIT_BYTES: u64 = 20 << 20;
 
 fn main() -> Result<()> {
-    if generator::serve_if_asked()? {
+    if generator::serve_if_asked()? || straight::run_if_asked()? {
         return Ok(());
     }
     let options = Options::parse();
@@ -191,9 +195,35 @@ impl Bench {
             messages_per_second: records / (ended - began).as_secs_f64(),
             cpu_us_per_message: (after.cpu - usage.cpu).as_secs_f64() * 1e6 / records,
             rss_bytes: after.rss_bytes,
+            line_cpu_us_per_message: self.line(count, rate, seconds)?,
         };
         eprintln!("shards/{count}: {:.2} CPU µs a message", outcome.cpu_us_per_message);
         Ok(outcome)
+    }
+
+    /// CPU of the straight line per message, in microseconds.
+    fn line(&self, shards: u64, rate: u64, seconds: u64) -> Result<f64> {
+        let Pipeline { topic, .. } = self.pipeline(&format!("line-{shards}"), &[])?;
+        let consumer = topic::consumer(self.cluster.bootstrap(), &topic, Isolation::Committed)?;
+        let line = Straight::start(&Line {
+            endpoint: self.generator.endpoint().to_owned(),
+            brokers: self.cluster.bootstrap().to_owned(),
+            topic: topic.clone(),
+            values: LineValues::Json,
+            commit_interval_ms: Some(50),
+            shards,
+            count: 0,
+            rate,
+        })?;
+        std::thread::sleep(support::open_loop::WARM_UP);
+        let look = || anyhow::Ok((topic::end_offsets(&consumer, &topic)?, line.usage()?.cpu));
+        let (offsets, cpu) = look()?;
+        std::thread::sleep(Duration::from_secs(seconds));
+        let (offsets_after, cpu_after) = look()?;
+        // Each commit adds a mark to each partition: far less than one in a hundred of them.
+        let records = offsets_after - offsets;
+        ensure!(records > 0, "the straight line brought nothing");
+        Ok((cpu_after - cpu).as_secs_f64() * 1e6 / records as f64)
     }
 
     fn look(&self, headwater: &Headwater) -> Result<(f64, Usage, Instant)> {
@@ -305,7 +335,8 @@ fn report(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
     }
 }
 
-const SHARDS_HEAD: [&str; 4] = ["shards", "messages/s", "CPU µs/message", "MiB"];
+const SHARDS_HEAD: [&str; 6] =
+    ["shards", "messages/s", "CPU µs/message", "straight line", "more than it", "MiB"];
 const SIZES_HEAD: [&str; 6] =
     ["bytes", "messages/s", "MiB/s", "CPU µs/message", "CPU ns/byte", "peak MiB"];
 
@@ -315,6 +346,8 @@ impl Shards {
             self.count.to_string(),
             thousands(self.messages_per_second),
             format!("{:.2}", self.cpu_us_per_message),
+            format!("{:.2}", self.line_cpu_us_per_message),
+            format!("{:.2}", self.cpu_us_per_message - self.line_cpu_us_per_message),
             mib(self.rss_bytes),
         ]
     }
@@ -325,6 +358,7 @@ impl Shards {
             "messages_per_second": self.messages_per_second,
             "cpu_us_per_message": self.cpu_us_per_message,
             "rss_bytes": self.rss_bytes,
+            "line_cpu_us_per_message": self.line_cpu_us_per_message,
         })
     }
 }

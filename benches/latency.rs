@@ -101,6 +101,12 @@ impl Bench {
         let is_toy = self.options.common.is_toy();
         let rates = if is_toy { &[RATE_TOY][..] } else { &RATES };
         let mut outcomes = Vec::new();
+        for rate in rates {
+            let name = format!("straight line {rate}/s");
+            if self.options.common.wants(&name) {
+                outcomes.push(self.open_loop.run_line(&name, *rate)?);
+            }
+        }
         for (delivery, word) in
             [(Delivery::ExactlyOnce, "exactly_once"), (Delivery::AtLeastOnce, "at_least_once")]
         {
@@ -112,12 +118,6 @@ impl Bench {
                     let case = Case { rate: *rate, delivery, commit_interval_ms, ring };
                     outcomes.push(self.open_loop.run(&name, &case)?);
                 }
-            }
-        }
-        for rate in rates {
-            let name = format!("straight line {rate}/s");
-            if self.options.common.wants(&name) {
-                outcomes.push(self.open_loop.run_line(&name, *rate)?);
             }
         }
         if !outcomes.is_empty() {

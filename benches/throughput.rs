@@ -177,6 +177,7 @@ impl Bench {
                 Values::Raw => LineValues::Raw,
             },
             commit_interval_ms: (case.delivery == Delivery::ExactlyOnce).then_some(interval),
+            shards: 1,
             count: self.messages,
             rate: 0,
         }

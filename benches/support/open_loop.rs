@@ -129,6 +129,7 @@ impl OpenLoop {
             topic,
             values: LineValues::Json,
             commit_interval_ms: None,
+            shards: 1,
             count: 0,
             rate,
         })?;

@@ -32,8 +32,9 @@ use rdkafka::ClientConfig;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 use tokio_stream::Stream;
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 use tonic::{Request, Streaming};
 
 /// The argument that makes a benchmark the straight line.
@@ -69,10 +70,13 @@ pub struct Line {
     /// How often a transaction is committed; none without transactions.
     #[arg(long)]
     pub commit_interval_ms: Option<u64>,
-    /// How many messages to ask for; 0 is no end.
+    /// How many calls, all on one connection.
+    #[arg(long)]
+    pub shards: u64,
+    /// How many messages to ask for on each; 0 is no end.
     #[arg(long)]
     pub count: u64,
-    /// How many a second; 0 is as many as flow control lets through.
+    /// How many a second on each; 0 is as many as flow control lets through.
     #[arg(long)]
     pub rate: u64,
 }
@@ -149,6 +153,7 @@ impl Line {
         add("brokers", self.brokers.clone());
         add("topic", self.topic.clone());
         add("values", values.to_owned());
+        add("shards", self.shards.to_string());
         add("count", self.count.to_string());
         add("rate", self.rate.to_string());
         if let Some(interval) = self.commit_interval_ms {
@@ -159,12 +164,12 @@ impl Line {
 
     fn run(self) -> Result<()> {
         let (sender, receiver) = mpsc::channel(BATCHES_MAX);
-        let endpoint = self.endpoint.clone();
+        let (endpoint, shards) = (self.endpoint.clone(), self.shards);
         let request =
             SubscribeRequest { count: self.count, rate: self.rate, ..SubscribeRequest::default() };
         let producing = std::thread::spawn(move || Producing::start(self)?.run(receiver));
         let runtime = tokio::runtime::Runtime::new()?;
-        runtime.block_on(receive(endpoint, &request, sender))?;
+        runtime.block_on(receive(endpoint, shards, &request, sender))?;
         producing.join().expect("the producing thread does not panic")
     }
 
@@ -192,6 +197,7 @@ impl Line {
 
 async fn receive(
     endpoint: String,
+    shards: u64,
     request: &SubscribeRequest,
     sender: mpsc::Sender<Vec<Bytes>>,
 ) -> Result<()> {
@@ -205,9 +211,16 @@ async fn receive(
     sender.send(Vec::new()).await?;
     sender.reserve_many(BATCHES_MAX).await?;
     println!("ready");
+    let request = Bytes::from(request.encode_to_vec());
+    let calls: JoinSet<_> =
+        (0..shards).map(|_| call(channel.clone(), request.clone(), sender.clone())).collect();
+    calls.join_all().await.into_iter().collect()
+}
+
+async fn call(channel: Channel, request: Bytes, sender: mpsc::Sender<Vec<Bytes>>) -> Result<()> {
     let mut client = tonic::client::Grpc::new(channel);
     client.ready().await?;
-    let request = Request::new(Bytes::from(request.encode_to_vec()));
+    let request = Request::new(request);
     let path = "/bench.v1.Telemetry/Subscribe".parse()?;
     let mut stream = client.server_streaming(request, path, RawCodec).await?.into_inner();
     while let Some(batch) = ready_messages(&mut stream).await? {
