@@ -22,6 +22,7 @@ impl Check<'_, '_> {
     ) -> Option<Reentry> {
         let config = &self.config.expired;
         let is_told = self.check_matches(config, report);
+        let is_whole = self.check_restart(config, report);
         let action = match &config.action {
             ExpiredAction::Fail => Some(Reentry::Fail),
             ExpiredAction::Earliest => Some(Reentry::Earliest),
@@ -29,7 +30,7 @@ impl Check<'_, '_> {
             ExpiredAction::From(path) => self.from(path, method, components, report),
             ExpiredAction::Unary(unary) => self.unary(unary, method?, components, report),
         };
-        action.filter(|_| is_told)
+        action.filter(|_| is_told && is_whole)
     }
 
     /// The changes to the request of the call that goes on; outside `None` after an error.
@@ -40,31 +41,39 @@ impl Check<'_, '_> {
         report: &mut Report,
     ) -> Option<Option<Change>> {
         let ExpiredConfig { action, restart, .. } = &self.config.expired;
-        let is_known = self.view.knows(&["resume", "expired", "action"]);
-        let Some(restart) = restart else {
-            if is_known && matches!(action, ExpiredAction::Latest) {
+        let Some(restart) = restart else { return Some(None) };
+        let has_cursor = matches!(action, ExpiredAction::From(_) | ExpiredAction::Unary(_));
+        let none = [Vec::new()];
+        let cursors = if has_cursor { cursors } else { &none };
+        self.change(&["expired", "restart"], restart, input, cursors, report).map(Some)
+    }
+
+    /// Whether there are changes to the request where the action needs them.
+    fn check_restart(&self, config: &ExpiredConfig, report: &mut Report) -> bool {
+        if !self.view.knows(&["resume", "expired", "action"]) {
+            return true;
+        }
+        match (&config.action, &config.restart) {
+            (ExpiredAction::Latest, None) => {
                 report
                     .error(
                         &self.view.at(&["resume", "expired", "action"]),
                         "`action: latest` needs a request for the newest message",
                     )
                     .hint("say what changes in the request, `restart: { set: { FIELD: VALUE } }`");
-                return None;
+                false
             }
-            return Some(None);
-        };
-        if is_known && matches!(action, ExpiredAction::Fail) {
-            report
-                .warning(
-                    &self.view.at_key(&["resume", "expired", "restart"]),
-                    "`expired.restart` has no effect",
-                )
-                .detail("with `action: fail` no call follows");
+            (ExpiredAction::Fail, Some(_)) => {
+                report
+                    .warning(
+                        &self.view.at_key(&["resume", "expired", "restart"]),
+                        "`expired.restart` has no effect",
+                    )
+                    .detail("with `action: fail` no call follows");
+                true
+            }
+            _ => true,
         }
-        let has_cursor = matches!(action, ExpiredAction::From(_) | ExpiredAction::Unary(_));
-        let none = [Vec::new()];
-        let cursors = if has_cursor { cursors } else { &none };
-        self.change(&["expired", "restart"], restart, input, cursors, report).map(Some)
     }
 
     fn check_matches(&self, config: &ExpiredConfig, report: &mut Report) -> bool {
@@ -160,10 +169,10 @@ impl Check<'_, '_> {
         let component = component.as_ref()?;
         let own = component.origins.first()?;
         if !is_same(&origin, own) {
-            let found = format!("field {origin} is a {}", origin.leaf_kind());
+            let found = format!("field {origin} is of type {}", origin.leaf_kind());
             report
                 .error(&self.view.at(at), found)
-                .detail(format!("expected: a {}, as {own} is", own.leaf_kind()));
+                .detail(format!("expected: type {}, as {own} has", own.leaf_kind()));
             return None;
         }
         Some(Component { origins: vec![origin], is_max: false, ..component.clone() })

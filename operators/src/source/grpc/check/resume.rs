@@ -1,6 +1,6 @@
 //! The `resume` block as a whole: modes, rules that fit the cursor, and requests that take it.
-//! Components are checked in `cursor.rs`, predicates in `control.rs`, what follows an expired cursor
-//! in `expired.rs`.
+//! Components are checked in `cursor.rs`, predicates in `control.rs`, what follows a cursor that is
+//! gone in `expired.rs`.
 //!
 //! Invariant: without the method, or without a component, all is checked that needs neither.
 

@@ -76,7 +76,8 @@ pub(in crate::source::grpc) struct ResumeConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) loss: Option<LossConfig>,
 
-    /// Tells messages that were taken before by a key of their own. Left out: only the cursor tells.
+    /// Tells messages that were taken before by a key of their own. Left out: only the cursor
+    /// tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) dedupe: Option<DedupeConfig>,
 }
