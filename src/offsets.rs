@@ -171,6 +171,9 @@ fn shard_text(key: &ShardKey, shard: &ShardProgress) -> String {
     line("session", format!("{}, next sequence {}", position.session, position.next_sequence));
     line("received", count(counters.received));
     line("duplicates", format!("{} dropped", count(counters.dropped_duplicates)));
+    if counters.heartbeats > 0 {
+        line("heartbeats", count(counters.heartbeats));
+    }
     line(
         "gaps",
         format!("{}, {} messages missing", count(counters.gaps), count(counters.gap_messages)),

@@ -15,6 +15,7 @@ use crate::ids::{Sequence, Session};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// One component of a cursor, as the server typed it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +80,9 @@ pub struct Counters {
     pub gaps: u64,
     /// Messages known to be missing; a gap of unknown size adds nothing here.
     pub gap_messages: u64,
+    /// Messages that only said that the stream lives, and were not passed on.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub heartbeats: u64,
 }
 
 /// The place behind a shard's last record: session and sequence are ours, the cursor is the
@@ -95,10 +99,48 @@ pub struct Position {
     /// What happened on the shard up to here.
     #[serde(default)]
     pub counters: Counters,
+    /// The newest messages, where the source knows those that were taken by what identifies them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
 }
+
+/// 128-bit hashes of what identifies the newest messages, oldest first, in pieces that positions
+/// share.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen(pub Vec<Arc<[u128]>>);
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Hashes in JSON: base64 of their bytes, lowest first; a third of what numbers take.
+mod seen_json {
+    use super::Seen;
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
+    use std::sync::Arc;
+
+    impl Serialize for Seen {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let hashes = self.0.iter().flat_map(|piece| piece.iter());
+            let bytes: Vec<u8> = hashes.flat_map(|hash| hash.to_le_bytes()).collect();
+            STANDARD.encode(bytes).serialize(serializer)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Seen {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            let text = String::deserialize(deserializer)?;
+            let bytes = STANDARD.decode(text).map_err(D::Error::custom)?;
+            let (hashes, rest) = bytes.as_chunks::<16>();
+            if !rest.is_empty() {
+                return Err(D::Error::custom("hashes have 16 bytes each"));
+            }
+            let hashes: Arc<[u128]> =
+                hashes.iter().map(|bytes| u128::from_le_bytes(*bytes)).collect();
+            Ok(Seen(if hashes.is_empty() { Vec::new() } else { vec![hashes] }))
+        }
+    }
 }
 
 /// Cursor values in JSON: `{"int": 7}`, `{"opaque": "base64"}`: readable in the progress topic.
@@ -200,6 +242,7 @@ mod tests {
             next_sequence: Sequence(u64::MAX),
             cursor: Some(cursor),
             counters: Counters { received: 9, ..Counters::default() },
+            seen: Some(Seen(vec![Arc::from([0, u128::MAX, 7])])),
         };
         let json = serde_json::to_string(&position).expect("positions are plain data");
         assert_eq!(serde_json::from_str::<Position>(&json).expect("what we wrote"), position);

@@ -111,6 +111,8 @@ pub struct Gap {
     pub from: Option<i128>,
     /// The last cursor value that is missing; `None` where that is not known.
     pub to: Option<i128>,
+    /// How many messages are missing, where the server has said so.
+    pub told: Option<u64>,
     /// The cursor in front of the gap, component by component, where it was lost with it.
     pub after: BTreeMap<String, CursorValue>,
 }
@@ -125,12 +127,19 @@ pub enum GapReason {
     NewCall,
     /// The server no longer had what followed the cursor, and the call began elsewhere.
     CursorLost,
+    /// A message of the stream says that others were lost.
+    Told,
+    /// The first message of a new call does not show that it goes on at the cursor it was given.
+    Unverified,
 }
 
 impl Gap {
     /// How many messages are missing; `None` where that is not known.
     #[must_use]
     pub fn size(&self) -> Option<u64> {
+        if self.told.is_some() {
+            return self.told;
+        }
         let (from, to) = (self.from?, self.to?);
         Some(u64::try_from(to - from + 1).unwrap_or(u64::MAX))
     }

@@ -9,13 +9,14 @@
 mod property;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressError, ProgressKey, ShardProgress, StoredProgress,
 };
 use headwater_engine::ids::{Epoch, Generation, Sequence, Session, ShardKey};
-use headwater_engine::position::{Counters, Cursor, CursorValue, Position, Within};
+use headwater_engine::position::{Counters, Cursor, CursorValue, Position, Seen, Within};
 use property::damage::{damaged, damages};
 use property::property;
 use proptest::prelude::*;
@@ -50,13 +51,20 @@ fn cursor() -> impl Strategy<Value = Cursor> {
 }
 
 fn position() -> impl Strategy<Value = Position> {
-    let counters = (count(), count(), count(), count());
-    (0..=1u32 << 31, count(), prop::option::of(cursor()), counters).prop_map(
-        |(session, next, cursor, (received, dropped_duplicates, gaps, gap_messages))| Position {
-            session: Session(session),
-            next_sequence: Sequence(next),
-            cursor,
-            counters: Counters { received, dropped_duplicates, gaps, gap_messages },
+    let counters = (count(), count(), count(), count(), count());
+    let seen =
+        prop::collection::vec(any::<u128>(), 1..5).prop_map(|hashes| Seen(vec![Arc::from(hashes)]));
+    let seen = prop::option::of(seen);
+    (0..=1u32 << 31, count(), prop::option::of(cursor()), counters, seen).prop_map(
+        |(session, next, cursor, counted, seen)| {
+            let (received, dropped_duplicates, gaps, gap_messages, heartbeats) = counted;
+            Position {
+                session: Session(session),
+                next_sequence: Sequence(next),
+                cursor,
+                counters: Counters { received, dropped_duplicates, gaps, gap_messages, heartbeats },
+                seen,
+            }
         },
     )
 }

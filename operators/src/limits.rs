@@ -10,12 +10,27 @@ pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 /// Kafka's default size limit.
 pub const CURSOR_WITHIN_IDS_MAX: usize = 16_384;
 
-/// Cursors in a row that a server may say it has lost before the shard stops: more show that it
-/// refuses every cursor it gives, and the shard would read its stream from the start for ever.
-pub const CURSOR_LOSSES_MAX: u32 = 5;
+/// Cursors in a row that a server may say are gone before the shard stops, where the pipeline file
+/// says nothing else (`expired.max_attempts`): more show that it refuses every cursor it gives, and
+/// the shard would read its stream from the start for ever.
+pub const EXPIRED_ATTEMPTS: u32 = 5;
 
 /// A call that lasted so long ends a row of lost cursors: it was no part of a loop.
 pub const CURSOR_LOSS_CALM: Duration = Duration::from_secs(60);
+
+/// How often a cursor that moves without a message to pass on, as heartbeats move it, is committed
+/// at most; the last one waits for the next message of any kind.
+pub const PLACE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Keys that `resume.dedupe` remembers, where the pipeline file does not say how many.
+pub const DEDUPE_WINDOW: usize = 10_000;
+
+/// Keys that `resume.dedupe` can remember: at 22 bytes each they still fit one progress record of
+/// Kafka's default size limit.
+pub const DEDUPE_WINDOW_MAX: usize = 32_768;
+
+/// Components that a cursor may have.
+pub const CURSOR_COMPONENTS_MAX: usize = 16;
 
 /// Gaps of one call that are logged one by one; all are counted.
 pub const GAPS_LOGGED_PER_CALL_MAX: u64 = 100;

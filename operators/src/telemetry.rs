@@ -43,6 +43,8 @@ pub struct ShardMetrics {
     pub gap_messages: IntCounter,
     /// Calls opened, the first one included.
     pub calls: IntCounter,
+    /// Messages that only said that the stream lives, and were not passed on.
+    pub heartbeats: IntCounter,
     /// 1 while a call is open.
     pub connected: IntGauge,
     /// When the last message was received, milliseconds since 1970-01-01T00:00:00Z.
@@ -98,7 +100,7 @@ pub struct PlaceMetrics {
 const SHARD_LABELS: [&str; 3] = ["pipeline", "source", "shard"];
 const PIPELINE_LABELS: [&str; 1] = ["pipeline"];
 
-const SHARD_COUNTERS: [(&str, &str); 7] = [
+const SHARD_COUNTERS: [(&str, &str); 8] = [
     ("source_received_messages_total", "Messages received, duplicates included"),
     ("source_received_bytes_total", "Bytes of messages received"),
     ("source_batches_total", "Batches handed to the dataflow"),
@@ -106,6 +108,7 @@ const SHARD_COUNTERS: [(&str, &str); 7] = [
     ("source_gaps_total", "Places where messages are known or suspected to be missing"),
     ("source_gap_messages_total", "Messages known to be missing"),
     ("source_calls_total", "Calls opened, the first one included"),
+    ("source_heartbeats_total", "Messages that only say that the stream lives, not passed on"),
 ];
 
 const SHARD_GAUGES: [(&str, &str); 5] = [
@@ -195,6 +198,7 @@ impl Telemetry {
             gaps: counter(4),
             gap_messages: counter(5),
             calls: counter(6),
+            heartbeats: counter(7),
             connected: gauge(0),
             last_message_unix_ms: gauge(1),
             lag_messages: gauge(2),

@@ -8,11 +8,13 @@
 //! 2. [`request`]: the request message, from the JSON-like value of a pipeline file.
 //! 3. [`wire`]: the tags and lengths of the wire format, shared by the two readers below.
 //! 4. [`path`]: one field of a message, found on the wire without decoding the message.
-//! 5. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
-//! 6. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
+//! 5. [`predicate`]: questions asked of a message, answered along such paths.
+//! 6. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
+//! 7. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
 
 pub mod descriptors;
 pub mod path;
+pub mod predicate;
 pub mod request;
 pub mod telemetry;
 pub mod transcode;
@@ -22,6 +24,7 @@ mod nearest;
 
 pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
 pub use path::{FieldPath, Leaf, LeafKind, PathError, Timestamp};
+pub use predicate::{Predicate, PredicateError};
 pub use prost_reflect::{DescriptorPool, MessageDescriptor};
 pub use request::{
     CursorComponent, CursorScalar, Overlay, OverlayError, PathSegment, RequestError,

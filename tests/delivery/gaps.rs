@@ -92,7 +92,7 @@ fn a_lost_cursor_is_told_once_whether_its_transaction_dies_or_not() -> Result<()
     let server = ScriptedServer::start(script)?;
     let mut bench = bench("cursor-lost", &server)?;
     let resume = bench.pipeline.resume.as_mut().expect("the pipeline resumes");
-    resume.on_gap = "report\n      on_cursor_lost: earliest";
+    resume.on_gap = "report\n      expired: { action: earliest }";
     let mut headwater = bench.start()?;
     wait_committed(&mut headwater, 100.0)?;
     headwater.kill9()?;

@@ -100,3 +100,63 @@ fn the_examples_proto_is_that_of_the_sample_server() {
     let copy = fs::read_to_string(root().join("examples/pipelines/telemetry.proto"));
     assert_eq!(copy.expect("it is there"), headwater_proto::TELEMETRY_PROTO);
 }
+
+/// The parts of the schema whose keys `docs/RESUME.md` shows.
+const RESUME_TYPES: [&str; 9] = [
+    "ResumeConfig",
+    "ComponentConfig",
+    "OverlayConfig",
+    "ExpiredConfig",
+    "ExpiredMatch",
+    "UnaryConfig",
+    "HeartbeatConfig",
+    "LossConfig",
+    "DedupeConfig",
+];
+
+/// The blocks of a page in one language.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    let fence = format!("```{language}\n");
+    let parts = page.split(&fence).skip(1);
+    parts.map(|part| part.split("```").next().expect("a split has a part").to_owned()).collect()
+}
+
+fn pipeline_with(resume: &str) -> String {
+    let indented: String = resume.lines().map(|line| format!("    {line}\n")).collect();
+    format!(
+        "pipeline: page\nsources:\n  feed:\n    kind: grpc\n    endpoint: http://127.0.0.1:50051\n    \
+         method: feed.v1.Feed/Watch\n    descriptors: {{ protos: [feed.proto] }}\n{indented}\
+         decoders:\n  json: {{ kind: protobuf, from: feed, to: json }}\n\
+         sinks:\n  topic:\n    kind: kafka\n    from: json\n    brokers: 127.0.0.1:9092\n    \
+         topic: updates\n    dead_letter: {{ topic: updates.dead }}\n    \
+         gaps: {{ topic: updates.gaps }}\n"
+    )
+}
+
+#[test]
+fn the_page_about_resuming_shows_every_key_in_blocks_that_are_sound() {
+    let page = fs::read_to_string(root().join("docs/RESUME.md")).expect("the page is there");
+    let folder = TempDir::with_prefix("headwater-resume-").expect("a temporary folder");
+    let protos = blocks(&page, "proto");
+    fs::write(folder.path().join("feed.proto"), &protos[0]).expect("the folder is writable");
+    let shown = blocks(&page, "yaml");
+    assert!(shown.len() >= 15, "the blocks are there: {}", shown.len());
+    let file = folder.path().join("page.yaml");
+    for block in &shown {
+        fs::write(&file, pipeline_with(block)).expect("the folder is writable");
+        for command in ["validate", "explain"] {
+            let ran = run(&mut headwater(&[command, &file.display().to_string()])).succeeded();
+            assert!(ran.stderr.is_empty(), "{block} has warnings: {}", ran.stderr);
+        }
+    }
+    let schema = fs::read_to_string(root().join("schema/pipeline.schema.json"));
+    let schema: serde_json::Value =
+        serde_json::from_str(&schema.expect("it is there")).expect("it is JSON");
+    let all = shown.concat();
+    for name in RESUME_TYPES {
+        let keys = schema["$defs"][name]["properties"].as_object();
+        for key in keys.unwrap_or_else(|| panic!("the schema has {name}")).keys() {
+            assert!(all.contains(&format!("{key}:")), "no block shows {key} of {name}");
+        }
+    }
+}

@@ -289,8 +289,8 @@ impl StoredProgress {
 
 impl ShardProgress {
     fn is_possible(&self) -> bool {
-        let Position { session, next_sequence, cursor, counters } = &self.position;
-        let Counters { received, dropped_duplicates, gaps, gap_messages } = counters;
+        let Position { session, next_sequence, cursor, counters, seen: _ } = &self.position;
+        let Counters { received, dropped_duplicates, gaps, gap_messages, heartbeats } = counters;
         let within = cursor.as_ref().map_or(0, |cursor| match &cursor.within {
             Within::Count(count) => *count,
             Within::Ids(_) => 0,
@@ -298,7 +298,7 @@ impl ShardProgress {
         let broken = cursor.as_ref().map_or(0, |cursor| cursor.broken);
         let own = [self.generation.0, self.epoch.0, self.committed, self.dead_letters];
         let position = [next_sequence.0, within, broken];
-        let counted = [*received, *dropped_duplicates, *gaps, *gap_messages];
+        let counted = [*received, *dropped_duplicates, *gaps, *gap_messages, *heartbeats];
         let numbers = own.iter().chain(&position).chain(&counted);
         session.0 <= SESSION_MAX && numbers.copied().all(|number| number <= NUMBER_MAX)
     }

@@ -180,7 +180,8 @@ impl Link {
 }
 
 fn taken(counters: Counters) -> u64 {
-    counters.received.saturating_sub(counters.dropped_duplicates)
+    let Counters { received, dropped_duplicates, heartbeats, .. } = counters;
+    received.saturating_sub(dropped_duplicates).saturating_sub(heartbeats)
 }
 
 #[cfg(test)]
@@ -252,5 +253,15 @@ mod tests {
         assert_eq!(link.lag(), 20);
         link.committed(Counters { received: 140, dropped_duplicates: 40, ..Counters::default() });
         assert_eq!(link.lag(), 10);
+        let heartbeats = 15;
+        let counters = Counters {
+            received: 160,
+            dropped_duplicates: 40,
+            heartbeats,
+            gaps: 0,
+            gap_messages: 0,
+        };
+        link.received(counters);
+        assert_eq!(link.lag(), 5, "a heartbeat waits for nothing");
     }
 }

@@ -30,7 +30,7 @@ async fn a_lost_cursor_stops_the_shard_with_advice() {
     let (end, finished) =
         World::run(source(&server.url(), &format!("{FAST}{RESUME}")), None).end().await;
     let reason = broken(&end);
-    for words in ["history begins at 21", "offsets reset", "on_cursor_lost"] {
+    for words in ["history begins at 21", "offsets reset", "resume.expired.action"] {
         assert!(reason.contains(words), "{words} in {reason}");
     }
     assert_eq!(finished.values(), (1..=10).collect::<Vec<_>>());
@@ -39,8 +39,8 @@ async fn a_lost_cursor_stops_the_shard_with_advice() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shard_goes_on_at_the_oldest_or_newest_message_behind_a_gap() {
     for (keys, first) in [
-        ("on_cursor_lost: earliest", 21),
-        ("on_cursor_lost: latest\n      latest: { set: { count: 1 } }", 26),
+        ("expired: { action: earliest }", 21),
+        ("expired: { action: latest, restart: { set: { count: 1 } } }", 26),
     ] {
         let server = Server::start(forgetful).await;
         let keys = format!("{FAST}{RESUME}\n      {keys}");
@@ -65,7 +65,7 @@ async fn a_stored_cursor_that_was_lost_while_nobody_ran_is_a_gap_as_well() {
     let world = World::run(source(&server.url(), &format!("{FAST}{RESUME}")), None);
     world.committed(10).await;
     let (_, first) = world.end().await;
-    let keys = format!("{FAST}{RESUME}\n      on_cursor_lost: earliest");
+    let keys = format!("{FAST}{RESUME}\n      expired: {{ action: earliest }}");
     let world = World::run(source(&server.url(), &keys), Some(first.position()));
     world.committed(10).await;
     let (_, second) = world.stop().await;
@@ -82,7 +82,7 @@ async fn a_server_that_refuses_every_cursor_is_not_read_from_its_start_for_ever(
         _ => vec![Step::Fail(Status::not_found("no such cursor"))],
     })
     .await;
-    let keys = format!("{FAST}{RESUME}\n      on_cursor_lost: earliest");
+    let keys = format!("{FAST}{RESUME}\n      expired: {{ action: earliest }}");
     let (end, _) = World::run(source(&server.url(), &keys), None).end().await;
     let reason = broken(&end);
     assert!(reason.contains("no such cursor") && reason.contains("5 cursors before"), "{reason}");
@@ -95,12 +95,13 @@ async fn a_status_that_was_not_declared_is_no_lost_cursor() {
         0 => events(1, 3).into_iter().chain([Step::Fail(Status::unavailable("bye"))]).collect(),
         _ => vec![Step::Fail(Status::failed_precondition("compacted"))],
     };
-    let keys = format!("{FAST}{RESUME}\n      on_cursor_lost: earliest");
+    let keys = format!("{FAST}{RESUME}\n      expired: {{ action: earliest }}");
     let server = Server::start(script).await;
     let (end, _) = World::run(source(&server.url(), &keys), None).end().await;
     assert!(broken(&end).contains("compacted"), "{end:?}");
     assert_eq!(server.calls(), 2);
-    let keys = format!("{keys}\n      cursor_lost_codes: [FAILED_PRECONDITION]");
+    let lost = "expired: { match: [ { code: FAILED_PRECONDITION } ], action: earliest }";
+    let keys = format!("{FAST}{RESUME}\n      {lost}");
     let server = Server::start(script).await;
     let (end, _) = World::run(source(&server.url(), &keys), None).end().await;
     // The second call begins without a cursor and is refused as well: that is no lost cursor.

@@ -7,8 +7,10 @@
 //! committed.
 
 mod check;
+mod expired;
 mod groups;
 mod losses;
+mod marks;
 mod recovery;
 mod server;
 mod streams;

@@ -21,6 +21,8 @@ use tonic::{Request, Response, Status};
 /// What the server does next in a call; a call whose steps are done ends with status OK.
 pub enum Step {
     Send(Event),
+    /// A message as it is.
+    Raw(Vec<u8>),
     /// As many events with a payload of this size as the client takes.
     Flood {
         payload_bytes: usize,
@@ -30,6 +32,10 @@ pub enum Step {
         sent: u64,
     },
     Fail(Status),
+    /// Ends the call with status OK and this trailer.
+    End {
+        trailer: (&'static str, &'static str),
+    },
     /// Cuts all connections.
     Cut,
     /// Stays silent until the client goes.
@@ -43,6 +49,11 @@ type Script = Arc<dyn Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync>;
 pub struct Seen {
     pub requests: Mutex<Vec<(SubscribeRequest, MetadataMap)>>,
     pub sent: AtomicU64,
+    /// The response headers of each call, as far as they are set.
+    pub headers: Mutex<Vec<(&'static str, &'static str)>>,
+    /// What `bench.v1.History/Oldest` answers, in turn; the last one for ever.
+    pub oldest: Mutex<Vec<Result<Event, Status>>>,
+    pub asked: AtomicU64,
     cut: Notify,
 }
 
@@ -71,7 +82,9 @@ impl Server {
             builder = builder.tls_config(tls).expect("valid material");
         }
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(inner);
-        tokio::spawn(builder.add_service(service).serve_with_incoming(incoming));
+        let history = History(seen.clone());
+        let router = builder.add_service(service).add_service(history);
+        tokio::spawn(router.serve_with_incoming(incoming));
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
         tokio::spawn(proxy(outer, inner_address, seen.clone()));
@@ -132,12 +145,18 @@ impl tonic::server::ServerStreamingService<Bytes> for Telemetry {
         let metadata = request.metadata().clone();
         let request = SubscribeRequest::decode(request.into_inner()).expect("a valid request");
         let mut requests = self.seen.requests.lock().expect("no panic while locked");
-        let steps = (self.script)(requests.len(), &request);
+        let call = requests.len();
+        let steps = (self.script)(call, &request);
         requests.push((request, metadata));
         // One message of room: `sent` is what the client's flow control let through.
         let (sender, receiver) = mpsc::channel(1);
         tokio::spawn(play(steps, sender, self.seen.clone()));
-        std::future::ready(Ok(Response::new(Box::pin(ReceiverStream::new(receiver)))))
+        let mut response = Response::new(Box::pin(ReceiverStream::new(receiver)) as Messages);
+        let headers = self.seen.headers.lock().expect("no panic while locked");
+        if let Some((key, value)) = headers.get(call) {
+            response.metadata_mut().insert(*key, value.parse().expect("a header's value"));
+        }
+        std::future::ready(Ok(response))
     }
 }
 
@@ -157,7 +176,14 @@ async fn play(steps: Vec<Step>, sender: mpsc::Sender<Result<Bytes, Status>>, see
                 until("enough is sent", || seen.sent.load(Ordering::SeqCst) >= sent).await;
                 true
             }
+            Step::Raw(bytes) => sender.send(Ok(bytes.into())).await.is_ok(),
             Step::Fail(status) => sender.send(Err(status)).await.is_ok(),
+            Step::End { trailer: (key, value) } => {
+                let mut trailers = MetadataMap::new();
+                trailers.insert(key, value.parse().expect("a trailer's value"));
+                let status = Status::with_metadata(tonic::Code::Ok, "", trailers);
+                sender.send(Err(status)).await.is_ok()
+            }
             Step::Cut => {
                 // What was sent before is on its way once the stream has taken it.
                 let _ = sender.reserve().await;
@@ -200,5 +226,42 @@ impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
             let mut server = tonic::server::Grpc::new(RawCodec);
             Ok(server.server_streaming(service, request).await)
         })
+    }
+}
+
+/// Where the history begins, for who asks.
+#[derive(Clone)]
+struct History(Arc<Seen>);
+
+impl tonic::server::UnaryService<Bytes> for History {
+    type Response = Bytes;
+    type Future = std::future::Ready<Result<Response<Bytes>, Status>>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        self.0.asked.fetch_add(1, Ordering::SeqCst);
+        let mut answers = self.0.oldest.lock().expect("no panic while locked");
+        let answer = if answers.len() > 1 { answers.remove(0) } else { answers[0].clone() };
+        std::future::ready(answer.map(|event| Response::new(event.encode_to_vec().into())))
+    }
+}
+
+impl tonic::server::NamedService for History {
+    const NAME: &'static str = "bench.v1.History";
+}
+
+impl tonic::codegen::Service<http::Request<tonic::body::Body>> for History {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(
+            async move { Ok(tonic::server::Grpc::new(RawCodec).unary(service, request).await) },
+        )
     }
 }

@@ -77,8 +77,16 @@ fn entries() -> [KindEntry; 2] {
 
 /// A pipeline file with one source; `keys` are indented by four.
 pub fn pipeline(url: &str, keys: &str) -> String {
-    let proto = Path::new(env!("CARGO_MANIFEST_DIR")).join("../proto/protos/telemetry.proto");
-    let descriptors = format!("descriptors: {{ protos: [\"{}\"] }}", proto.display());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let protos = root.join("../proto/protos");
+    let (proto, own) = (protos.join("telemetry.proto"), root.join("tests/grpc_source"));
+    let descriptors = format!(
+        "descriptors: {{ protos: [\"{}\", \"{}\"], includes: [\"{}\", \"{}\"] }}",
+        proto.display(),
+        own.join("history.proto").display(),
+        protos.display(),
+        own.display(),
+    );
     let method = "method: bench.v1.Telemetry/Subscribe";
     format!(
         "pipeline: test\nsources:\n  s:\n    kind: grpc\n    endpoint: {url}\n    {method}\n    \

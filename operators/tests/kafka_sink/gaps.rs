@@ -19,6 +19,7 @@ fn a_gap_is_a_record_in_the_transaction_of_what_follows_it() {
         reason,
         from,
         to,
+        told: None,
         after: BTreeMap::new(),
     };
     let foreign = Gap { node: Arc::from("another"), ..gap(8, GapReason::NewCall, None, None) };

@@ -7,7 +7,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor, Value};
 
 use super::parse::{Index, Segment, parse};
-use super::{FieldPath, LeafKind, PathError};
+use super::{FieldPath, LeafKind, ListPath, PathError};
 use crate::nearest::nearest;
 
 /// The longest path; each step has a counter on the stack while a message is read.
@@ -36,6 +36,8 @@ pub(super) enum Access {
     Last,
     /// The value of a map's entry.
     Entry(Key),
+    /// All elements of a list or entries of a map: they are counted, and none is the leaf.
+    All,
 }
 
 /// A map's key, compared as read from the wire.
@@ -68,8 +70,39 @@ pub(super) enum Scalar {
     Group,
 }
 
-/// Compiles a path.
-pub(super) fn compile(message: &MessageDescriptor, text: &str) -> Result<FieldPath, PathError> {
+/// What the last segment of a path may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// One value.
+    Value,
+    /// A whole list or map.
+    Whole,
+}
+
+/// Compiles a path to one value; with the field it ends in.
+pub(super) fn compile(
+    message: &MessageDescriptor,
+    text: &str,
+) -> Result<(FieldPath, FieldDescriptor), PathError> {
+    let Way { steps, message, field } = way(message, text, Ending::Value)?;
+    let kind = steps[steps.len() - 1].target.leaf_kind();
+    Ok((FieldPath { text: text.to_owned(), steps, kind, message }, field))
+}
+
+/// Compiles a path to a whole list or map.
+pub(super) fn compile_list(message: &MessageDescriptor, text: &str) -> Result<ListPath, PathError> {
+    let Way { steps, .. } = way(message, text, Ending::Whole)?;
+    Ok(ListPath { text: text.to_owned(), steps })
+}
+
+/// A path's steps and where they lead.
+struct Way {
+    steps: Vec<Step>,
+    message: Option<MessageDescriptor>,
+    field: FieldDescriptor,
+}
+
+fn way(message: &MessageDescriptor, text: &str, ending: Ending) -> Result<Way, PathError> {
     let segments = parse(text)?;
     if segments.len() > STEPS_MAX {
         return Err(PathError {
@@ -80,37 +113,45 @@ pub(super) fn compile(message: &MessageDescriptor, text: &str) -> Result<FieldPa
     }
     let mut steps = Vec::with_capacity(segments.len());
     let mut parent = Some(message.clone());
+    let mut last = None;
     for (position, segment) in segments.iter().enumerate() {
         let Some(inside) = &parent else {
             return Err(no_fields(&segments[position - 1]));
         };
-        let (step, kind) = step(inside, segment)?;
+        let field = inside
+            .get_field_by_name(segment.name)
+            .or_else(|| inside.get_field_by_json_name(segment.name))
+            .ok_or_else(|| unknown(inside, segment))?;
+        let is_last = position + 1 == segments.len();
+        let access = match ending {
+            Ending::Whole if is_last => whole(&field, segment)?,
+            _ => access(&field, segment)?,
+        };
+        let (step, kind) = step(&field, access);
         parent = kind.as_message().cloned();
         steps.push(step);
+        last = Some(field);
     }
-    let kind = steps[steps.len() - 1].target.leaf_kind();
-    Ok(FieldPath { text: text.to_owned(), steps, kind, message: parent })
+    Ok(Way { steps, message: parent, field: last.expect("a path has a segment") })
 }
 
-fn step(inside: &MessageDescriptor, segment: &Segment<'_>) -> Result<(Step, Kind), PathError> {
-    let field = inside
-        .get_field_by_name(segment.name)
-        .or_else(|| inside.get_field_by_json_name(segment.name))
-        .ok_or_else(|| unknown(inside, segment))?;
-    let access = access(&field, segment)?;
+fn step(field: &FieldDescriptor, access: Access) -> (Step, Kind) {
+    let is_whole = matches!(access, Access::All);
     let (kind, group) = match field.kind() {
-        Kind::Message(entry) if field.is_map() => (entry.map_entry_value_field().kind(), false),
+        Kind::Message(entry) if field.is_map() && !is_whole => {
+            (entry.map_entry_value_field().kind(), false)
+        }
         kind => (kind, field.is_group()),
     };
     let rivals = field.containing_oneof().map_or_else(Box::default, |oneof| {
-        let others = oneof.fields().filter(|other| *other != field);
+        let others = oneof.fields().filter(|other| other != field);
         others.map(|other| other.number()).collect()
     });
     let defaulted = match &access {
         Access::Singular => (!field.supports_presence()).then(|| field.default_value()),
         // An entry without a value has the value's default, a message too.
         Access::Entry(_) => Some(kind.default_value()),
-        Access::Nth(_) | Access::Last => None,
+        Access::Nth(_) | Access::Last | Access::All => None,
     };
     let step = Step {
         number: field.number(),
@@ -119,12 +160,27 @@ fn step(inside: &MessageDescriptor, segment: &Segment<'_>) -> Result<(Step, Kind
         target: Scalar::of(&kind, group),
         default: defaulted.as_ref().map(default_bits),
     };
-    Ok((step, kind))
+    (step, kind)
 }
 
 /// Every default but an enum's is zero or empty where there is no presence.
 fn default_bits(value: &Value) -> u64 {
     value.as_enum_number().map_or(0, |number| i64::from(number).cast_unsigned())
+}
+
+/// The last segment of a path to a whole list or map.
+fn whole(field: &FieldDescriptor, segment: &Segment<'_>) -> Result<Access, PathError> {
+    let name = segment.name;
+    let refused = |column, message| Err(PathError { column, message, hint: None });
+    if segment.index.is_some() {
+        let message = format!("expected the whole of field \"{name}\", without brackets");
+        return refused(segment.index_column, message);
+    }
+    if !field.is_list() && !field.is_map() {
+        let message = format!("field \"{name}\" is neither repeated nor a map");
+        return refused(segment.column, message);
+    }
+    Ok(Access::All)
 }
 
 fn access(field: &FieldDescriptor, segment: &Segment<'_>) -> Result<Access, PathError> {

@@ -20,9 +20,30 @@ const VALUE: u32 = 2;
 
 /// Finds the leaf.
 pub(super) fn find<'a>(steps: &[Step], wire: &'a [u8]) -> Result<Option<Leaf<'a>>, WireError> {
-    let mut walk = Walk { steps, wire, reached: 0, counts: [0; STEPS_MAX], found: None };
+    let mut walk = Walk::new(steps, wire, true);
     walk.message(0, wire)?;
     walk.leaf()
+}
+
+/// Whether the leaf is set: there, and not the default of a field without presence.
+pub(super) fn is_set(steps: &[Step], wire: &[u8]) -> Result<bool, WireError> {
+    let mut walk = Walk::new(steps, wire, false);
+    walk.message(0, wire)?;
+    let step = &steps[steps.len() - 1];
+    let default = step.default.filter(|_| matches!(step.access, Access::Singular));
+    Ok(match (walk.found, default) {
+        (None, _) => false,
+        (Some(Found::Scalar(bits)), Some(default)) => !step.target.is_same(bits, default),
+        (Some(Found::Bytes(bytes)), Some(_)) => !bytes.is_empty(),
+        (Some(_), _) => true,
+    })
+}
+
+/// How many elements the list or map has that the last step names as a whole.
+pub(super) fn count(steps: &[Step], wire: &[u8]) -> Result<u32, WireError> {
+    let mut walk = Walk::new(steps, wire, false);
+    walk.message(0, wire)?;
+    Ok(walk.counts[steps.len() - 1])
 }
 
 /// Reads an encoded timestamp; the last of each field counts.
@@ -53,6 +74,8 @@ struct Walk<'s, 'a> {
     /// How many elements of each step's list have been met.
     counts: [u32; STEPS_MAX],
     found: Option<Found<'a>>,
+    /// Whether a message that came in pieces is wanted whole.
+    joins: bool,
 }
 
 enum Found<'a> {
@@ -61,7 +84,11 @@ enum Found<'a> {
     Joined(Vec<u8>),
 }
 
-impl<'a> Walk<'_, 'a> {
+impl<'s, 'a> Walk<'s, 'a> {
+    fn new(steps: &'s [Step], wire: &'a [u8], joins: bool) -> Self {
+        Walk { steps, wire, reached: 0, counts: [0; STEPS_MAX], found: None, joins }
+    }
+
     /// Walks the fields of the message that holds the step at `level`.
     fn message(&mut self, level: usize, bytes: &'a [u8]) -> Result<(), WireError> {
         let step = &self.steps[level];
@@ -90,13 +117,13 @@ impl<'a> Walk<'_, 'a> {
         let target = step.target;
         match (&step.access, value) {
             (Access::Entry(key), Raw::Bytes(entry)) => self.entry(level, key, entry),
-            (Access::Nth(_) | Access::Last, Raw::Bytes(run)) if target.packable() => {
+            (Access::Nth(_) | Access::Last | Access::All, Raw::Bytes(run)) if target.packable() => {
                 self.packed(level, target, run)
             }
             (Access::Entry(_), _) => Err(self.mismatch(inside, end)),
             _ if tag.wire_type != target.written_as() => Err(self.mismatch(inside, end)),
             (Access::Singular, value) => self.enter(level, value),
-            (Access::Nth(_) | Access::Last, value) => self.element(level, value),
+            (Access::Nth(_) | Access::Last | Access::All, value) => self.element(level, value),
         }
     }
 
@@ -104,6 +131,7 @@ impl<'a> Walk<'_, 'a> {
     fn element(&mut self, level: usize, value: Raw<'a>) -> Result<(), WireError> {
         let wanted = match self.steps[level].access {
             Access::Nth(position) => self.counts[level] == position,
+            Access::All => false,
             _ => true,
         };
         self.counts[level] = self.counts[level].saturating_add(1);
@@ -178,7 +206,7 @@ impl<'a> Walk<'_, 'a> {
             Raw::Bytes(bytes) | Raw::Group(bytes) => {
                 let is_message = self.steps[level].target.is_message();
                 self.found = Some(match self.found.take() {
-                    Some(before) if is_message => before.joined(bytes),
+                    Some(before) if is_message && self.joins => before.joined(bytes),
                     _ => Found::Bytes(bytes),
                 });
             }
@@ -296,6 +324,14 @@ impl Scalar {
 
     fn is_message(self) -> bool {
         matches!(self, Self::Message | Self::Group)
+    }
+
+    /// Whether two values of this type, as read from the wire, are the same.
+    fn is_same(self, left: u64, right: u64) -> bool {
+        match (self.leaf(left), self.leaf(right)) {
+            (Leaf::Float(left), Leaf::Float(right)) => left.to_bits() == right.to_bits(),
+            (left, right) => left == right,
+        }
     }
 
     /// A key in the form in which keys are compared: as 64 bits, with the sign.

@@ -12,7 +12,7 @@ mod parse;
 use std::borrow::Cow;
 use std::fmt;
 
-use prost_reflect::MessageDescriptor;
+use prost_reflect::{FieldDescriptor, MessageDescriptor};
 
 use crate::wire::WireError;
 use compile::{Access, Step};
@@ -27,6 +27,13 @@ pub struct FieldPath {
     steps: Vec<Step>,
     kind: LeafKind,
     message: Option<MessageDescriptor>,
+}
+
+/// A path to a whole list or map, whose elements are counted.
+#[derive(Clone)]
+pub(crate) struct ListPath {
+    text: String,
+    steps: Vec<Step>,
 }
 
 /// What sort of value a path leads to.
@@ -95,6 +102,14 @@ pub struct PathError {
 impl FieldPath {
     /// Compiles `text` against `message`.
     pub fn compile(message: &MessageDescriptor, text: &str) -> Result<FieldPath, PathError> {
+        Self::compile_with_field(message, text).map(|(path, _)| path)
+    }
+
+    /// The same, with the field the path ends in.
+    pub(crate) fn compile_with_field(
+        message: &MessageDescriptor,
+        text: &str,
+    ) -> Result<(FieldPath, FieldDescriptor), PathError> {
         compile::compile(message, text)
     }
 
@@ -119,7 +134,7 @@ impl FieldPath {
     pub fn numbers(&self) -> Option<Vec<u32>> {
         let number = |step: &Step| match step.access {
             Access::Singular | Access::Last | Access::Nth(0) => Some(step.number),
-            Access::Nth(_) | Access::Entry(_) => None,
+            Access::Nth(_) | Access::Entry(_) | Access::All => None,
         };
         self.steps.iter().map(number).collect()
     }
@@ -132,6 +147,25 @@ impl FieldPath {
     /// its leaf.
     pub fn find<'a>(&self, wire: &'a [u8]) -> Result<Option<Leaf<'a>>, WireError> {
         find::find(&self.steps, wire)
+    }
+
+    /// Whether the value is set: it is there, and not the default of a field without presence.
+    /// Nothing is allocated.
+    pub(crate) fn is_set(&self, wire: &[u8]) -> Result<bool, WireError> {
+        find::is_set(&self.steps, wire)
+    }
+}
+
+impl ListPath {
+    /// Compiles `text`, which ends in a repeated field or a map without brackets.
+    pub(crate) fn compile(message: &MessageDescriptor, text: &str) -> Result<Self, PathError> {
+        compile::compile_list(message, text)
+    }
+
+    /// How many elements there are. Entries of a map are counted as they were sent: one whose key
+    /// is sent twice counts twice, which no sender does.
+    pub(crate) fn count(&self, wire: &[u8]) -> Result<u32, WireError> {
+        find::count(&self.steps, wire)
     }
 }
 
@@ -148,6 +182,12 @@ impl Timestamp {
 impl fmt::Display for FieldPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
+    }
+}
+
+impl fmt::Debug for ListPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ListPath({:?})", self.text)
     }
 }
 

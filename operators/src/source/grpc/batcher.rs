@@ -1,7 +1,8 @@
 //! Gathers received messages into batches, and says where each batch leaves its shard.
 //!
 //! A message is numbered here, at receipt, before the resume rules may drop it. What is kept goes
-//! into the batch, or, with `boundary: change`, into the held group until the group is complete.
+//! into the batch, or, with `boundary: change` or `when`, into the held group until the group is
+//! complete. Of mixed groups the one that is complete takes the lowest numbers of those held.
 //! A gap goes with the message behind it; it is counted when that message is handed over, so that a
 //! held group which is forgotten takes its gaps along, and the next call finds them again.
 //!
@@ -13,20 +14,23 @@
 //!
 //! Next: `engine/src/record.rs` is what comes out.
 
-use super::config::{OnGap, OnOutOfOrder};
-use super::cursor::{Component, CursorPaths, Observed};
+use super::config::{OnGap, OnLoss, OnOutOfOrder};
+use super::control::{Control, LossRule, Role};
+use super::cursor::{Component, CursorPaths, Observed, Value};
 use super::request::store;
-use super::resume::{Fate, Missing, Resume, TooManyIds, rank};
+use super::resume::{Closes, Fate, Missing, Resume, Unfit, Verdict, rank};
+use super::seen::Window;
 use super::source::ResumePlan;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::limits::{
     BATCH_BYTES_MAX, BATCH_OVERHEAD_BYTES, BATCH_RECORDS_MAX, RECORD_OVERHEAD_BYTES,
 };
-use headwater_engine::position::{Counters, CursorValue, Position};
+use headwater_engine::position::{Counters, CursorValue, Position, Seen};
 use headwater_engine::record::{Batch, DeadLetter, Gap, GapReason, ReceivedAt, Values};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use tonic::metadata::MetadataMap;
 
 /// The batch of one shard that is being gathered.
 pub(super) struct Batcher<'a> {
@@ -38,6 +42,8 @@ pub(super) struct Batcher<'a> {
     counters: Counters,
     open: Open,
     held: Vec<(Sequence, Bytes)>,
+    /// What more is known of the held messages, one for each; only where it is needed.
+    tags: Vec<Tag>,
     held_bytes: u64,
     held_bytes_max: u64,
     /// Gaps in front of messages that are not handed over yet, in their order.
@@ -46,6 +52,15 @@ pub(super) struct Batcher<'a> {
     aside: Vec<DeadLetter>,
     /// Why messages may be missing in front of whatever is handed over next.
     interruption: Option<Interruption>,
+    /// Whether the place has moved without a message since the last batch.
+    has_moved: bool,
+}
+
+/// A held message's place in the order of mixed groups, and what identifies it.
+#[derive(Clone, Copy, Debug)]
+struct Tag {
+    rank: Option<i128>,
+    identity: u128,
 }
 
 /// What lies between the last message handed over and the next one.
@@ -72,6 +87,10 @@ struct Judge<'a> {
     on_out_of_order: OnOutOfOrder,
     resume: Resume,
     observed: Observed,
+    /// The place of the message in the order of mixed groups.
+    rank: Option<i128>,
+    control: Option<&'a Control>,
+    window: Option<Window<'a>>,
 }
 
 /// The batch so far.
@@ -96,10 +115,12 @@ pub(super) enum Taken {
     Unreadable,
     /// It goes as a dead letter, because it stands where it may not.
     Aside,
+    /// It was dropped: it only said that the stream lives.
+    Heartbeat,
 }
 
 /// The shard cannot go past a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refused {
     #[error(
         "messages with cursor values {} to {} are missing, and `resume.on_gap` is `stop`; go on \
@@ -107,17 +128,31 @@ pub(super) enum Refused {
     )]
     Gap(Missing),
     #[error(
-        "the messages that share one cursor value are longer than {0} bytes together, more than \
-         can be held back; raise `memory.credit_bytes`, or use `boundary: message`"
+        "the first message of a new call lies behind the cursor it was given, and must bear it \
+         (`position: at`, `resume.verify: strict`); `resume.on_gap` is `stop`; go on by `on_gap: \
+         report`, or declare `position: after` if the server does not repeat what stands at the \
+         cursor"
+    )]
+    Unverified,
+    #[error(
+        "the messages that belong together (`resume.boundary`) are longer than {0} bytes, more \
+         than can be held back; raise `memory.credit_bytes`, or use `boundary: message`"
     )]
     GroupTooLarge(u64),
+    #[error(
+        "a message says that others were lost (`resume.loss`), and its `action` is `fail`; go on \
+         without them by `count` or `dead_letter`"
+    )]
+    Loss,
+    #[error("a message says that the cursor is gone (`resume.expired`)")]
+    Expired(Bytes),
     #[error(
         "a message with cursor value {value} came behind one with {newest}, and \
          `resume.on_out_of_order` is `stop`; go on without such messages by `drop` or `dead_letter`"
     )]
     OutOfOrder { value: i128, newest: i128 },
     #[error(transparent)]
-    TooManyIds(#[from] TooManyIds),
+    Unfit(#[from] Unfit),
 }
 
 impl<'a> Batcher<'a> {
@@ -136,6 +171,9 @@ impl<'a> Batcher<'a> {
             on_out_of_order: plan.on_out_of_order,
             resume: Resume::new(plan.rules, place),
             observed: Observed::default(),
+            rank: None,
+            control: plan.control.as_ref(),
+            window: plan.dedupe.as_ref().map(Window::new),
         });
         Batcher {
             node,
@@ -146,12 +184,59 @@ impl<'a> Batcher<'a> {
             counters,
             open: Open::default(),
             held: Vec::new(),
+            tags: Vec::new(),
             held_bytes: 0,
             held_bytes_max,
             gaps: Vec::new(),
             aside: Vec::new(),
             interruption: None,
+            has_moved: false,
         }
+    }
+
+    /// The messages that were taken before, as far as they were written down.
+    pub(super) fn remember(&mut self, seen: &Seen) {
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
+            window.restore(seen);
+        }
+    }
+
+    /// The server has accepted the call, with these headers.
+    pub(super) fn begin_call(&mut self, headers: &MetadataMap) {
+        if let Some(judge) = &mut self.judge
+            && let Some(values) = judge.of_call(headers, false)
+        {
+            judge.resume.begin_call(values);
+        }
+    }
+
+    /// Whether the trailers of a call say something of the cursor.
+    pub(super) fn reads_trailers(&self) -> bool {
+        let components = self.judge.iter().flat_map(|judge| &judge.paths.components);
+        components.into_iter().any(Component::is_of_trailers)
+    }
+
+    /// The server has ended the call with status OK, with these trailers.
+    pub(super) fn end_call(&mut self, trailers: &MetadataMap) {
+        if let Some(judge) = &mut self.judge
+            && let Some(values) = judge.of_call(trailers, true)
+        {
+            self.has_moved |= judge.resume.end_call(values);
+        }
+    }
+
+    /// Whether the place has moved without a message that a batch would be made of.
+    pub(super) fn has_moved(&self) -> bool {
+        self.has_moved && self.interruption.is_none()
+    }
+
+    /// A batch without a record, which only moves the shard's position.
+    pub(super) fn take_place(&mut self, now: impl FnOnce() -> ReceivedAt) -> Option<Batch> {
+        if !self.has_moved() || !self.open.values.is_empty() {
+            return None;
+        }
+        self.open.received.get_or_insert_with(now);
+        Some(self.batch(self.end(), Vec::new()))
     }
 
     /// The server has lost the cursor: what comes next is new, and lies behind a gap.
@@ -165,6 +250,7 @@ impl<'a> Batcher<'a> {
     }
 
     /// Whether the cursor is lost and nothing was handed over since.
+    #[cfg(test)]
     pub(super) fn is_cursor_lost(&self) -> bool {
         matches!(self.interruption, Some(Interruption::CursorLost(_)))
     }
@@ -204,13 +290,20 @@ impl<'a> Batcher<'a> {
             self.open.keep(sequence, message);
             return Ok(Taken::New);
         };
+        let role = judge.control.map_or(Role::Plain, |control| control.role(&message));
+        match role {
+            Role::Plain | Role::Uncounted => {}
+            Role::Expired => return Err(Refused::Expired(message)),
+            Role::Heartbeat { advance } => return Ok(self.heartbeat(advance, &message)),
+        }
         if let Some(Interruption::CursorLost(lost)) = &mut self.interruption
             && lost.first.is_none()
         {
             lost.first = judge.first_value(&message);
         }
-        let is_readable = judge.paths.observe(&message, &mut judge.observed).is_ok();
-        let verdict = match judge.accept() {
+        let is_readable = judge.observe(&message, role);
+        let loss = judge.control.and_then(|control| control.loss(&message));
+        let mut verdict = match judge.accept(loss) {
             Ok(verdict) => verdict,
             // The value has moved on, so what was held is complete.
             Err(Refused::Gap(gap)) => {
@@ -219,24 +312,28 @@ impl<'a> Batcher<'a> {
             }
             Err(refused) => return Err(refused),
         };
-        let taken = match verdict.fate {
+        let identity = judge.identity(&message, &mut verdict.fate);
+        match verdict.fate {
             Fate::Duplicate => {
+                if identity.is_some() {
+                    self.has_moved = true;
+                    self.complete(verdict.closes);
+                }
                 self.drop_duplicate();
                 return Ok(Taken::Duplicate);
             }
             Fate::OutOfOrder => return self.out_of_order(sequence, message),
             Fate::KeepAfter(missing) => {
                 self.gaps.push(self.gap(sequence, GapReason::Skipped, Some(missing)));
-                Taken::New
             }
-            Fate::Keep if is_readable => Taken::New,
-            Fate::Keep => Taken::Unreadable,
-        };
-        if verdict.closes_group {
-            self.release_group();
+            Fate::KeepUnverified => {
+                self.gaps.push(self.gap(sequence, GapReason::Unverified, None));
+            }
+            Fate::Keep => {}
         }
-        self.keep(sequence, message)?;
-        Ok(taken)
+        self.keep(sequence, message, verdict, Extra { loss, identity })?;
+        let is_new = verdict.fate != Fate::Keep || is_readable;
+        Ok(if is_new { Taken::New } else { Taken::Unreadable })
     }
 
     /// Whether the batch should be handed over before more is taken.
@@ -249,18 +346,28 @@ impl<'a> Batcher<'a> {
         if let Some(judge) = &mut self.judge {
             judge.resume.finish();
         }
-        self.release_group();
+        self.release(None);
     }
 
     /// The batch, if it holds a record. Without one, nothing is worth an epoch: what was counted
     /// travels with the next batch.
     pub(super) fn take(&mut self) -> Option<Batch> {
-        let end = self.held.first().map_or(self.next, |(sequence, _)| *sequence);
+        let end = self.end();
         let count = self.aside.partition_point(|aside| aside.sequence < end);
         if self.open.values.is_empty() && count == 0 {
             return None;
         }
         let dead: Vec<DeadLetter> = self.aside.drain(..count).collect();
+        Some(self.batch(end, dead))
+    }
+
+    /// One past the last message that is handed over now.
+    fn end(&self) -> Sequence {
+        self.held.first().map_or(self.next, |(sequence, _)| *sequence)
+    }
+
+    fn batch(&mut self, end: Sequence, dead: Vec<DeadLetter>) -> Batch {
+        self.has_moved = false;
         let gaps = self.take_gaps(end);
         let position = self.position(end);
         let following = Open { first: end, ..Open::default() };
@@ -272,7 +379,7 @@ impl<'a> Batcher<'a> {
         let kept = open.kept.or_else(|| open.values.is_empty().then(Vec::new));
         // The held messages of the next batch came with this one.
         self.open.received = open.received.filter(|_| !self.held.is_empty());
-        Some(Batch {
+        Batch {
             shard: self.shard,
             session: self.session,
             first: open.first,
@@ -285,7 +392,7 @@ impl<'a> Batcher<'a> {
             gaps,
             position: Some(Arc::new(position)),
             credit_bytes,
-        })
+        }
     }
 
     /// Bytes of the held group.
@@ -295,8 +402,10 @@ impl<'a> Batcher<'a> {
 
     /// The call is over: the held group comes again with the next one.
     pub(super) fn forget_group(&mut self) {
-        self.held = Vec::new();
-        self.held_bytes = 0;
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
+            self.tags.iter().for_each(|tag| window.forget(tag.identity));
+        }
+        (self.held, self.tags, self.held_bytes) = (Vec::new(), Vec::new(), 0);
         self.gaps.clear();
         self.aside.clear();
     }
@@ -320,6 +429,23 @@ impl<'a> Batcher<'a> {
     /// costs no list of places.
     fn drop_duplicate(&mut self) {
         self.counters.dropped_duplicates += 1;
+        self.skip();
+    }
+
+    /// A message that only says that the stream lives, and maybe how far it is.
+    fn heartbeat(&mut self, advance: bool, message: &Bytes) -> Taken {
+        self.counters.heartbeats += 1;
+        let judge = self.judge.as_mut().expect("only a judge knows a heartbeat");
+        if advance && judge.paths.observe(message, &mut judge.observed).is_ok() {
+            let (has_moved, closes) = judge.resume.advance_to(&mut judge.observed);
+            self.has_moved |= has_moved;
+            self.complete(closes);
+        }
+        self.skip();
+        Taken::Heartbeat
+    }
+
+    fn skip(&mut self) {
         if self.open.values.is_empty() && self.held.is_empty() && self.aside.is_empty() {
             self.open = Open { first: self.next, ..Open::default() };
         }
@@ -338,6 +464,15 @@ impl<'a> Batcher<'a> {
             OnOutOfOrder::DeadLetter => {}
         }
         let reason = format!("its cursor value {value} came behind {newest}");
+        self.set_aside(sequence, message, reason)
+    }
+
+    fn set_aside(
+        &mut self,
+        sequence: Sequence,
+        message: Bytes,
+        reason: String,
+    ) -> Result<Taken, Refused> {
         if !self.held.is_empty() {
             self.hold(message.len())?;
         }
@@ -354,28 +489,123 @@ impl<'a> Batcher<'a> {
         Ok(())
     }
 
-    fn keep(&mut self, sequence: Sequence, message: Bytes) -> Result<(), Refused> {
+    /// Puts a message into the batch or the held group, and hands over what it completes.
+    fn keep(
+        &mut self,
+        sequence: Sequence,
+        message: Bytes,
+        verdict: Verdict,
+        extra: Extra<'_>,
+    ) -> Result<(), Refused> {
+        if verdict.closes == Closes::Earlier {
+            self.release(None);
+        }
+        if let Some(loss) = extra.loss {
+            let told = loss.count(&message);
+            self.gaps.push(Gap { told, ..self.gap(sequence, GapReason::Told, None) });
+            if loss.action == OnLoss::DeadLetter {
+                return self.set_loss_aside(sequence, message, verdict, extra);
+            }
+        }
         let is_holding = self.judge.as_ref().is_some_and(|judge| judge.resume.is_holding());
         if !is_holding {
             self.open.keep(sequence, message);
+            self.settle(extra.identity);
             return Ok(());
         }
         let bytes = message.len();
         self.held.push((sequence, message));
-        self.hold(bytes)
+        self.tag(extra);
+        self.hold(bytes)?;
+        if verdict.closes != Closes::Earlier {
+            self.complete(verdict.closes);
+        }
+        Ok(())
     }
 
-    fn release_group(&mut self) {
-        self.held_bytes = 0;
-        for (sequence, message) in self.held.drain(..) {
+    /// It is no record, and so not remembered as one.
+    fn set_loss_aside(
+        &mut self,
+        sequence: Sequence,
+        message: Bytes,
+        verdict: Verdict,
+        extra: Extra<'_>,
+    ) -> Result<(), Refused> {
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut())
+            && let Some(identity) = extra.identity
+        {
+            window.forget(identity);
+        }
+        self.set_aside(sequence, message, "it says that messages were lost".to_owned())?;
+        self.complete(verdict.closes);
+        Ok(())
+    }
+
+    /// Notes what is needed of a message that was held just now.
+    fn tag(&mut self, extra: Extra<'_>) {
+        let Some(judge) = &mut self.judge else { return };
+        let is_mixed = judge.resume.is_mixed();
+        if is_mixed || judge.window.is_some() {
+            let rank = judge.rank.take().filter(|_| is_mixed);
+            self.tags.push(Tag { rank, identity: extra.identity.unwrap_or_default() });
+        }
+    }
+
+    /// Remembers a message that is handed over.
+    fn settle(&mut self, identity: Option<u128>) {
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut())
+            && let Some(identity) = identity
+        {
+            window.settle(identity);
+        }
+    }
+
+    /// Hands over the held messages that are complete.
+    fn complete(&mut self, closes: Closes) {
+        match closes {
+            Closes::Nothing => {}
+            Closes::Earlier | Closes::All => self.release(None),
+            Closes::UpTo(limit) => self.release(Some(limit)),
+        }
+    }
+
+    /// Hands over what is held, up to a value where groups are mixed.
+    fn release(&mut self, limit: Option<i128>) {
+        let Some(limit) = limit else {
+            self.held_bytes = 0;
+            for (sequence, message) in self.held.drain(..) {
+                self.open.keep(sequence, message);
+            }
+            let tags = std::mem::take(&mut self.tags);
+            tags.iter().for_each(|tag| self.settle(Some(tag.identity)));
+            return;
+        };
+        let numbers: Vec<Sequence> = self.held.iter().map(|(sequence, _)| *sequence).collect();
+        let mut numbers = numbers.into_iter();
+        let tags = std::mem::take(&mut self.tags);
+        let (mut messages, mut later) = (Vec::new(), Vec::new());
+        for ((_, message), tag) in self.held.drain(..).zip(tags) {
+            if tag.rank.is_none_or(|rank| rank <= limit) {
+                self.held_bytes -= message.len() as u64 + RECORD_OVERHEAD_BYTES;
+                messages.push((message, tag.identity));
+            } else {
+                later.push((message, tag));
+            }
+        }
+        for ((message, identity), sequence) in messages.into_iter().zip(&mut numbers) {
             self.open.keep(sequence, message);
+            self.settle(Some(identity));
+        }
+        for ((message, tag), sequence) in later.into_iter().zip(numbers) {
+            self.held.push((sequence, message));
+            self.tags.push(tag);
         }
     }
 
     fn gap(&self, sequence: Sequence, reason: GapReason, missing: Option<Missing>) -> Gap {
         let node = self.node.clone();
         let (from, to) = (missing.map(|it| it.from), missing.map(|it| it.to));
-        Gap { sequence, node, reason, from, to, after: BTreeMap::new() }
+        Gap { sequence, node, reason, from, to, told: None, after: BTreeMap::new() }
     }
 
     /// The gap in front of everything that is handed over now.
@@ -411,8 +641,20 @@ impl<'a> Batcher<'a> {
             let place = judge.resume.detached_place()?;
             Some(store(judge.paths, place))
         });
-        Position { session: self.session, next_sequence, cursor, counters: self.counters }
+        let window = self.judge.as_ref().and_then(|judge| judge.window.as_ref());
+        let seen = window.map(Window::to_seen);
+        let (session, counters) = (self.session, self.counters);
+        Position { session, next_sequence, cursor, counters, seen }
     }
+}
+
+/// What else is known of a message that is kept.
+#[derive(Clone, Copy)]
+struct Extra<'r> {
+    /// The rule that found in it that others were lost.
+    loss: Option<&'r LossRule>,
+    /// What identifies it for `dedupe`.
+    identity: Option<u128>,
 }
 
 impl Judge<'_> {
@@ -422,14 +664,62 @@ impl Judge<'_> {
         rank(&self.observed.values)
     }
 
-    /// The verdict on the message observed; a gap that must stop the shard is refused.
-    fn accept(&mut self) -> Result<super::resume::Verdict, Refused> {
-        if self.on_gap == OnGap::Stop
-            && let Some(gap) = self.resume.gap_before(&self.observed)
-        {
-            return Err(Refused::Gap(gap));
+    /// Reads the message's cursor; false if that is broken.
+    fn observe(&mut self, message: &Bytes, role: Role) -> bool {
+        let is_readable = self.paths.observe(message, &mut self.observed).is_ok();
+        if role == Role::Uncounted {
+            self.observed.values.fill(None);
         }
-        Ok(self.resume.accept(&mut self.observed)?)
+        if let Some(control) = self.control {
+            self.observed.is_boundary = control.is_boundary(message);
+        }
+        if self.resume.is_mixed() {
+            self.rank = rank(&self.observed.values);
+        }
+        is_readable
+    }
+
+    /// The verdict on the message observed; what must stop the shard is refused before the place
+    /// moves.
+    fn accept(&mut self, loss: Option<&LossRule>) -> Result<Verdict, Refused> {
+        let is_fatal = loss.is_some_and(|loss| loss.action == OnLoss::Fail);
+        if is_fatal && !self.resume.has_taken(&self.observed) {
+            return Err(Refused::Loss);
+        }
+        if self.on_gap == OnGap::Stop {
+            if let Some(gap) = self.resume.gap_before(&self.observed) {
+                return Err(Refused::Gap(gap));
+            }
+            if self.resume.is_misplaced(&self.observed) {
+                return Err(Refused::Unverified);
+            }
+        }
+        let mut verdict = self.resume.accept(&mut self.observed)?;
+        if is_fatal {
+            verdict.fate = Fate::Duplicate;
+        }
+        Ok(verdict)
+    }
+
+    /// What identifies a message that the cursor calls new; none where nobody asks. One that was
+    /// taken before all the same becomes a duplicate.
+    fn identity(&mut self, message: &[u8], fate: &mut Fate) -> Option<u128> {
+        let window = self.window.as_mut()?;
+        let is_new = !matches!(fate, Fate::Duplicate | Fate::OutOfOrder);
+        let identity = is_new.then(|| window.identity(message))?;
+        if !window.claim(identity) {
+            *fate = Fate::Duplicate;
+        }
+        Some(identity)
+    }
+
+    /// What a call's headers or trailers say of the components, where one comes from there.
+    fn of_call(&self, metadata: &MetadataMap, is_end: bool) -> Option<Vec<Option<Value>>> {
+        let components = &self.paths.components;
+        if components.iter().all(Component::is_of_messages) {
+            return None;
+        }
+        Some(components.iter().map(|it| it.of_call(metadata, is_end)).collect())
     }
 }
 

@@ -7,7 +7,9 @@
 //! Next: `receive.rs` reads the stream.
 
 use super::codec::RawCodec;
+use super::expired::UnaryPlan;
 use super::link::TlsEnd;
+use super::request::Outgoing;
 use super::source::{GrpcSource, Target};
 use super::status::CallError;
 use bytes::Bytes;
@@ -15,12 +17,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use tokio_stream::Stream;
 use tonic::client::Grpc;
+use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
 /// An open call; dropping it closes the connection.
 pub(super) struct Call {
     stream: Streaming<Bytes>,
+    headers: MetadataMap,
     tls_end: TlsEnd,
     /// The connection lives as long as the call.
     _client: Grpc<Channel>,
@@ -35,21 +39,45 @@ impl Call {
     pub(super) async fn open(
         source: &GrpcSource,
         target: &Target,
-        request: Bytes,
+        request: Outgoing,
         on_asked: impl FnOnce(),
     ) -> Result<Call, CallError> {
         let tls_end = TlsEnd::default();
-        let of_connect = |error| CallError::of_connect(&error).because_of(&tls_end);
-        let channel = target.dial.connect(&tls_end).await.map_err(of_connect)?;
-        let mut client = Grpc::new(channel).max_decoding_message_size(source.message_bytes_max);
-        client.ready().await.map_err(of_connect)?;
-        let mut request = Request::new(request);
-        *request.metadata_mut() = target.metadata.clone();
+        let mut client = connect(source, target, &tls_end).await?;
+        let request = with_metadata(request.message, target, &request.metadata);
         on_asked();
         let response = client.server_streaming(request, source.method.clone(), RawCodec).await;
         let response =
             response.map_err(|status| CallError::of_status(&status).because_of(&tls_end))?;
-        Ok(Call { stream: response.into_inner(), tls_end, _client: client })
+        let (headers, stream, _) = response.into_parts();
+        Ok(Call { stream, headers, tls_end, _client: client })
+    }
+
+    /// Asks another method of the same server, which answers with one message.
+    ///
+    /// # Errors
+    /// What went wrong, and whether asking again may heal it.
+    pub(super) async fn ask(
+        source: &GrpcSource,
+        target: &Target,
+        plan: &UnaryPlan,
+    ) -> Result<Bytes, CallError> {
+        let tls_end = TlsEnd::default();
+        let mut client = connect(source, target, &tls_end).await?;
+        let request = with_metadata(plan.request.clone(), target, &MetadataMap::new());
+        let response = client.unary(request, plan.method.clone(), RawCodec).await;
+        let of_status = |status| CallError::of_status(&status).because_of(&tls_end);
+        response.map(tonic::Response::into_inner).map_err(of_status)
+    }
+
+    /// The response headers.
+    pub(super) fn headers(&self) -> &MetadataMap {
+        &self.headers
+    }
+
+    /// The trailers, once the server has ended the stream with status OK.
+    pub(super) async fn trailers(&mut self) -> Option<MetadataMap> {
+        self.stream.trailers().await.ok().flatten()
     }
 
     /// The next message; `None` once the server has ended the stream with status OK.
@@ -60,4 +88,32 @@ impl Call {
         let polled = Pin::new(&mut self.stream).poll_next(context);
         polled.map_err(|status| CallError::of_status(&status).because_of(&self.tls_end))
     }
+}
+
+async fn connect(
+    source: &GrpcSource,
+    target: &Target,
+    tls_end: &TlsEnd,
+) -> Result<Grpc<Channel>, CallError> {
+    let of_connect = |error| CallError::of_connect(&error).because_of(tls_end);
+    let channel = target.dial.connect(tls_end).await.map_err(of_connect)?;
+    let mut client = Grpc::new(channel).max_decoding_message_size(source.message_bytes_max);
+    client.ready().await.map_err(of_connect)?;
+    Ok(client)
+}
+
+/// The message with the target's metadata and what replaces or joins it.
+fn with_metadata(message: Bytes, target: &Target, more: &MetadataMap) -> Request<Bytes> {
+    let mut request = Request::new(message);
+    let metadata = request.metadata_mut();
+    *metadata = target.metadata.clone();
+    for entry in more.iter() {
+        match entry {
+            KeyAndValueRef::Ascii(key, value) => drop(metadata.insert(key.clone(), value.clone())),
+            KeyAndValueRef::Binary(key, value) => {
+                metadata.insert_bin(key.clone(), value.clone());
+            }
+        }
+    }
+    request
 }

@@ -8,14 +8,18 @@
 //!
 //! Next: `check.rs` makes a [`GrpcSource`](super::GrpcSource) of it.
 
+mod control;
+mod expired;
 mod resume;
 
 use crate::limits::{
     STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
 };
+pub(super) use control::{DedupeConfig, OnLoss};
+pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
 pub(super) use resume::{
-    Boundary, ComponentConfig, ComponentType, LostCode, OnCursorLost, OnGap, OnOutOfOrder,
-    OverlayConfig, PositionKind, ResumeConfig, SequenceKind,
+    Boundary, BoundaryConfig, ComponentConfig, ComponentType, Mode, OnGap, OnOutOfOrder,
+    OverlayConfig, PositionKind, Reduce, ResumeConfig, SequenceKind, Verify,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -5,6 +5,9 @@
 //! it costs a reference count and no allocation. It is copied out once per batch, when the batch's
 //! position is made ([`Value::detach`]); a slice would keep the whole receive buffer alive.
 //!
+//! A component may also come from the call itself, its response headers or trailers. Messages then
+//! say nothing of it: its value is handed in when the call has it.
+//!
 //! Invariant: an empty text, bytes or message value counts as absent. It is proto3's default, and
 //! no server can go on from it.
 //!
@@ -13,17 +16,21 @@
 use super::config::ComponentType;
 use bytes::Bytes;
 use headwater_engine::position::CursorValue;
-use headwater_proto::wire::WireError;
-use headwater_proto::{CursorScalar, FieldPath, Leaf, LeafKind, Timestamp};
+use headwater_proto::wire::{DEPTH_MAX, Raw, Reader, WireError};
+use headwater_proto::{
+    CursorComponent, CursorScalar, FieldPath, Leaf, LeafKind, MessageDescriptor, Timestamp,
+};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
+use std::fmt;
+use tonic::metadata::MetadataMap;
 
 const NANOS_PER_SECOND: i32 = 1_000_000_000;
 
 /// All components of a source's cursor, in the order of their names.
 #[derive(Clone, Debug)]
 pub(super) struct CursorPaths {
-    /// The components; at least one.
+    /// The components; none where the cursor is a count of messages, or where there is none.
     pub(super) components: Vec<Component>,
     /// What identifies a message among those with equal cursor values, where that matters.
     pub(super) id: Option<FieldPath>,
@@ -34,10 +41,34 @@ pub(super) struct CursorPaths {
 pub(super) struct Component {
     /// Its name in the pipeline file and in the progress record.
     pub(super) name: String,
-    /// Where it stands; of several, the first that is there.
-    pub(super) paths: Vec<FieldPath>,
+    /// Where it comes from; of several, the first that is there. At least one.
+    pub(super) origins: Vec<Origin>,
     /// What its values mean.
     pub(super) kind: ComponentType,
+    /// Whether the highest value counts, and not the last.
+    pub(super) is_max: bool,
+}
+
+/// Where a component's value comes from.
+#[derive(Clone, Debug)]
+pub(super) enum Origin {
+    /// A field of each message.
+    Field(FieldPath),
+    /// A field that the descriptors do not know, by its number.
+    Unknown(UnknownField),
+    /// A response header of the call.
+    Header(String),
+    /// A trailer of a call that ends with status OK.
+    Trailer(String),
+}
+
+/// A field that the descriptors do not know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct UnknownField {
+    /// Its number.
+    pub(super) number: u32,
+    /// Whether it is a number on the wire; bytes otherwise.
+    pub(super) is_number: bool,
 }
 
 /// A component's value in one message.
@@ -66,6 +97,8 @@ pub(super) struct Observed {
     pub(super) id: u128,
     /// Whether the message is broken on the way to a component.
     pub(super) is_broken: bool,
+    /// Whether the message ends a group (`boundary: { when }`).
+    pub(super) is_boundary: bool,
 }
 
 /// The stored value is not of the component's type: the pipeline file has changed its meaning.
@@ -95,7 +128,7 @@ impl CursorPaths {
         message: &Bytes,
         observed: &mut Observed,
     ) -> Result<(), WireError> {
-        observed.is_broken = false;
+        (observed.is_broken, observed.is_boundary) = (false, false);
         observed.values.clear();
         observed.values.resize(self.components.len(), None);
         observed.id = self.id.as_ref().map_or(0, |path| identity(path, message));
@@ -131,15 +164,51 @@ impl Component {
         self.kind == ComponentType::Timestamp
     }
 
+    /// Whether messages show it, and not the call.
+    pub(super) fn is_of_messages(&self) -> bool {
+        self.origins.iter().any(|origin| matches!(origin, Origin::Field(_) | Origin::Unknown(_)))
+    }
+
+    /// Whether a call's trailers show it.
+    pub(super) fn is_of_trailers(&self) -> bool {
+        self.origins.iter().any(|origin| matches!(origin, Origin::Trailer(_)))
+    }
+
+    /// The component as a request's placeholders know it.
+    pub(super) fn placeholder(&self) -> CursorComponent {
+        let first = self.first();
+        let message = first.message().cloned();
+        CursorComponent { name: self.name.clone(), kind: first.leaf_kind(), message }
+    }
+
+    /// Its value in a call's headers, or its trailers.
+    pub(super) fn of_call(&self, metadata: &MetadataMap, is_end: bool) -> Option<Value> {
+        self.origins.iter().find_map(|origin| match origin {
+            Origin::Header(key) if !is_end => of_metadata(metadata, key),
+            Origin::Trailer(key) if is_end => of_metadata(metadata, key),
+            _ => None,
+        })
+    }
+
+    fn first(&self) -> &Origin {
+        self.origins.first().expect("a component has an origin")
+    }
+
     /// The component's value in `message`.
     ///
     /// Of several paths the first one that holds more than its field's default wins: a field
     /// without presence is always there, as 0 or empty, and must not hide the next path.
-    fn find(&self, message: &Bytes) -> Result<Option<Value>, WireError> {
+    pub(super) fn find(&self, message: &Bytes) -> Result<Option<Value>, WireError> {
         let mut fallback = None;
-        for path in &self.paths {
-            let Some(leaf) = path.find(message)? else { continue };
-            let value = Value::of_leaf(leaf, path.is_timestamp(), message)?;
+        for origin in &self.origins {
+            let value = match origin {
+                Origin::Field(path) => match path.find(message)? {
+                    Some(leaf) => Value::of_leaf(leaf, path.is_timestamp(), message)?,
+                    None => None,
+                },
+                Origin::Unknown(field) => field.find(message)?,
+                Origin::Header(_) | Origin::Trailer(_) => None,
+            };
             match value {
                 Some(value) if value.is_default() => fallback = fallback.or(Some(value)),
                 Some(value) => return Ok(Some(value)),
@@ -154,18 +223,18 @@ impl Component {
     /// # Errors
     /// [`ForeignValue`] if it is of another type.
     pub(super) fn restore(&self, stored: &CursorValue) -> Result<Value, ForeignValue> {
-        let path = self.paths.first().expect("a component has a path");
-        let value = match (stored, path.kind()) {
+        let first = self.first();
+        let value = match (stored, first.leaf_kind()) {
             (CursorValue::Int(value), LeafKind::Int | LeafKind::Enum) => Value::Int(*value),
             (CursorValue::Uint(value), LeafKind::Uint) => Value::Uint(*value),
             (CursorValue::Text(text), LeafKind::Text) => Value::Text(text.clone().into()),
             (CursorValue::Opaque(bytes), LeafKind::Bytes) => Value::Opaque(bytes.clone()),
             (CursorValue::Timestamp { seconds, nanos }, LeafKind::Message)
-                if path.is_timestamp() =>
+                if first.is_timestamp() =>
             {
                 Value::Timestamp(Timestamp { seconds: *seconds, nanos: *nanos })
             }
-            (CursorValue::Message(bytes), LeafKind::Message) if !path.is_timestamp() => {
+            (CursorValue::Message(bytes), LeafKind::Message) if !first.is_timestamp() => {
                 Value::Message(bytes.clone())
             }
             _ => return Err(ForeignValue { name: self.name.clone() }),
@@ -176,12 +245,12 @@ impl Component {
     /// What a request is given for a component that no message has shown yet: its type's default,
     /// which a proto3 server cannot tell from an unset field.
     pub(super) fn default_scalar(&self) -> CursorScalar {
-        let path = self.paths.first().expect("a component has a path");
-        match path.kind() {
+        let first = self.first();
+        match first.leaf_kind() {
             LeafKind::Uint => CursorScalar::Uint(0),
             LeafKind::Text => CursorScalar::Text(String::new()),
             LeafKind::Bytes => CursorScalar::Bytes(Bytes::new()),
-            LeafKind::Message if path.is_timestamp() => {
+            LeafKind::Message if first.is_timestamp() => {
                 CursorScalar::Timestamp { seconds: 0, nanos: 0 }
             }
             LeafKind::Message => CursorScalar::Message(Bytes::new()),
@@ -190,6 +259,78 @@ impl Component {
             }
         }
     }
+}
+
+// === impl Origin, UnknownField ===
+
+impl Origin {
+    /// What sort of value it gives.
+    pub(super) fn leaf_kind(&self) -> LeafKind {
+        match self {
+            Origin::Field(path) => path.kind(),
+            Origin::Unknown(field) if field.is_number => LeafKind::Uint,
+            Origin::Unknown(_) => LeafKind::Bytes,
+            Origin::Header(key) | Origin::Trailer(key) if key.ends_with("-bin") => LeafKind::Bytes,
+            Origin::Header(_) | Origin::Trailer(_) => LeafKind::Text,
+        }
+    }
+
+    /// The message type it gives, if it gives messages.
+    pub(super) fn message(&self) -> Option<&MessageDescriptor> {
+        match self {
+            Origin::Field(path) => path.message(),
+            _ => None,
+        }
+    }
+
+    pub(super) fn is_timestamp(&self) -> bool {
+        matches!(self, Origin::Field(path) if path.is_timestamp())
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::Field(path) => path.fmt(f),
+            Origin::Unknown(field) => write!(f, "@unknown:{}", field.number),
+            Origin::Header(key) => write!(f, "@metadata:{key}"),
+            Origin::Trailer(key) => write!(f, "@trailer:{key}"),
+        }
+    }
+}
+
+impl UnknownField {
+    /// The last one in the message; one that is written otherwise is not this field.
+    fn find(self, message: &Bytes) -> Result<Option<Value>, WireError> {
+        let mut reader = Reader::new(message);
+        let mut found = None;
+        while !reader.is_empty() {
+            let tag = reader.tag()?;
+            let value = reader.value(tag, DEPTH_MAX)?;
+            if tag.number != self.number {
+                continue;
+            }
+            found = match value {
+                Raw::Varint(value) if self.is_number => Some(Value::Uint(value)),
+                Raw::Fixed64(value) if self.is_number => Some(Value::Uint(value)),
+                Raw::Fixed32(value) if self.is_number => Some(Value::Uint(value.into())),
+                Raw::Bytes(bytes) if !self.is_number && !bytes.is_empty() => {
+                    Some(Value::Opaque(message.slice_ref(bytes)))
+                }
+                _ => found,
+            };
+        }
+        Ok(found)
+    }
+}
+
+fn of_metadata(metadata: &MetadataMap, key: &str) -> Option<Value> {
+    let value = if key.ends_with("-bin") {
+        Value::Opaque(metadata.get_bin(key)?.to_bytes().ok()?)
+    } else {
+        Value::Text(Bytes::copy_from_slice(metadata.get(key)?.to_str().ok()?.as_bytes()))
+    };
+    Some(value).filter(|value| !matches!(value, Value::Text(b) | Value::Opaque(b) if b.is_empty()))
 }
 
 // === impl Value ===
@@ -291,17 +432,32 @@ impl Value {
 /// 128 bits of SHA-256 over the identifying field; over the whole message where it is absent,
 /// which is still the same for a message that is repeated as it was.
 fn identity(path: &FieldPath, message: &[u8]) -> u128 {
-    let digest = match path.find(message) {
-        Ok(Some(Leaf::Bool(value))) => Sha256::digest([value.into()]),
-        Ok(Some(Leaf::Int(value))) => Sha256::digest(value.to_le_bytes()),
-        Ok(Some(Leaf::Uint(value))) => Sha256::digest(value.to_le_bytes()),
-        Ok(Some(Leaf::Enum(value))) => Sha256::digest(value.to_le_bytes()),
-        Ok(Some(Leaf::Float(value))) => Sha256::digest(value.to_le_bytes()),
-        Ok(Some(Leaf::Text(text))) => Sha256::digest(text),
-        Ok(Some(Leaf::Bytes(bytes))) => Sha256::digest(bytes),
-        Ok(Some(Leaf::Message(wire))) => Sha256::digest(wire),
-        Ok(None) | Err(_) => Sha256::digest(message),
-    };
+    let mut hash = Sha256::new();
+    if !add_leaf(path, message, &mut hash) {
+        hash.update(message);
+    }
+    half(hash)
+}
+
+/// Adds the field's value to the hash; false where there is none.
+pub(super) fn add_leaf(path: &FieldPath, message: &[u8], hash: &mut Sha256) -> bool {
+    match path.find(message) {
+        Ok(Some(Leaf::Bool(value))) => hash.update([value.into()]),
+        Ok(Some(Leaf::Int(value))) => hash.update(value.to_le_bytes()),
+        Ok(Some(Leaf::Uint(value))) => hash.update(value.to_le_bytes()),
+        Ok(Some(Leaf::Enum(value))) => hash.update(value.to_le_bytes()),
+        Ok(Some(Leaf::Float(value))) => hash.update(value.to_le_bytes()),
+        Ok(Some(Leaf::Text(text))) => hash.update(text),
+        Ok(Some(Leaf::Bytes(bytes))) => hash.update(bytes),
+        Ok(Some(Leaf::Message(wire))) => hash.update(wire),
+        Ok(None) | Err(_) => return false,
+    }
+    true
+}
+
+/// As much of a hash as identifiers keep.
+pub(super) fn half(hash: Sha256) -> u128 {
+    let digest = hash.finalize();
     let half = digest.first_chunk().expect("SHA-256 has 32 bytes");
     u128::from_le_bytes(*half)
 }

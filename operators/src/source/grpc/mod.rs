@@ -8,11 +8,13 @@
 //! | `check` | config → [`GrpcSource`]: types, request, cursor paths, metadata, TLS material |
 //! | `source` | what a checked source is, its shards and what it promises |
 //! | `shard` | one task per shard: call, receive, wait, call again |
-//! | `request` | the request of the next call, from the cursor |
+//! | `request`, `template` | the request of the next call and its metadata, from the cursor |
 //! | `channel`, `link`, `tls` | the connection |
 //! | `call`, `codec` | the open call and its messages as bytes |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
-//! | `cursor`, `resume` | which message is new, and where a restart may begin |
+//! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
+//! | `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
+//! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
 //!
@@ -30,17 +32,20 @@ mod channel;
 mod check;
 mod codec;
 mod config;
+mod control;
 mod cursor;
+mod expired;
 mod link;
-mod loss;
 mod metadata;
 mod peer;
 mod receive;
 mod request;
 mod resume;
+mod seen;
 mod shard;
 mod source;
 mod status;
+mod template;
 mod tls;
 
 pub use check::entry;

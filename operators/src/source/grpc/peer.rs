@@ -6,6 +6,7 @@
 //! Next: `src/bench/generator.rs` plays the part.
 
 use super::config::PositionKind;
+use super::cursor::Origin;
 use super::source::{GrpcSource, ResumePlan};
 use headwater_proto::{CursorScalar, FieldPath};
 use std::collections::BTreeMap;
@@ -35,13 +36,15 @@ impl GrpcSource {
         self.method.path().trim_start_matches('/')
     }
 
-    /// The components of the cursor; none where no `resume` is declared.
+    /// The components of the cursor that are fields; none where no `resume` is declared.
     #[must_use]
     pub fn cursor_fields(&self) -> Vec<CursorField> {
         let components = self.resume.iter().flat_map(|plan| &plan.cursor.components);
-        let field = components.map(|component| CursorField {
-            name: component.name.clone(),
-            path: component.paths.first().expect("a component has a path").clone(),
+        let field = components.filter_map(|component| match component.origins.first()? {
+            Origin::Field(path) => {
+                Some(CursorField { name: component.name.clone(), path: path.clone() })
+            }
+            _ => None,
         });
         field.collect()
     }

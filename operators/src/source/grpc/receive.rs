@@ -15,17 +15,17 @@ use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
 use super::status::CallError;
-use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX};
+use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
 use crate::source::ShardContext;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
-use headwater_engine::record::{Gap, GapReason, ReceivedAt};
+use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How reading a call came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,6 +60,8 @@ pub(super) struct Tally {
     pub(super) messages: u64,
     /// Of these, dropped because they had been taken before.
     pub(super) duplicates: u64,
+    /// Of these, dropped because they only said that the stream lives.
+    pub(super) heartbeats: u64,
     /// Batches handed over.
     pub(super) batches: u64,
     /// Of these, dropped while the call repeated what was taken before it.
@@ -82,6 +84,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) tally: Tally,
     /// What is charged of held messages.
     pub(super) charged: Charged,
+    /// When a place that moved without a message may be handed over again.
+    pub(super) place_due: Duration,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -120,10 +124,10 @@ impl Reader<'_, '_> {
                 () = &mut stopped => Some(CallEnd::Stopped),
                 end = poll_fn(|waker| self.poll_ready(call, &mut pass, waker)) => end,
             };
-            if end == Some(CallEnd::Complete) && self.on_end == OnEnd::Finish {
-                self.batcher.finish();
+            if end == Some(CallEnd::Complete) {
+                self.complete(call).await;
             }
-            let batch = self.batcher.take();
+            let batch = self.batcher.take().or_else(|| self.take_place(end.is_some()));
             self.count(pass, before);
             if let Some(batch) = batch {
                 batch.gaps.iter().for_each(|gap| self.log_gap(gap));
@@ -143,6 +147,31 @@ impl Reader<'_, '_> {
                 has_room = self.settle() => if !has_room { return CallEnd::Starved },
             }
         }
+    }
+
+    /// The server has ended the stream with status OK.
+    async fn complete(&mut self, call: &mut Call) {
+        if self.on_end == OnEnd::Finish {
+            self.batcher.finish();
+        }
+        if self.batcher.reads_trailers()
+            && let Some(trailers) = call.trailers().await
+        {
+            self.batcher.end_call(&trailers);
+        }
+    }
+
+    /// A batch that only moves the position, where it has moved without a message; not too often.
+    fn take_place(&mut self, is_end: bool) -> Option<Batch> {
+        if !self.batcher.has_moved() {
+            return None;
+        }
+        let now = self.context.clock.now();
+        if now < self.place_due && !is_end {
+            return None;
+        }
+        self.place_due = now + PLACE_INTERVAL;
+        self.batcher.take_place(|| received_at(self.context))
     }
 
     /// Charges what is held back now, beyond what each shard may hold; false if there was no room
@@ -196,14 +225,13 @@ impl Reader<'_, '_> {
     }
 
     fn take(&mut self, message: Bytes) -> Result<(), Refused> {
-        let clock = &self.context.clock;
-        let taken = self.batcher.push(message, || ReceivedAt {
-            monotonic_ns: u64::try_from(clock.now().as_nanos()).unwrap_or(u64::MAX),
-            unix_ms: unix_ms(),
-        });
+        let context = self.context;
+        let taken = self.batcher.push(message, || received_at(context));
+        let taken = taken?;
         self.tally.messages += 1;
-        match taken? {
+        match taken {
             Taken::New | Taken::Aside => {}
+            Taken::Heartbeat => self.tally.heartbeats += 1,
             Taken::Duplicate => self.note_duplicate(),
             Taken::Unreadable => self.log_unreadable(),
         }
@@ -218,6 +246,7 @@ impl Reader<'_, '_> {
         metrics.duplicates_dropped.inc_by(now.dropped_duplicates - before.dropped_duplicates);
         metrics.gaps.inc_by(now.gaps - before.gaps);
         metrics.gap_messages.inc_by(now.gap_messages - before.gap_messages);
+        metrics.heartbeats.inc_by(now.heartbeats - before.heartbeats);
         self.context.link.received(now);
         if pass.messages > 0 {
             metrics.last_message_unix_ms.set(unix_ms());
@@ -248,9 +277,18 @@ impl Reader<'_, '_> {
     fn log_gap(&mut self, gap: &Gap) {
         let Names { source, shard } = self.names;
         let session = self.batcher.session().0;
+        if let Some(size) = gap.told {
+            tracing::warn!(
+                event = "gap", source, %shard, session, size,
+                "a message says that others were lost"
+            );
+            return;
+        }
         let (Some(from), Some(to), Some(size)) = (gap.from, gap.to, gap.size()) else {
             let reason = match gap.reason {
                 GapReason::CursorLost => "the server no longer had what followed the cursor",
+                GapReason::Told => "a message says that others were lost",
+                GapReason::Unverified => "a new call does not begin at the cursor it was given",
                 _ => "what the server sent between the two calls is not known",
             };
             tracing::warn!(
@@ -274,6 +312,11 @@ impl Reader<'_, '_> {
             );
         }
     }
+}
+
+fn received_at(context: &ShardContext) -> ReceivedAt {
+    let monotonic_ns = u64::try_from(context.clock.now().as_nanos()).unwrap_or(u64::MAX);
+    ReceivedAt { monotonic_ns, unix_ms: unix_ms() }
 }
 
 fn unix_ms() -> i64 {

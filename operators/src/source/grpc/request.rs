@@ -1,29 +1,39 @@
 //! The request of the next call: the pipeline file's, changed by what the cursor says.
 //!
-//! Without a cursor the `start` overlay applies, with one the `restart` overlay, and `latest` where
-//! a lost cursor is to be made up for; all were checked against the request's type when the
-//! pipeline file was read.
+//! Without a cursor the `start` overlay applies, with one the `restart` overlay, and that of
+//! `expired` where a cursor that is gone is to be made up for; all were checked against the
+//! request's type when the pipeline file was read.
 //!
 //! Next: `call.rs` sends it.
 
 use super::config::PositionKind;
-use super::cursor::{CursorPaths, ForeignValue, NoNextValue, Value};
+use super::cursor::{Component, CursorPaths, ForeignValue, NoNextValue, Value};
 use super::resume::Mark;
+use super::template::{MetadataTemplate, UnfitMetadata};
 use bytes::Bytes;
 use headwater_engine::position::Cursor;
 use headwater_proto::{CursorScalar, Overlay, OverlayError, RequestTemplate};
 use std::collections::BTreeMap;
+use tonic::metadata::MetadataMap;
+
+/// A request as it is sent.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Outgoing {
+    /// The encoded message.
+    pub(super) message: Bytes,
+    /// Metadata beside the target's own; the same key replaces it.
+    pub(super) metadata: MetadataMap,
+}
 
 /// The requests one shard may send.
 #[derive(Clone, Debug)]
 pub(super) struct Requests {
     /// Of a call that has no cursor, `start` applied.
-    pub(super) first: Bytes,
+    pub(super) first: Outgoing,
     /// Of a call that has one.
     pub(super) restart: Option<Restart>,
-    /// Of a call that begins at the server's newest message, `latest` applied, where that is
-    /// declared.
-    pub(super) latest: Option<Bytes>,
+    /// Of a call that goes on behind a cursor that is gone, where that is declared.
+    pub(super) reentry: Option<Restart>,
 }
 
 /// What a restart's request is made of.
@@ -31,8 +41,10 @@ pub(super) struct Requests {
 pub(super) struct Restart {
     /// The request of the pipeline file.
     pub(super) template: RequestTemplate,
-    /// What `resume.restart` changes in it.
+    /// What changes in it.
     pub(super) overlay: Overlay,
+    /// What changes in the metadata.
+    pub(super) metadata: MetadataTemplate,
     /// Whether the value after the cursor is sent.
     pub(super) position: PositionKind,
 }
@@ -43,11 +55,13 @@ pub(super) enum RequestError {
     #[error(transparent)]
     Overlay(#[from] OverlayError),
     #[error(transparent)]
+    Metadata(#[from] UnfitMetadata),
+    #[error(transparent)]
     End(#[from] NoNextValue),
 }
 
 impl Requests {
-    /// The encoded request of a call that goes on from `place`.
+    /// The request of a call that goes on from `place`.
     ///
     /// # Errors
     /// [`RequestError`] if a cursor value does not fit its field of the request.
@@ -55,7 +69,8 @@ impl Requests {
         &self,
         paths: Option<&CursorPaths>,
         place: Option<&Mark>,
-    ) -> Result<Bytes, RequestError> {
+    ) -> Result<Outgoing, RequestError> {
+        let place = place.filter(|place| place.has_values());
         let (Some(restart), Some(paths), Some(place)) = (&self.restart, paths, place) else {
             return Ok(self.first.clone());
         };
@@ -70,9 +85,29 @@ impl Requests {
             };
             scalars.insert(&component.name, scalar);
         }
-        let request =
-            restart.overlay.apply(&restart.template, &|name| scalars.get(name).cloned())?;
-        Ok(request)
+        restart.make(&scalars)
+    }
+
+    /// The request of a call that goes on behind a cursor that is gone: at a value that takes the
+    /// cursor's place as it is, or where the declared request begins.
+    ///
+    /// # Errors
+    /// [`RequestError`] if the value does not fit its field of the request.
+    pub(super) fn reenter(&self, at: Option<(&str, &Value)>) -> Result<Outgoing, RequestError> {
+        let scalars: BTreeMap<&str, CursorScalar> =
+            at.into_iter().map(|(name, value)| (name, value.to_scalar())).collect();
+        match (&self.reentry, &self.restart, at) {
+            (Some(reentry), ..) => reentry.make(&scalars),
+            (None, Some(restart), Some(_)) => restart.make(&scalars),
+            (None, ..) => Ok(self.first.clone()),
+        }
+    }
+}
+
+impl Restart {
+    fn make(&self, scalars: &BTreeMap<&str, CursorScalar>) -> Result<Outgoing, RequestError> {
+        let message = self.overlay.apply(&self.template, &|name| scalars.get(name).cloned())?;
+        Ok(Outgoing { message, metadata: self.metadata.render(scalars)? })
     }
 }
 
@@ -88,7 +123,7 @@ fn sent(value: &Value, position: PositionKind) -> Option<Value> {
 /// # Errors
 /// [`ForeignValue`] if a value is not of its component's type any more.
 pub(super) fn restore(paths: &CursorPaths, stored: &Cursor) -> Result<Mark, ForeignValue> {
-    let value = |component: &super::cursor::Component| {
+    let value = |component: &Component| {
         let stored = stored.values.get(&component.name);
         stored.map(|value| component.restore(value)).transpose()
     };

@@ -11,7 +11,14 @@
 //! *Place*: the newest value a restart may begin behind, and what is taken of the messages that
 //! bear it. *Overlap*: a new call may repeat what the place already covers; it lasts until a
 //! message with a value beyond the place. *Held*: with `boundary: change`, the group of messages
-//! that share the newest value; it becomes the place when the value moves on.
+//! that share the newest value; it becomes the place when the value moves on. With
+//! `boundary: { when }`, all since the last message that ended a group; it becomes the place with
+//! the next one that does. Where values have an order and nothing says that they never fall, groups
+//! may be mixed up: a message that ends a group then ends what is not beyond its own value, and the
+//! rest stays held.
+//!
+//! A *counted* cursor has no value in any message: a count of those taken since the call's own
+//! token (a header or trailer), or since the beginning of a stream that is replayed as a whole.
 //!
 //! Why a repetition is dropped only in an overlap unless `sequence` says more: in a live stream an
 //! equal or smaller value may be a new message, and nothing but the pipeline file can know.
@@ -26,7 +33,7 @@
 //!
 //! Next: `batcher.rs` puts the kept ones into batches.
 
-use super::config::{Boundary, PositionKind, SequenceKind};
+use super::config::{Boundary, PositionKind, SequenceKind, Verify};
 use super::cursor::{Observed, Value};
 use crate::limits::CURSOR_WITHIN_IDS_MAX;
 use headwater_engine::position::Within;
@@ -46,6 +53,12 @@ pub(super) struct Rules {
     pub(super) is_ordered: bool,
     /// Whether messages that share a value are told apart by an identifier, not by counting.
     pub(super) has_ids: bool,
+    /// Whether the first message of a new call is held against the place.
+    pub(super) verify: Verify,
+    /// Whether messages bear no value and are counted.
+    pub(super) is_counted: bool,
+    /// The components of which the highest value counts, one bit each.
+    pub(super) max: u32,
 }
 
 /// What to do with a message.
@@ -53,8 +66,21 @@ pub(super) struct Rules {
 pub(super) struct Verdict {
     /// Whether it is kept.
     pub(super) fate: Fate,
-    /// Whether the group before it is complete now (`boundary: change`).
-    pub(super) closes_group: bool,
+    /// Which held messages are complete now.
+    pub(super) closes: Closes,
+}
+
+/// Which held messages are complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closes {
+    /// None.
+    Nothing,
+    /// The group before this message (`boundary: change`).
+    Earlier,
+    /// All, with this message.
+    All,
+    /// Those up to this value, this message among them.
+    UpTo(i128),
 }
 
 /// Whether a message is kept.
@@ -64,6 +90,8 @@ pub(super) enum Fate {
     Keep,
     /// It is new, and messages before it are missing.
     KeepAfter(Missing),
+    /// It is new, and the first of a call that was to go on before it.
+    KeepUnverified,
     /// It was taken before.
     Duplicate,
     /// Its value is lower than one before it in the same call, against what is declared.
@@ -87,6 +115,19 @@ pub(super) struct Missing {
 )]
 pub(super) struct TooManyIds;
 
+/// A message that the rules do not allow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    #[error(transparent)]
+    TooManyIds(#[from] TooManyIds),
+    #[error(
+        "the first message of a new call lies before where it was to go on, and `resume.verify` is \
+         `strict`; if the server repeats what stands at the cursor, declare `position: at`; if it \
+         goes back further, `verify: skip_overlap`"
+    )]
+    Misplaced,
+}
+
 /// Values, and what is taken of the messages that bear them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Mark {
@@ -105,6 +146,10 @@ pub(super) struct Resume {
     place: Option<Mark>,
     held: Option<Mark>,
     overlap: Option<Overlap>,
+    /// Whether the next message that bears a cursor is the first of a call that was given one.
+    is_unverified: bool,
+    /// What the call itself says of components, where one comes from it.
+    of_call: Vec<Option<Value>>,
 }
 
 /// What a call may still repeat of the place's own value (`position: at`).
@@ -126,49 +171,190 @@ enum Relation {
 
 // === impl Resume ===
 
+impl Rules {
+    /// Without a declaration.
+    pub(super) const PLAIN: Rules = Rules {
+        position: PositionKind::After,
+        boundary: Boundary::Message,
+        sequence: SequenceKind::None,
+        is_ordered: false,
+        has_ids: false,
+        verify: Verify::SkipOverlap,
+        is_counted: false,
+        max: 0,
+    };
+
+    /// Whether groups may be mixed up, and their values tell them apart.
+    pub(super) fn is_mixed(self) -> bool {
+        self.boundary == Boundary::When && self.is_ordered && self.sequence == SequenceKind::None
+    }
+}
+
 impl Resume {
     /// A shard that goes on from `place`, or that has taken nothing yet.
     pub(super) fn new(rules: Rules, place: Option<Mark>) -> Self {
-        Resume { rules, place, held: None, overlap: None }
+        let (held, overlap, of_call) = (None, None, Vec::new());
+        Resume { rules, place, held, overlap, is_unverified: false, of_call }
     }
 
     /// A new call begins. A held group is forgotten: the server sends it again.
     pub(super) fn open(&mut self) {
+        let Rules { verify, .. } = self.rules;
         self.held = None;
-        self.overlap = self.place.as_ref().map(Overlap::of);
+        self.of_call.fill(None);
+        self.overlap = self.place.as_ref().map(Overlap::of).filter(|_| verify != Verify::Off);
+        self.is_unverified = self.place.is_some() && verify == Verify::Strict;
     }
 
     /// Forgets where the shard stands: whatever comes is new. Returns the place.
     pub(super) fn forget(&mut self) -> Option<Mark> {
-        (self.held, self.overlap) = (None, None);
+        (self.held, self.overlap, self.is_unverified) = (None, None, false);
         self.place.take()
+    }
+
+    /// The call's headers say this of the components; messages bear it from here on. A token that
+    /// is not the place's own begins another count.
+    pub(super) fn begin_call(&mut self, values: Vec<Option<Value>>) {
+        if let Some(place) = self.place.as_ref().filter(|_| self.rules.is_counted) {
+            let mut pairs = values.iter().zip(&place.values);
+            if pairs.any(|(new, old)| new.is_some() && old.is_some() && new != old) {
+                self.overlap = None;
+            }
+        }
+        self.of_call = values;
+    }
+
+    /// The call ended, and says this of the components. True if the place has moved.
+    pub(super) fn end_call(&mut self, values: Vec<Option<Value>>) -> bool {
+        if self.held.is_some() || values.iter().all(Option::is_none) {
+            return false;
+        }
+        let place = self.place.get_or_insert_default();
+        place.values.resize(values.len(), None);
+        for (mine, new) in place.values.iter_mut().zip(values) {
+            *mine = new.or(mine.take());
+        }
+        if self.rules.is_counted {
+            place.within = Within::Count(0);
+        }
+        true
     }
 
     /// Judges one message; takes the values out of `observed`.
     ///
     /// # Errors
-    /// [`TooManyIds`]; the message is then not part of the place.
-    pub(super) fn accept(&mut self, observed: &mut Observed) -> Result<Verdict, TooManyIds> {
+    /// [`Unfit`]; the message is then not part of the place.
+    pub(super) fn accept(&mut self, observed: &mut Observed) -> Result<Verdict, Unfit> {
+        if self.rules.is_counted {
+            return Ok(Verdict { fate: self.count(), closes: Closes::Nothing });
+        }
         if observed.values.iter().all(Option::is_none) {
-            let fate = if observed.is_broken { self.accept_broken() } else { Fate::Keep };
-            return Ok(Verdict { fate, closes_group: false });
+            return Ok(self.accept_without(observed));
         }
         let relation = self.relation(observed);
+        let is_elsewhere = self.verify(relation)?;
         if self.is_out_of_order(relation) {
-            return Ok(Verdict { fate: Fate::OutOfOrder, closes_group: false });
+            return Ok(Verdict { fate: Fate::OutOfOrder, closes: Closes::Nothing });
         }
         if self.is_repetition(relation, observed.id) {
-            return Ok(Verdict { fate: Fate::Duplicate, closes_group: false });
+            return Ok(Verdict { fate: Fate::Duplicate, closes: Closes::Nothing });
         }
-        let fate = self.gap(relation, observed).map_or(Fate::Keep, Fate::KeepAfter);
+        let fate = match self.gap(relation, observed) {
+            Some(missing) => Fate::KeepAfter(missing),
+            None if is_elsewhere => Fate::KeepUnverified,
+            None => Fate::Keep,
+        };
         if relation == Relation::Beyond {
             self.overlap = None;
         }
-        let closes_group = match self.rules.boundary {
-            Boundary::Message => self.advance(relation, observed).map(|()| false)?,
+        let closes = match self.rules.boundary {
+            Boundary::Message => self.advance(relation, observed).map(|()| Closes::Nothing)?,
             Boundary::Change => self.hold(relation, observed),
+            Boundary::When => self.join(observed),
         };
-        Ok(Verdict { fate, closes_group })
+        Ok(Verdict { fate, closes })
+    }
+
+    /// Whether [`Resume::accept`] would find that a call does not go on where it was to.
+    pub(super) fn is_misplaced(&self, observed: &Observed) -> bool {
+        let is_asked = self.is_unverified && observed.values.iter().any(Option::is_some);
+        is_asked && self.clone().verify(self.relation(observed)) == Ok(true)
+    }
+
+    /// Whether [`Resume::accept`] would find that the message was taken before.
+    pub(super) fn has_taken(&self, observed: &Observed) -> bool {
+        if observed.values.iter().all(Option::is_none) {
+            return false;
+        }
+        self.clone().is_repetition(self.relation(observed), observed.id)
+    }
+
+    /// A message that only says how far the stream is. Everything before it was sent, so what is
+    /// held by its value is complete, and a restart may begin behind it.
+    pub(super) fn advance_to(&mut self, observed: &mut Observed) -> (bool, Closes) {
+        let Rules { position, boundary, is_ordered, is_counted, .. } = self.rules;
+        let none = (false, Closes::Nothing);
+        if is_counted || observed.values.iter().all(Option::is_none) {
+            return none;
+        }
+        // Where only equality tells, what the server repeats must be seen first.
+        let is_blind = position == PositionKind::At && !is_ordered && self.overlap.is_some();
+        let is_open = boundary == Boundary::When && self.held.is_some();
+        let relation = self.relation(observed);
+        if is_blind || is_open || relation == Relation::Below {
+            return none;
+        }
+        let closes = if self.held.is_some() { Closes::Earlier } else { Closes::Nothing };
+        if let Some(held) = self.held.take() {
+            self.place = Some(held);
+        }
+        if relation == Relation::Equal {
+            return (closes != Closes::Nothing, closes);
+        }
+        (self.overlap, self.is_unverified) = (None, false);
+        let max = self.rules.max;
+        let place = self.place.get_or_insert_default();
+        let nothing = if self.rules.has_ids { Within::Ids(Vec::new()) } else { Within::Count(0) };
+        (place.within, place.broken) = (nothing, 0);
+        place.take_values(observed, &self.of_call, max);
+        (true, closes)
+    }
+
+    /// Whether the first message of a call lies further on than it was to (an error if before).
+    fn verify(&mut self, relation: Relation) -> Result<bool, Unfit> {
+        if !std::mem::take(&mut self.is_unverified) {
+            return Ok(false);
+        }
+        let is_at = self.rules.position == PositionKind::At;
+        match relation {
+            Relation::First => Ok(false),
+            Relation::Beyond => Ok(is_at),
+            Relation::Equal if is_at => Ok(false),
+            Relation::Equal | Relation::Below => Err(Unfit::Misplaced),
+        }
+    }
+
+    /// A message that bears no value is known by its number since the call's token.
+    fn count(&mut self) -> Fate {
+        if let Some(Overlap { count: left @ 1.., .. }) = &mut self.overlap {
+            *left -= 1;
+            return Fate::Duplicate;
+        }
+        self.overlap = None;
+        if self.is_another_token() {
+            self.place = None;
+        }
+        let place = self.place.get_or_insert_default();
+        place.within = Within::Count(place.count() + 1);
+        place.add_of_call(&self.of_call);
+        Fate::Keep
+    }
+
+    fn accept_without(&mut self, observed: &mut Observed) -> Verdict {
+        let fate = if observed.is_broken { self.accept_broken() } else { Fate::Keep };
+        let joins = self.rules.boundary == Boundary::When && fate == Fate::Keep;
+        let closes = if joins { self.join(observed) } else { Closes::Nothing };
+        Verdict { fate, closes }
     }
 
     /// A message whose cursor cannot be read is known by its place among those that can.
@@ -179,7 +365,11 @@ impl Resume {
             overlap.broken -= 1;
             return Fate::Duplicate;
         }
-        if let Some(newest) = self.held.as_mut().or(self.place.as_mut()) {
+        let newest = match self.rules.boundary {
+            Boundary::When => Some(self.held.get_or_insert_default()),
+            Boundary::Message | Boundary::Change => self.held.as_mut().or(self.place.as_mut()),
+        };
+        if let Some(newest) = newest {
             newest.broken += 1;
         }
         Fate::Keep
@@ -193,14 +383,21 @@ impl Resume {
 
     /// The stream is complete, so the held group is, too.
     pub(super) fn finish(&mut self) {
-        if let Some(held) = self.held.take() {
+        if self.rules.boundary == Boundary::When {
+            self.end_group();
+        } else if let Some(held) = self.held.take() {
             self.place = Some(held);
         }
     }
 
-    /// Whether a group is held: messages are then part of it.
+    /// Whether messages are part of a group that is held.
     pub(super) fn is_holding(&self) -> bool {
-        self.held.is_some()
+        self.rules.boundary == Boundary::When || self.held.is_some()
+    }
+
+    /// Whether groups may be mixed up, and their values tell them apart.
+    pub(super) fn is_mixed(&self) -> bool {
+        self.rules.is_mixed()
     }
 
     /// Whether the call may still repeat what was taken before it.
@@ -227,7 +424,9 @@ impl Resume {
     }
 
     fn newest(&self) -> Option<&Mark> {
-        self.held.as_ref().or(self.place.as_ref())
+        let held = self.held.as_ref().filter(|held| held.has_values());
+        // Of groups that are mixed up only those that ended say what was taken.
+        held.filter(|_| !self.rules.is_mixed()).or(self.place.as_ref()).filter(|it| it.has_values())
     }
 
     fn relation(&self, observed: &Observed) -> Relation {
@@ -240,8 +439,12 @@ impl Resume {
             };
         }
         let pairs = observed.values.iter().zip(&newest.values);
-        let is_equal = pairs.into_iter().all(|(new, old)| new.is_none() || new == old);
-        if is_equal { Relation::Equal } else { Relation::Beyond }
+        let is_covered = pairs.enumerate().all(|(component, (new, old))| match (new, old) {
+            (None, _) => true,
+            (Some(new), Some(old)) if self.rules.is_max(component) => new.rank() <= old.rank(),
+            (new, old) => new == old,
+        });
+        if is_covered { Relation::Equal } else { Relation::Beyond }
     }
 
     /// Whether the message stands where it may not. In an overlap a lower value is what a server
@@ -254,15 +457,19 @@ impl Resume {
     /// Whether the message was taken before.
     fn is_repetition(&mut self, relation: Relation, id: u128) -> bool {
         let Rules { position, boundary, sequence, .. } = self.rules;
+        let is_part = self.held.as_ref().is_some_and(Mark::has_values);
+        let is_single = sequence == SequenceKind::Contiguous && boundary == Boundary::When;
         match relation {
             Relation::First | Relation::Beyond => false,
+            // A group that ended is complete.
+            Relation::Below | Relation::Equal if self.rules.is_mixed() => true,
             Relation::Below => self.overlap.is_some(),
             // A part of the group that is being held.
-            Relation::Equal if self.held.is_some() => false,
+            Relation::Equal if is_part && !is_single => false,
             Relation::Equal if sequence == SequenceKind::Contiguous => true,
             Relation::Equal => match &mut self.overlap {
                 // A group that was handed over is complete.
-                Some(_) if boundary == Boundary::Change => true,
+                Some(_) if boundary != Boundary::Message => true,
                 Some(overlap) if position == PositionKind::At => overlap.covers(id),
                 Some(_) => true,
                 None => sequence == SequenceKind::Monotone && position != PositionKind::At,
@@ -281,30 +488,35 @@ impl Resume {
 
     /// `boundary: message`: the place moves with each message.
     fn advance(&mut self, relation: Relation, observed: &mut Observed) -> Result<(), TooManyIds> {
-        let Rules { position, has_ids, .. } = self.rules;
+        let Rules { position, has_ids, max, .. } = self.rules;
         let place = self.place.get_or_insert_default();
+        // Of a component that counts by its highest value a lower one moves nothing.
+        if relation == Relation::Below && max != 0 {
+            return Ok(());
+        }
         place.forget_broken(position, relation);
         if relation == Relation::Equal {
             add(&mut place.within, observed.id)?;
         } else {
             place.within = first(has_ids, observed.id);
         }
-        place.take_values(observed);
+        place.take_values(observed, &self.of_call, max);
         Ok(())
     }
 
-    /// `boundary: change`: the place moves when the value does. True if a group is complete now.
-    fn hold(&mut self, relation: Relation, observed: &mut Observed) -> bool {
+    /// `boundary: change`: the place moves when the value does.
+    fn hold(&mut self, relation: Relation, observed: &mut Observed) -> Closes {
+        let Rules { position, max, .. } = self.rules;
         if relation == Relation::Equal
             && let Some(held) = &mut self.held
         {
-            held.forget_broken(self.rules.position, relation);
+            held.forget_broken(position, relation);
             held.within = Within::Count(held.count() + 1);
-            held.take_values(observed);
-            return false;
+            held.take_values(observed, &self.of_call, max);
+            return Closes::Nothing;
         }
         let complete = self.held.take();
-        let closes_group = complete.is_some();
+        let closes = if complete.is_some() { Closes::Earlier } else { Closes::Nothing };
         // The old place's memory serves the new group.
         let mut group = match complete {
             Some(complete) => self.place.replace(complete).unwrap_or_default(),
@@ -314,9 +526,61 @@ impl Resume {
             group.values.clone_from(&place.values);
         }
         (group.within, group.broken) = (Within::Count(1), 0);
-        group.take_values(observed);
+        group.take_values(observed, &self.of_call, max);
         self.held = Some(group);
-        closes_group
+        closes
+    }
+
+    /// `boundary: { when }`: the place moves with a message that ends a group.
+    fn join(&mut self, observed: &mut Observed) -> Closes {
+        let (rules, is_boundary) = (self.rules, observed.is_boundary);
+        let of_message = rank(&observed.values);
+        let own = observed.values.first().cloned().flatten();
+        let held = self.held.get_or_insert_default();
+        // The highest of mixed values: what remains held when a lower group ends.
+        let max = if rules.is_mixed() { rules.max | 1 } else { rules.max };
+        if observed.values.iter().any(Option::is_some) {
+            held.forget_broken(rules.position, Relation::Equal);
+            held.take_values(observed, &self.of_call, max);
+        }
+        if !is_boundary {
+            return Closes::Nothing;
+        }
+        match of_message.filter(|_| rules.is_mixed()) {
+            Some(limit) => {
+                let place = self.place.get_or_insert_default();
+                (place.values, place.within, place.broken) = (vec![own], Within::Count(0), 0);
+                if rank(&held.values) <= Some(limit) {
+                    self.held = None;
+                }
+                Closes::UpTo(limit)
+            }
+            None => {
+                self.end_group();
+                Closes::All
+            }
+        }
+    }
+
+    /// The held group becomes the place; components it has not shown keep their value.
+    fn end_group(&mut self) {
+        let Some(mut held) = self.held.take().filter(Mark::has_values) else { return };
+        if let Some(place) = &self.place {
+            for (mine, old) in held.values.iter_mut().zip(&place.values) {
+                if mine.is_none() {
+                    mine.clone_from(old);
+                }
+            }
+        }
+        held.within = Within::Count(0);
+        self.place = Some(held);
+    }
+
+    /// Whether the call bears another token than the place.
+    fn is_another_token(&self) -> bool {
+        let Some(place) = &self.place else { return false };
+        let mut pairs = self.of_call.iter().zip(&place.values);
+        pairs.any(|(new, old)| new.is_some() && new != old)
     }
 }
 
@@ -324,13 +588,33 @@ impl Resume {
 
 impl Mark {
     /// Components that the message does not show keep their value.
-    fn take_values(&mut self, observed: &mut Observed) {
+    fn take_values(&mut self, observed: &mut Observed, of_call: &[Option<Value>], max: u32) {
         self.values.resize(observed.values.len(), None);
-        for (mine, new) in self.values.iter_mut().zip(&mut observed.values) {
-            if new.is_some() {
+        for (component, (mine, new)) in self.values.iter_mut().zip(&mut observed.values).enumerate()
+        {
+            let is_lower = max & 1 << component != 0
+                && mine.as_ref().and_then(Value::rank) > new.as_ref().and_then(Value::rank);
+            if new.is_some() && !is_lower {
                 *mine = new.take();
             }
         }
+        self.add_of_call(of_call);
+    }
+
+    fn add_of_call(&mut self, of_call: &[Option<Value>]) {
+        if self.values.len() < of_call.len() {
+            self.values.resize(of_call.len(), None);
+        }
+        for (mine, new) in self.values.iter_mut().zip(of_call) {
+            if new.is_some() && mine != new {
+                mine.clone_from(new);
+            }
+        }
+    }
+
+    /// Whether a component has a value.
+    pub(super) fn has_values(&self) -> bool {
+        self.values.iter().any(Option::is_some)
     }
 
     /// A message with a cursor follows: only a server that repeats its value (`position: at`) also
@@ -365,6 +649,12 @@ impl Overlap {
             return true;
         }
         self.ids.contains(&id)
+    }
+}
+
+impl Rules {
+    fn is_max(self, component: usize) -> bool {
+        self.max & 1 << component != 0
     }
 }
 

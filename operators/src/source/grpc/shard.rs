@@ -5,7 +5,7 @@
 //!        ▼                                                 │ may heal
 //!   request ──► open ──► read ──► end ──┬──────────────────┘
 //!                                       ├─ OK, on_end: finish ─► Finished
-//!                                       ├─ cursor lost: as declared, behind a gap
+//!                                       ├─ cursor gone: as declared, behind a gap
 //!                                       ├─ asked to stop ──────► Stopped
 //!                                       └─ cannot heal ────────► Broken
 //! ```
@@ -21,20 +21,23 @@
 
 use super::backoff::Backoff;
 use super::batcher::Batcher;
+use super::batcher::Refused;
 use super::call::Call;
-use super::config::{OnCursorLost, OnEnd};
-use super::loss::{CallFacts, Loss, Losses};
+use super::config::{Mode, OnEnd};
+use super::cursor::Value;
+use super::expired::{CallFacts, Loss, Losses, Reentry, Teller};
 use super::receive::{CallEnd, Charged, Names, Reader, Tally};
-use super::request::{RequestError, restore};
-use super::resume::Resume;
+use super::request::{Outgoing, RequestError, restore};
+use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
-use crate::limits::{CURSOR_LOSSES_MAX, GROUP_WAITS_MAX};
+use crate::limits::GROUP_WAITS_MAX;
 use crate::source::{ShardContext, ShardEnd};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// A shard's task between two calls.
 struct Shard<'a> {
@@ -45,10 +48,22 @@ struct Shard<'a> {
     batcher: Batcher<'a>,
     backoff: Backoff,
     losses: Losses,
+    /// How the next call begins behind a cursor that is gone, until something was handed over.
+    reentry: Option<Entry>,
     /// Calls in a row that were given up for want of room for their held group.
     starved: u32,
     session: Session,
     has_connected: bool,
+}
+
+/// How a call begins behind a cursor that is gone.
+enum Entry {
+    /// As declared.
+    Declared,
+    /// Where another method says, which is still to be asked.
+    Ask,
+    /// At this value.
+    At(Value),
 }
 
 /// What follows a call.
@@ -95,7 +110,7 @@ impl<'a> Shard<'a> {
             }
             _ => None,
         };
-        Ok(Shard {
+        let mut shard = Shard {
             source,
             target: &source.targets[index],
             context,
@@ -110,10 +125,15 @@ impl<'a> Shard<'a> {
             ),
             backoff: Backoff::new(&source.reconnect),
             losses: Losses::default(),
+            reentry: None,
             starved: 0,
             session: start.session,
             has_connected: false,
-        })
+        };
+        if let Some(seen) = &start.seen {
+            shard.batcher.remember(seen);
+        }
+        Ok(shard)
     }
 
     async fn run(mut self) -> ShardEnd {
@@ -131,10 +151,14 @@ impl<'a> Shard<'a> {
 
     /// One call from its request to its end.
     async fn call(&mut self) -> Next {
+        if let Err(next) = self.ask().await {
+            return next;
+        }
         let is_joined = self.is_joined();
         self.session = self.session.next();
         self.batcher.open_session(self.session, is_joined);
-        let had_cursor = self.batcher.resume().is_some_and(|resume| resume.place().is_some());
+        let has_place = self.place().is_some_and(Mark::has_values);
+        let had_cursor = has_place || matches!(self.reentry, Some(Entry::At(_)));
         let request = match self.request() {
             Ok(request) => request,
             Err(error) => return Next::End(ShardEnd::Broken(error.to_string())),
@@ -153,8 +177,9 @@ impl<'a> Shard<'a> {
         self.log_ended(&end, &tally);
         if tally.batches > 0 {
             self.starved = 0;
+            self.reentry = None;
         }
-        let has_news = tally.messages > tally.duplicates;
+        let has_news = tally.messages > tally.duplicates + tally.heartbeats;
         if has_news {
             self.backoff.reset();
         }
@@ -162,22 +187,50 @@ impl<'a> Shard<'a> {
         self.after(end, CallFacts { had_cursor, has_news, lasted })
     }
 
-    /// The request of the next call. After a lost cursor it stays the declared one until something
-    /// was handed over.
-    fn request(&self) -> Result<Bytes, RequestError> {
+    /// The request of the next call. Behind a cursor that is gone it stays the declared one until
+    /// something was handed over.
+    fn request(&self) -> Result<Outgoing, RequestError> {
         let requests = &self.target.requests;
-        let plan = self.source.resume.as_ref();
-        if self.batcher.is_cursor_lost()
-            && plan.is_some_and(|plan| plan.loss.action == OnCursorLost::Latest)
-        {
-            let latest = requests.latest.clone();
-            return Ok(latest.expect("the check demands `latest` for this action"));
+        let cursor = self.source.resume.as_ref().map(|plan| &plan.cursor);
+        match &self.reentry {
+            None => requests.encode(cursor, self.place()),
+            Some(Entry::At(value)) => {
+                let component = cursor.and_then(|cursor| cursor.components.first());
+                let name = &component.expect("the check demands one").name;
+                requests.reenter(Some((name, value)))
+            }
+            Some(Entry::Declared | Entry::Ask) => requests.reenter(None),
         }
-        let place = self.batcher.resume().and_then(Resume::place);
-        requests.encode(plan.map(|plan| &plan.cursor), place)
     }
 
-    async fn open(&self, request: Bytes) -> Result<Call, CallError> {
+    fn place(&self) -> Option<&Mark> {
+        self.batcher.resume().and_then(Resume::place)
+    }
+
+    /// Asks where to go on, where that is to be asked; what follows if there is no answer.
+    async fn ask(&mut self) -> Result<(), Next> {
+        let plan = self.source.resume.as_ref().map(|plan| &plan.expired.action);
+        let (Some(Entry::Ask), Some(action @ Reentry::Unary(unary))) = (&self.reentry, plan) else {
+            return Ok(());
+        };
+        let answer = tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => return Err(Next::End(ShardEnd::Stopped)),
+            answer = Call::ask(self.source, self.target, unary) => answer,
+        };
+        let answer = answer.map_err(|error| self.after_failure(error))?;
+        let Some(value) = action.value(&answer) else {
+            return Err(Next::End(ShardEnd::Broken(format!(
+                "{}: the answer of {} has no value where `resume.expired` looks for it",
+                self.target.dial.shown(),
+                unary.method.path(),
+            ))));
+        };
+        self.reentry = Some(Entry::At(value));
+        Ok(())
+    }
+
+    async fn open(&self, request: Outgoing) -> Result<Call, CallError> {
         let link = &self.context.link;
         Call::open(self.source, self.target, request, || link.asked()).await
     }
@@ -186,6 +239,7 @@ impl<'a> Shard<'a> {
         self.has_connected = true;
         self.context.link.opened();
         self.log_opened();
+        self.batcher.begin_call(call.headers());
         fault::point(Point::SrcResumed);
         let mut reader = Reader {
             batcher: &mut self.batcher,
@@ -194,6 +248,7 @@ impl<'a> Shard<'a> {
             on_end: self.source.on_end,
             tally: Tally::default(),
             charged: Charged::default(),
+            place_due: Duration::ZERO,
         };
         let end = reader.run(call).await;
         let tally = reader.tally;
@@ -203,9 +258,11 @@ impl<'a> Shard<'a> {
     /// Whether the next call goes on where the last one ended. Without a cursor only a shard that
     /// has never called, or a resumable one that has never received, misses nothing.
     fn is_joined(&self) -> bool {
-        match self.batcher.resume() {
-            None => self.session == Session::default(),
-            Some(resume) => resume.place().is_some() || self.batcher.counters().received == 0,
+        match &self.source.resume {
+            Some(plan) if plan.mode != Mode::None => {
+                self.place().is_some() || self.batcher.counters().received == 0
+            }
+            _ => self.session == Session::default(),
         }
     }
 
@@ -218,10 +275,11 @@ impl<'a> Shard<'a> {
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
             CallEnd::Starved => self.after_starvation(),
+            CallEnd::Refused(Refused::Expired(message)) => self.after_message(&message, call),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
             CallEnd::Failed(error) => match self.loss(&error, call) {
                 Loss::None => self.after_failure(error),
-                loss => self.after_loss(loss, &error),
+                loss => self.after_loss(loss, &error.text, None),
             },
         }
     }
@@ -241,36 +299,61 @@ impl<'a> Shard<'a> {
 
     fn loss(&mut self, error: &CallError, call: CallFacts) -> Loss {
         match &self.source.resume {
-            Some(plan) if error.is_servers_word => self.losses.judge(&plan.loss, error.code, call),
+            Some(plan) if error.is_servers_word && plan.expired.says(error.code, &error.said) => {
+                self.losses.judge(&plan.expired, Teller::Status, call)
+            }
             _ => Loss::None,
         }
     }
 
-    fn after_loss(&mut self, loss: Loss, error: &CallError) -> Next {
-        let said = format!("{}: {}", self.target.dial.shown(), error.text);
+    /// A message has said that the cursor is gone.
+    fn after_message(&mut self, message: &Bytes, call: CallFacts) -> Next {
+        let plan = self.source.resume.as_ref().expect("only a source that resumes asks messages");
+        let loss = self.losses.judge(&plan.expired, Teller::Message, call);
+        self.after_loss(loss, "a message says that the cursor is gone", Some(message))
+    }
+
+    fn after_loss(&mut self, loss: Loss, text: &str, message: Option<&Bytes>) -> Next {
+        let said = format!("{}: {text}", self.target.dial.shown());
         let lost = "the server no longer has what follows the cursor";
-        let which = match loss {
+        let Some(plan) = &self.source.resume else { return Next::Again(said) };
+        match loss {
             Loss::None | Loss::TryNewest => return Next::Again(said),
             Loss::Stop => {
                 return Next::End(ShardEnd::Broken(format!(
-                    "{said}; {lost}; forget it with `headwater offsets reset`, or let `resume` go \
-                     on behind a gap with `on_cursor_lost: earliest` or `latest`"
+                    "{said}; {lost}; forget it with `headwater offsets reset`, or say in \
+                     `resume.expired.action` where to go on behind a gap"
                 )));
             }
             Loss::TooOften => {
+                let count = plan.expired.max_attempts();
                 return Next::End(ShardEnd::Broken(format!(
-                    "{said}; {lost}, as for {CURSOR_LOSSES_MAX} cursors before it: check what \
-                     `resume` takes from the messages and sets in the request"
+                    "{said}; {lost}, as for {count} cursors before it \
+                     (`resume.expired.max_attempts`): check what `resume` takes from the messages \
+                     and sets in the request"
                 )));
             }
-            Loss::GoOn(OnCursorLost::Latest) => "newest",
-            Loss::GoOn(_) => "oldest",
-        };
+            Loss::GoOn => {}
+        }
+        let action = &plan.expired.action;
+        self.reentry = Some(match action {
+            Reentry::Fail | Reentry::Earliest | Reentry::Latest => Entry::Declared,
+            Reentry::Unary(_) => Entry::Ask,
+            Reentry::From(_) => match message.and_then(|message| action.value(message)) {
+                Some(value) => Entry::At(value),
+                None => {
+                    return Next::End(ShardEnd::Broken(format!(
+                        "{said}; {lost}, and it does not say where to go on \
+                         (`resume.expired.action.from`)"
+                    )));
+                }
+            },
+        });
         let Names { source, shard } = self.names;
-        let session = self.session.0;
+        let (session, at) = (self.session.0, action.words());
         tracing::warn!(
-            event = "cursor_lost", source, %shard, session, text = error.text,
-            "{lost}; it is called anew for its {which} messages"
+            event = "cursor_lost", source, %shard, session, text,
+            "{lost}; it is called anew, {at}"
         );
         self.batcher.lose_cursor();
         Next::Again(said)

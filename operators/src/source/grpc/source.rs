@@ -9,10 +9,12 @@
 
 use super::channel::Dial;
 use super::config::{
-    Boundary, OnCursorLost, OnEnd, OnGap, OnOutOfOrder, PositionKind, ReconnectConfig, SequenceKind,
+    Boundary, Mode, OnEnd, OnGap, OnLoss, OnOutOfOrder, PositionKind, ReconnectConfig,
+    SequenceKind, Verify,
 };
-use super::cursor::CursorPaths;
-use super::loss::LossPlan;
+use super::control::{Control, DedupeRule};
+use super::cursor::{Component, CursorPaths};
+use super::expired::{ExpiredPlan, Reentry};
 use super::request::Requests;
 use super::resume::Rules;
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
@@ -46,6 +48,8 @@ pub(super) struct Target {
 
 /// How calls go on where the last one ended.
 pub(super) struct ResumePlan {
+    /// By what a new call goes on.
+    pub(super) mode: Mode,
     /// Where the cursor stands in a message.
     pub(super) cursor: CursorPaths,
     /// What is declared of its values.
@@ -54,8 +58,12 @@ pub(super) struct ResumePlan {
     pub(super) on_gap: OnGap,
     /// What to do with a value that is lower than one before it.
     pub(super) on_out_of_order: OnOutOfOrder,
-    /// What to do when the server has lost the cursor.
-    pub(super) loss: LossPlan,
+    /// What to do when the server no longer has what follows the cursor.
+    pub(super) expired: ExpiredPlan,
+    /// What each message is asked for, if anything.
+    pub(super) control: Option<Control>,
+    /// What identifies a message beside the cursor.
+    pub(super) dedupe: Option<DedupeRule>,
     /// What a restart changes in the request, in words.
     pub(super) restart_words: String,
 }
@@ -82,7 +90,11 @@ impl GrpcSource {
     /// Whether it sets messages aside, which then need a dead-letter topic.
     #[must_use]
     pub fn sets_aside(&self) -> bool {
-        let of = |plan: &ResumePlan| plan.on_out_of_order == OnOutOfOrder::DeadLetter;
+        let of = |plan: &ResumePlan| {
+            let loss = plan.control.as_ref().and_then(|control| control.loss.as_ref());
+            plan.on_out_of_order == OnOutOfOrder::DeadLetter
+                || loss.is_some_and(|loss| loss.action == OnLoss::DeadLetter)
+        };
         self.resume.as_ref().is_some_and(of)
     }
 
@@ -133,11 +145,19 @@ impl ResumePlan {
     ///    further than asked. That loses a message if values may fall, so it must be declared that
     ///    they do not, or that they have no order (`type: opaque`).
     fn resumability(&self) -> Resumability {
-        let Rules { position, boundary, sequence, has_ids, is_ordered } = self.rules;
+        let Rules { position, boundary, sequence, has_ids, is_ordered, .. } = self.rules;
+        if self.mode == Mode::None {
+            return Resumability::None;
+        }
+        if let Some(weakened) = self.weakened() {
+            return weakened;
+        }
         let is_unique = sequence == SequenceKind::Contiguous;
-        let is_whole = boundary == Boundary::Change;
-        let is_moment = self.cursor.components.iter().any(super::cursor::Component::is_moment);
+        let is_whole = boundary != Boundary::Message;
+        let is_moment = self.cursor.components.iter().any(Component::is_moment);
         match position {
+            // The end of a group says that all before it was sent.
+            _ if self.rules.is_mixed() => Resumability::Exact,
             _ if is_unique || is_whole => order(is_ordered, sequence),
             PositionKind::At if !has_ids => Resumability::Weakened {
                 field: "resume.id",
@@ -153,12 +173,54 @@ impl ResumePlan {
         }
     }
 
+    /// What weakens it that has nothing to do with the order of values.
+    fn weakened(&self) -> Option<Resumability> {
+        let (field, because) = match self.mode {
+            Mode::ReplayAll => (
+                "resume.mode",
+                "messages are told apart by counting from the beginning of the stream, which is \
+                 right only if the server sends the same messages in the same order to each call",
+            ),
+            _ if self.rules.is_counted => (
+                "resume.cursor",
+                "messages bear no cursor of their own and are counted from the call's, which is \
+                 right only if the server repeats them in the same order",
+            ),
+            _ if self.rules.verify == Verify::Off => (
+                "resume.verify",
+                "what a new call repeats of what is already there is passed on again",
+            ),
+            _ => return None,
+        };
+        Some(Resumability::Weakened { field, because })
+    }
+
     fn describe(&self, mut line: impl FnMut(&str, String)) {
+        match self.mode {
+            Mode::None => {
+                let words = "none: a new call gets what the server sends then";
+                line("resume", words.to_owned());
+                return self.describe_control(line);
+            }
+            Mode::ReplayAll => {
+                let words = "the server sends its whole stream to each call; as many messages as \
+                             are already there are dropped";
+                line("resume", words.to_owned());
+                return self.describe_control(line);
+            }
+            Mode::Cursor | Mode::Ack => {}
+        }
         for component in &self.cursor.components {
-            let paths: Vec<String> = component.paths.iter().map(ToString::to_string).collect();
-            line("cursor", format!("{} from {}", component.name, paths.join(", else ")));
+            let from: Vec<String> = component.origins.iter().map(ToString::to_string).collect();
+            let highest = if component.is_max { ", the highest" } else { "" };
+            line("cursor", format!("{} from {}{highest}", component.name, from.join(", else ")));
         }
         line("resume", format!("{}; {}", position_words(self.rules.position), self.restart_words));
+        match self.rules.verify {
+            Verify::SkipOverlap => {}
+            Verify::Strict => line("verify", "a new call must begin at the cursor".to_owned()),
+            Verify::Off => line("verify", "off: whatever a new call brings is new".to_owned()),
+        }
         if let Some(id) = &self.cursor.id {
             line("id", format!("{id} identifies messages that share a cursor value"));
         }
@@ -169,13 +231,51 @@ impl ResumePlan {
             }
             OnOutOfOrder::Stop => line("out of order", "stop the shard".to_owned()),
         }
-        match self.loss.action {
-            OnCursorLost::Stop => {}
-            OnCursorLost::Earliest => line("cursor lost", lost_words("oldest")),
-            OnCursorLost::Latest => line("cursor lost", lost_words("newest")),
+        match &self.expired.action {
+            Reentry::Fail => {}
+            action => line("expired", format!("go on {}, and report a gap", action.words())),
         }
-        line("boundary", boundary_words(self.rules.boundary).to_owned());
-        line("sequence", sequence_words(self.rules.sequence, self.on_gap).to_owned());
+        let boundary = self.control.as_ref().and_then(|control| control.boundary.as_ref());
+        line(
+            "boundary",
+            match boundary {
+                Some(when) => {
+                    format!("what comes up to a message with {when} is committed together")
+                }
+                None => boundary_words(self.rules.boundary).to_owned(),
+            },
+        );
+        line(
+            "sequence",
+            match self.rules.is_mixed() {
+                true => "a message that ends a group ends all up to its value".to_owned(),
+                false => sequence_words(self.rules.sequence, self.on_gap).to_owned(),
+            },
+        );
+        self.describe_control(line);
+    }
+
+    fn describe_control(&self, mut line: impl FnMut(&str, String)) {
+        let control = self.control.as_ref();
+        if let Some(heartbeat) = control.and_then(|control| control.heartbeat.as_ref()) {
+            let emit = if heartbeat.emit { "passed on" } else { "not passed on" };
+            let advance = if heartbeat.advance { "moves the cursor" } else { "moves nothing" };
+            line("heartbeat", format!("{} is {emit} and {advance}", heartbeat.when));
+        }
+        if let Some(loss) = control.and_then(|control| control.loss.as_ref()) {
+            let action = match loss.action {
+                OnLoss::Count => "is reported as a gap",
+                OnLoss::DeadLetter => "is reported as a gap and set aside, to dead_letter.topic",
+                OnLoss::Fail => "stops the shard",
+            };
+            line("loss", format!("{} {action}", loss.when));
+        }
+        if let Some(dedupe) = &self.dedupe {
+            let key: Vec<String> = dedupe.key.iter().map(ToString::to_string).collect();
+            let key = if key.is_empty() { "@payload".to_owned() } else { key.join(", ") };
+            let window = dedupe.window;
+            line("dedupe", format!("{key} is known again among the newest {window} messages"));
+        }
     }
 }
 
@@ -200,14 +300,11 @@ fn position_words(position: PositionKind) -> &'static str {
     }
 }
 
-fn lost_words(which: &str) -> String {
-    format!("go on at the server's {which} message, and report a gap")
-}
-
 fn boundary_words(boundary: Boundary) -> &'static str {
     match boundary {
         Boundary::Message => "a restart may begin after each message",
         Boundary::Change => "messages that share a cursor value are committed together",
+        Boundary::When => "what belongs together is committed together",
     }
 }
 

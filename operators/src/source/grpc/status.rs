@@ -37,6 +37,17 @@ pub(super) struct CallError {
     pub(super) healing: Healing,
     /// Whether a server said it, and not this end of the connection.
     pub(super) is_servers_word: bool,
+    /// What it said, word for word; empty where no server spoke.
+    pub(super) said: Box<Said>,
+}
+
+/// A server's own words at the end of a call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Said {
+    /// The status' text.
+    pub(super) message: String,
+    /// The trailers.
+    pub(super) trailers: http::HeaderMap,
 }
 
 /// What calling again may do.
@@ -64,6 +75,10 @@ impl CallError {
                 text: format!("{}: {}", name(status.code()), escaped(status.message())),
                 healing: healing(status.code()),
                 is_servers_word: true,
+                said: Box::new(Said {
+                    message: status.message().to_owned(),
+                    trailers: status.metadata().clone().into_headers(),
+                }),
             },
         }
     }
@@ -86,7 +101,8 @@ impl CallError {
         let causes = causes(error);
         let is_refused = causes.iter().any(|cause| is_certificate_refused(cause));
         let healing = if is_refused { Healing::RetryIfAcceptedBefore } else { Healing::Retry };
-        CallError { code, text: readable(&causes), healing, is_servers_word: false }
+        let (text, said) = (readable(&causes), Box::default());
+        CallError { code, text, healing, is_servers_word: false, said }
     }
 
     fn too_large(size: &str) -> Self {
@@ -97,6 +113,7 @@ impl CallError {
             ),
             healing: Healing::Never("raise `message_bytes_max` above the size named"),
             is_servers_word: false,
+            said: Box::default(),
         }
     }
 }

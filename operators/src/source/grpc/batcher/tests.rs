@@ -5,10 +5,11 @@
 //! shrinks to.
 
 use super::super::config::{
-    Boundary, ComponentType, OnGap, OnOutOfOrder, PositionKind, SequenceKind,
+    Boundary, ComponentType, ExpiredConfig, Mode, OnGap, OnOutOfOrder, PositionKind, SequenceKind,
 };
-use super::super::cursor::{Component, CursorPaths, Value};
-use super::super::loss::LossPlan;
+use super::super::control::Control;
+use super::super::cursor::{Component, CursorPaths, Origin, Value};
+use super::super::expired::{ExpiredPlan, Reentry};
 use super::super::request::{restore, store};
 use super::super::resume::{Mark, Rules};
 use super::super::source::ResumePlan;
@@ -18,7 +19,7 @@ use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::position::{Counters, CursorValue, Position};
 use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use headwater_proto::telemetry::Event;
-use headwater_proto::{DescriptorInput, Descriptors, FieldPath};
+use headwater_proto::{DescriptorInput, Descriptors, FieldPath, Predicate};
 use proptest::prelude::*;
 use prost::Message;
 use std::collections::BTreeMap;
@@ -34,6 +35,10 @@ static EVENT: LazyLock<headwater_proto::MessageDescriptor> = LazyLock::new(|| {
     let descriptors = Descriptors::load(&input).expect("the demo's types compile");
     descriptors.pool().get_message_by_name("bench.v1.Event").expect("it is there")
 });
+
+fn ends(text: &str) -> Predicate {
+    Predicate::compile(text, &EVENT).expect("the demo's fields")
+}
 
 fn path(text: &str) -> FieldPath {
     FieldPath::compile(&EVENT, text).expect("the demo's fields")
@@ -58,14 +63,19 @@ impl Setup {
             Kind::Number => ("sequence", ComponentType::Int),
             Kind::Opaque => ("site", ComponentType::Opaque),
         };
-        let component = Component { name: "seq".to_owned(), paths: vec![path(field)], kind };
+        let origins = vec![Origin::Field(path(field))];
+        let component = Component { name: "seq".to_owned(), origins, kind, is_max: false };
+        let boundary = (self.rules.boundary == Boundary::When).then(|| ends("alarm"));
         let id = self.rules.has_ids.then(|| path("device_id"));
         ResumePlan {
+            mode: Mode::Cursor,
             cursor: CursorPaths { components: vec![component], id },
             rules: self.rules,
             on_gap: OnGap::Report,
             on_out_of_order: OnOutOfOrder::Drop,
-            loss: LossPlan::default(),
+            expired: ExpiredPlan::new(&ExpiredConfig::default(), Reentry::Fail),
+            control: boundary.map(|it| Control { boundary: Some(it), ..Control::default() }),
+            dedupe: None,
             restart_words: String::new(),
         }
     }
@@ -235,10 +245,33 @@ fn log(sizes: &[usize]) -> Vec<Event> {
     values.enumerate().map(|(number, value)| event(value, number)).collect()
 }
 
+/// Every third value, and the last one, ends a group with its last message.
+fn mark_ends(log: &mut [Event]) {
+    for index in 0..log.len() {
+        let value = log[index].sequence;
+        let next = log.get(index + 1).map(|event| event.sequence);
+        log[index].alarm = next != Some(value) && (value.is_multiple_of(3) || next.is_none());
+    }
+}
+
+/// Messages of later groups come before the end of an earlier one, where `turns` says so.
+fn mix(log: &mut [Event], turns: &[bool]) {
+    for (index, _) in turns.iter().enumerate().filter(|(_, turn)| **turn) {
+        let Some([end, later]) = log.get_mut(index..).and_then(|rest| rest.first_chunk_mut())
+        else {
+            return;
+        };
+        if end.alarm && !later.alarm {
+            std::mem::swap(end, later);
+        }
+    }
+}
+
 fn setup() -> impl Strategy<Value = Setup> {
     use PositionKind::{After, At, Next};
     let position = prop_oneof![Just(After), Just(At), Just(Next)];
-    let boundary = prop_oneof![Just(Boundary::Message), Just(Boundary::Change)];
+    let boundary =
+        prop_oneof![Just(Boundary::Message), Just(Boundary::Change), Just(Boundary::When)];
     let sequence = prop_oneof![
         Just(SequenceKind::None),
         Just(SequenceKind::Monotone),
@@ -250,7 +283,8 @@ fn setup() -> impl Strategy<Value = Setup> {
             let kind = if is_ordered { Kind::Number } else { Kind::Opaque };
             let sequence = if is_ordered { sequence } else { SequenceKind::None };
             let has_ids = has_ids && position == At && boundary == Boundary::Message;
-            Setup { kind, rules: Rules { position, boundary, sequence, is_ordered, has_ids } }
+            let rules = Rules { position, boundary, sequence, is_ordered, has_ids, ..Rules::PLAIN };
+            Setup { kind, rules }
         },
     )
 }
@@ -259,7 +293,12 @@ fn setup() -> impl Strategy<Value = Setup> {
 fn may_share(rules: Rules) -> bool {
     let is_repeated =
         rules.position == PositionKind::At && rules.sequence != SequenceKind::Contiguous;
-    rules.boundary == Boundary::Change || is_repeated
+    let is_group = match rules.boundary {
+        Boundary::Message => false,
+        Boundary::Change => true,
+        Boundary::When => rules.sequence != SequenceKind::Contiguous,
+    };
+    is_group || is_repeated
 }
 
 proptest! {
@@ -270,14 +309,22 @@ proptest! {
         setup in setup(),
         sizes in prop::collection::vec(1..4usize, 1..12),
         cuts in prop::collection::vec(cut(), 0..8),
+        turns in prop::collection::vec(any::<bool>(), 0..24),
     ) {
         let sizes: Vec<usize> =
             sizes.iter().map(|size| if may_share(setup.rules) { *size } else { 1 }).collect();
-        let log = log(&sizes);
+        let mut log = log(&sizes);
+        if setup.rules.boundary == Boundary::When {
+            mark_ends(&mut log);
+        }
+        if setup.rules.is_mixed() {
+            mix(&mut log, &turns);
+        }
         let mut taken = play(setup, &log, &cuts);
-        if setup.rules.has_ids {
-            // The server itself gave no order to messages that share a value.
+        if setup.rules.has_ids || setup.rules.is_mixed() {
+            // The server itself gave no order to messages that share a value, or mixed groups up.
             taken.sort_by_key(|event| (event.sequence, event.emitted_ns));
+            log.sort_by_key(|event| (event.sequence, event.emitted_ns));
         }
         prop_assert_eq!(taken, log);
     }
@@ -291,7 +338,7 @@ fn a_cursor_without_its_count_would_repeat_messages() {
         boundary: Boundary::Message,
         sequence: SequenceKind::None,
         is_ordered: true,
-        has_ids: false,
+        ..Rules::PLAIN
     };
     let setup = Setup { kind: Kind::Number, rules };
     let plan = setup.plan();
@@ -320,7 +367,7 @@ fn contiguous(on_gap: OnGap, boundary: Boundary) -> ResumePlan {
         boundary,
         sequence: SequenceKind::Contiguous,
         is_ordered: true,
-        has_ids: false,
+        ..Rules::PLAIN
     };
     ResumePlan { on_gap, ..Setup { kind: Kind::Number, rules }.plan() }
 }
@@ -346,7 +393,8 @@ fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
     }
     let batch = batcher.take().expect("four are new");
     let counters = batch.position.expect("set").counters;
-    let expected = Counters { received: 5, dropped_duplicates: 1, gaps: 1, gap_messages: 3 };
+    let expected =
+        Counters { received: 5, dropped_duplicates: 1, gaps: 1, gap_messages: 3, heartbeats: 0 };
     assert_eq!(counters, expected);
     let reason = GapReason::Skipped;
     let (from, to) = (Some(3), Some(5));
@@ -356,6 +404,7 @@ fn a_gap_goes_with_the_message_behind_it_and_the_position_carries_its_count() {
         reason,
         from,
         to,
+        told: None,
         after: BTreeMap::new(),
     };
     assert_eq!((batch.gaps, gap.size()), (vec![gap.clone()], Some(3)));
@@ -517,7 +566,7 @@ fn a_lost_cursor_is_a_gap_with_its_range_and_stays_one_until_something_is_handed
     let after = BTreeMap::from([("seq".to_owned(), CursorValue::Uint(2))]);
     let (reason, node) = (GapReason::CursorLost, Arc::from("s"));
     let (from, to) = (Some(3), Some(59));
-    let gap = Gap { sequence: Sequence(0), node, reason, from, to, after };
+    let gap = Gap { sequence: Sequence(0), node, reason, from, to, told: None, after };
     assert_eq!(batch.gaps, [gap], "one gap, not one per call");
     let counters = batch.position.expect("set").counters;
     assert_eq!((counters.gaps, counters.gap_messages), (1, 57));
@@ -623,4 +672,161 @@ fn a_stored_cursor_of_another_type_is_refused_by_name() {
     assert_eq!(restore(&opaque, &stored).expect("its own"), place);
     let foreign = restore(&number, &stored).expect_err("a text is no number");
     assert!(foreign.to_string().contains("seq"));
+}
+
+fn when_ends(sequence: SequenceKind) -> ResumePlan {
+    let boundary = Boundary::When;
+    let rules = Rules { boundary, sequence, is_ordered: true, ..Rules::PLAIN };
+    Setup { kind: Kind::Number, rules }.plan()
+}
+
+fn push_event(batcher: &mut Batcher<'_>, value: u64, alarm: bool) -> Result<Taken, Refused> {
+    let event = Event { alarm, ..event(value, 0) };
+    batcher.push(event.encode_to_vec().into(), ReceivedAt::default)
+}
+
+fn opened<'p>(plan: &'p ResumePlan) -> Batcher<'p> {
+    let (node, counters) = (Arc::from("s"), Counters::default());
+    let mut batcher = Batcher::new(node, ShardIndex(0), Some(plan), None, counters, HELD_BYTES_MAX);
+    batcher.open_session(Session(1), true);
+    batcher
+}
+
+fn sent(batch: &Batch) -> Vec<u64> {
+    let decode = |value: &[u8]| Event::decode(value).expect("what was sent").sequence;
+    batch.values.iter().map(decode).collect()
+}
+
+fn cursor_of(batch: &Batch) -> String {
+    let position = batch.position.as_ref().expect("each batch has one");
+    position.cursor.as_ref().map(ToString::to_string).unwrap_or_default()
+}
+
+#[test]
+fn of_mixed_groups_the_lowest_that_ended_is_handed_over_and_the_rest_stays() {
+    let plan = when_ends(SequenceKind::None);
+    let mut batcher = opened(&plan);
+    for (value, alarm) in [(1, false), (2, false), (1, true), (2, false)] {
+        push_event(&mut batcher, value, alarm).expect("new");
+    }
+    let batch = batcher.take().expect("1 has ended");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![1, 1], "seq=1"));
+    assert_eq!((batch.first, batch.end, batch.kept), (Sequence(0), Sequence(2), None));
+    assert!(batcher.take().is_none(), "2 has not ended");
+    assert_eq!(push_event(&mut batcher, 1, false), Ok(Taken::Duplicate), "1 was complete");
+    push_event(&mut batcher, 2, true).expect("new");
+    let batch = batcher.take().expect("2 has ended");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![2, 2, 2], "seq=2"));
+    assert_eq!(batcher.held_bytes(), 0);
+}
+
+#[test]
+fn a_group_that_is_cut_comes_again_whole() {
+    let plan = when_ends(SequenceKind::Monotone);
+    let mut batcher = opened(&plan);
+    for (value, alarm) in [(1, true), (2, false), (3, false)] {
+        push_event(&mut batcher, value, alarm).expect("new");
+    }
+    let batch = batcher.take().expect("1 has ended");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![1], "seq=1"));
+    batcher.open_session(Session(2), true);
+    for (value, alarm) in [(2, false), (3, false), (3, true)] {
+        push_event(&mut batcher, value, alarm).expect("new again");
+    }
+    let batch = batcher.take().expect("3 has ended");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![2, 3, 3], "seq=3"));
+}
+
+#[test]
+fn a_heartbeat_moves_the_place_is_not_handed_over_and_completes_what_is_held_before_it() {
+    let heartbeat =
+        super::super::control::Heartbeat { when: ends("alarm"), emit: false, advance: true };
+    let control = Control { heartbeat: Some(heartbeat), ..Control::default() };
+    let plan = ResumePlan { control: Some(control), ..contiguous(OnGap::Report, Boundary::Change) };
+    let plan =
+        ResumePlan { rules: Rules { sequence: SequenceKind::Monotone, ..plan.rules }, ..plan };
+    let mut batcher = opened(&plan);
+    push_event(&mut batcher, 1, false).expect("new");
+    assert!(batcher.take().is_none() && !batcher.has_moved(), "1 may not be complete");
+    assert_eq!(push_event(&mut batcher, 5, true), Ok(Taken::Heartbeat));
+    let batch = batcher.take().expect("1 is complete");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![1], "seq=5"));
+    assert!(!batcher.has_moved(), "the batch has told it");
+    push_event(&mut batcher, 9, true).expect("a heartbeat");
+    assert!(batcher.take().is_none() && batcher.has_moved());
+    let batch = batcher.take_place(ReceivedAt::default).expect("a place");
+    assert_eq!((batch.len(), batch.kept.as_deref()), (0, Some(&[][..])));
+    assert_eq!((cursor_of(&batch).as_str(), batch.end), ("seq=9", Sequence(3)));
+    assert_eq!(batch.position.expect("set").counters.heartbeats, 2);
+    assert!(batcher.take_place(ReceivedAt::default).is_none(), "told once");
+    // One that lies before the place moves nothing back.
+    push_event(&mut batcher, 7, true).expect("a heartbeat");
+    assert!(!batcher.has_moved());
+}
+
+#[test]
+fn what_is_known_by_its_key_is_dropped_also_after_a_restart_and_a_cut_group_is_not_known() {
+    let dedupe =
+        Some(super::super::control::DedupeRule { key: vec![path("device_id")], window: 9 });
+    let plan = ResumePlan { dedupe, ..when_ends(SequenceKind::Monotone) };
+    let numbered = |batcher: &mut Batcher<'_>, value, number, alarm| {
+        let event = Event { alarm, ..event(value, number) };
+        batcher.push(event.encode_to_vec().into(), ReceivedAt::default).expect("fits")
+    };
+    let mut batcher = opened(&plan);
+    numbered(&mut batcher, 1, 1, false);
+    assert_eq!(numbered(&mut batcher, 2, 1, false), Taken::Duplicate, "held, and known");
+    numbered(&mut batcher, 2, 2, true);
+    let batch = batcher.take().expect("the group has ended");
+    assert_eq!(sent(&batch), [1, 2]);
+    numbered(&mut batcher, 3, 3, false);
+    batcher.open_session(Session(2), true);
+    numbered(&mut batcher, 3, 3, true);
+    assert_eq!(sent(&batcher.take().expect("3 was forgotten with its group")), [3]);
+    // Another process goes on from the first batch.
+    let position = batch.position.expect("set");
+    let mut later = opened(&plan);
+    later.remember(position.seen.as_ref().expect("kept with the progress"));
+    assert_eq!(numbered(&mut later, 7, 2, false), Taken::Duplicate);
+    assert_eq!(numbered(&mut later, 7, 3, true), Taken::New);
+    assert!(later.has_moved(), "a dropped message moves the place as well");
+}
+
+#[test]
+fn news_of_a_loss_are_a_gap_and_stop_set_aside_or_pass_on_the_message() {
+    use super::super::config::OnLoss;
+    use super::super::control::LossRule;
+    let declared = |action| {
+        let messages = Some(path("emitted_ns"));
+        let loss = Some(LossRule { when: ends("alarm"), messages, action });
+        let control = Some(Control { loss, ..Control::default() });
+        ResumePlan { control, ..contiguous(OnGap::Report, Boundary::Message) }
+    };
+    for action in [OnLoss::Count, OnLoss::DeadLetter] {
+        let plan = declared(action);
+        let mut batcher = opened(&plan);
+        push(&mut batcher, 1).expect("new");
+        let told = Event { alarm: true, ..event(2, 40) };
+        batcher.push(told.encode_to_vec().into(), ReceivedAt::default).expect("told");
+        let batch = batcher.take().expect("two");
+        let gap = &batch.gaps[0];
+        assert_eq!(
+            (gap.reason, gap.size(), gap.sequence),
+            (GapReason::Told, Some(40), Sequence(1))
+        );
+        assert_eq!(batch.position.as_ref().expect("set").counters.gap_messages, 40);
+        let expected = if action == OnLoss::Count { (2, 0) } else { (1, 1) };
+        assert_eq!((batch.len(), batch.dead.len()), expected);
+        assert_eq!(cursor_of(&batch), "seq=2");
+        // A new call repeats it: it was told.
+        batcher.open_session(Session(2), true);
+        assert_eq!(push_event(&mut batcher, 2, true), Ok(Taken::Duplicate));
+        assert!(batcher.take().is_none());
+    }
+    let plan = declared(OnLoss::Fail);
+    let mut batcher = opened(&plan);
+    push(&mut batcher, 1).expect("new");
+    assert_eq!(push_event(&mut batcher, 2, true), Err(Refused::Loss));
+    let batch = batcher.take().expect("1 is delivered");
+    assert_eq!((sent(&batch), cursor_of(&batch).as_str()), (vec![1], "seq=1"));
 }

@@ -1,8 +1,8 @@
 //! From keys to a [`GrpcSource`](super::GrpcSource): everything that can be known offline is found
 //! out here, and every mistake of the node is reported in one run, at its place in the file.
 //!
-//! `node` walks the keys in order, `types` loads the descriptors, `resume` checks the cursor
-//! mapping, `shards` crosses endpoints with requests.
+//! `node` walks the keys in order, `types` loads the descriptors, `resume` checks how a new call
+//! goes on (with `cursor`, `control` and `expired`), `shards` crosses endpoints with requests.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -13,6 +13,9 @@
 //!
 //! Next: `node.rs`.
 
+mod control;
+mod cursor;
+mod expired;
 mod node;
 mod resume;
 mod shards;

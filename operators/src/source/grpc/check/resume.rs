@@ -1,16 +1,18 @@
-//! The cursor mapping: paths that exist, values that can do what is asked of them, and requests
-//! that take them.
+//! The `resume` block as a whole: modes, rules that fit the cursor, and requests that take it.
+//! Components are checked in `cursor.rs`, predicates in `control.rs`, what follows a cursor that is
+//! gone in `expired.rs`.
 //!
 //! Invariant: without the method, or without a component, all is checked that needs neither.
 
 use super::super::config::{
-    Boundary, ComponentConfig, ComponentType, Config, OnCursorLost, OnGap, OnOutOfOrder,
-    OverlayConfig, PositionKind, ResumeConfig, SequenceKind,
+    Boundary, ComponentType, Config, Mode, OnGap, OnOutOfOrder, OverlayConfig, PositionKind,
+    ResumeConfig, SequenceKind,
 };
 use super::super::cursor::{Component, CursorPaths};
-use super::super::loss::LossPlan;
+use super::super::expired::{ExpiredPlan, Reentry};
 use super::super::resume::Rules;
 use super::super::source::ResumePlan;
+use super::super::template::MetadataTemplate;
 use headwater_engine::spec::{NodeView, Report, Step};
 use headwater_proto::{
     CursorComponent, FieldPath, LeafKind, MessageDescriptor, Method, Overlay, PathSegment,
@@ -28,17 +30,43 @@ const CURSOR_KINDS: [LeafKind; 6] = [
     LeafKind::Message,
 ];
 
+/// Keys that only a cursor gives a meaning.
+const OF_CURSOR: [&str; 10] = [
+    "cursor",
+    "position",
+    "id",
+    "restart",
+    "expired",
+    "verify",
+    "boundary",
+    "sequence",
+    "on_gap",
+    "on_out_of_order",
+];
+
 /// A checked `resume` block: the plan, and how its restarts change a request.
 pub(super) struct CheckedResume {
     pub(super) plan: ResumePlan,
-    pub(super) restart: Overlay,
+    /// Metadata of a call without a cursor.
+    pub(super) start: MetadataTemplate,
+    /// Of a call with one; none where the mode has no cursor.
+    pub(super) restart: Option<Change>,
+    /// Of a call behind a cursor that is gone, where that is declared.
+    pub(super) reentry: Option<Change>,
     pub(super) position: PositionKind,
 }
 
+/// Changes to a request and its metadata.
+#[derive(Clone)]
+pub(super) struct Change {
+    pub(super) overlay: Overlay,
+    pub(super) metadata: MetadataTemplate,
+}
+
 /// What a check of the block needs.
-struct Check<'c, 'v> {
-    config: &'c ResumeConfig,
-    view: &'c NodeView<'v>,
+pub(super) struct Check<'c, 'v> {
+    pub(super) config: &'c ResumeConfig,
+    pub(super) view: &'c NodeView<'v>,
 }
 
 /// Outside `None` after an error, inside `None` without a `resume` block.
@@ -54,149 +82,109 @@ pub(super) fn check(
 
 impl Check<'_, '_> {
     fn run(&self, method: Option<&Method>, report: &mut Report) -> Option<CheckedResume> {
+        if self.config.mode != Mode::Cursor {
+            return self.without_cursor(method, report);
+        }
         let components = self.components(method, report);
         let rules = self.rules(&components, report);
-        let latest = self.latest(method.map(Method::input).as_ref(), report);
+        let output = method.map(Method::output);
+        let control = self.control(output.as_ref(), report);
+        let dedupe = self.dedupe(output.as_ref(), report);
+        let action = self.expired(method, &components, report);
         // Without the method nothing can be said of paths and fields.
         let (output, input) = (method?.output(), method?.input());
         let id = self.id(&output, report);
-        let start = self.overlay("start", &self.config.start, &input, &[Vec::new()], report);
-        let known: Vec<CursorComponent> = (components.iter().flatten())
-            .map(|component| CursorComponent::of_path(&component.name, &component.paths[0]))
-            .collect();
+        let known: Vec<CursorComponent> =
+            components.iter().flatten().map(Component::placeholder).collect();
         let cursors = self.possible(&known);
-        let restart = self.overlay("restart", &self.config.restart, &input, &cursors, report);
+        let start = self.change(&["start"], &self.config.start, &input, &[Vec::new()], report);
+        let restart = self.change(&["restart"], &self.config.restart, &input, &cursors, report);
+        let reentry = self.reentry(&input, &cursors, report);
         let components: Vec<Component> = components.into_iter().collect::<Option<_>>()?;
         let (rules, restart, id) = (rules?, restart?, id?);
-        start?;
-        latest?;
         self.warn_unused(&components, &restart, report);
-        let restart_words = words(&self.config.restart);
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
-        let loss = LossPlan::new(self.config);
-        let ResumeConfig { on_gap, on_out_of_order, .. } = *self.config;
-        let plan = ResumePlan { cursor, rules, on_gap, on_out_of_order, loss, restart_words };
-        let is_known = self.view.knows(&["resume"]);
-        let checked = CheckedResume { plan, restart, position: self.config.position };
-        Some(checked).filter(|_| is_known)
+        let ResumeConfig { on_gap, on_out_of_order, mode, .. } = *self.config;
+        let plan = ResumePlan {
+            mode,
+            cursor,
+            rules,
+            on_gap,
+            on_out_of_order,
+            expired: ExpiredPlan::new(&self.config.expired, action?),
+            control: control?,
+            dedupe: dedupe?,
+            restart_words: words(&self.config.restart),
+        };
+        let (start, position) = (start?.metadata, self.config.position);
+        let checked =
+            CheckedResume { plan, start, restart: Some(restart), reentry: reentry?, position };
+        Some(checked).filter(|_| self.view.knows(&["resume"]))
     }
 
-    /// As many as the file names; none in the place of one that holds a mistake.
-    fn components(&self, method: Option<&Method>, report: &mut Report) -> Vec<Option<Component>> {
-        if self.config.cursor.is_empty() {
-            report
-                .error(&self.view.at(&["resume", "cursor"]), "the cursor has no component")
-                .hint("name one, for example `seq: { from: sequence }`");
-        }
+    /// A mode that goes by no value of the messages.
+    fn without_cursor(
+        &self,
+        method: Option<&Method>,
+        report: &mut Report,
+    ) -> Option<CheckedResume> {
+        let mode = self.config.mode;
+        let is_able = self.check_mode(report);
         let output = method.map(Method::output);
-        self.config
-            .cursor
-            .iter()
-            .map(|(name, component)| {
-                self.check_component_name(name, report);
-                self.component(name, component, output.as_ref()?, report)
-            })
-            .collect()
-    }
-
-    fn check_component_name(&self, name: &str, report: &mut Report) {
-        let is_word = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
-        if name.is_empty() || !name.chars().all(is_word) {
-            report
-                .error(
-                    &self.view.at_key(&["resume", "cursor", name]),
-                    format!("{name:?} cannot name a cursor component"),
-                )
-                .detail("expected: letters, digits and `_`, for use as ${cursor.NAME}");
-        }
-    }
-
-    fn component(
-        &self,
-        name: &str,
-        config: &ComponentConfig,
-        message: &MessageDescriptor,
-        report: &mut Report,
-    ) -> Option<Component> {
-        let place = ["resume", "cursor", name];
-        let from = config.from.as_slice();
-        let paths: Vec<Option<FieldPath>> = (from.iter().enumerate())
-            .map(|(index, text)| {
-                let at = path_steps(&place, index);
-                self.path(text, message, &at, report)
-            })
-            .collect();
-        let paths: Vec<FieldPath> = paths.into_iter().collect::<Option<_>>()?;
-        let kind = self.kind(name, config, &paths, report)?;
-        self.view.knows(&place).then_some(())?;
-        Some(Component { name: name.to_owned(), paths, kind })
-    }
-
-    fn path(
-        &self,
-        text: &str,
-        message: &MessageDescriptor,
-        at: &[Step<'_>],
-        report: &mut Report,
-    ) -> Option<FieldPath> {
-        match FieldPath::compile(message, text) {
-            Ok(path) => Some(path),
-            Err(error) => {
-                let finding = report.error(&self.view.at(at), error.message);
-                finding.detail(format!("at character {} of the path", error.column + 1));
-                if let Some(hint) = error.hint {
-                    finding.hint(hint);
-                }
-                None
-            }
-        }
-    }
-
-    /// What the component's values mean: as declared, if the field can mean that.
-    fn kind(
-        &self,
-        name: &str,
-        config: &ComponentConfig,
-        paths: &[FieldPath],
-        report: &mut Report,
-    ) -> Option<ComponentType> {
-        let place = self.view.at(&["resume", "cursor", name, "from"]);
-        let Some(first) = paths.first() else {
-            report.error(&place, format!("cursor component {name:?} has no path"));
-            return None;
+        let control = self.control(output.as_ref(), report);
+        let dedupe = self.dedupe(output.as_ref(), report);
+        let start =
+            self.change(&["start"], &self.config.start, &method?.input(), &[Vec::new()], report);
+        let ResumeConfig { on_gap, on_out_of_order, position, .. } = *self.config;
+        let plan = ResumePlan {
+            mode,
+            cursor: CursorPaths { components: Vec::new(), id: None },
+            rules: Rules { is_counted: mode == Mode::ReplayAll, ..Rules::PLAIN },
+            on_gap,
+            on_out_of_order,
+            expired: ExpiredPlan::new(&self.config.expired, Reentry::Fail),
+            control: control?,
+            dedupe: dedupe?,
+            restart_words: String::new(),
         };
-        let same = |path: &&FieldPath| {
-            path.kind() == first.kind()
-                && path.message().map(|m| m.full_name().to_owned())
-                    == first.message().map(|m| m.full_name().to_owned())
-        };
-        if let Some(other) = paths.iter().find(|path| !same(path)) {
-            report
-                .error(&place, format!("the paths of cursor component {name:?} differ in type"))
-                .detail(format!("{first} is a {}, {other} is a {}", first.kind(), other.kind()));
-            return None;
-        }
-        let able = able_types(first);
-        let Some(default) = able.first() else {
-            report
-                .error(&place, format!("field {first} is a {}, which cannot resume", first.kind()))
-                .detail("expected: an integer, a timestamp, a text, bytes or a message");
-            return None;
-        };
-        match config.kind {
-            None => Some(*default),
-            Some(kind) if able.contains(&kind) => Some(kind),
-            Some(_) => {
-                let expected: Vec<&str> = able.iter().map(|kind| type_name(*kind)).collect();
+        let start = start?.metadata;
+        let checked = CheckedResume { plan, start, restart: None, reentry: None, position };
+        Some(checked).filter(|_| is_able && self.view.knows(&["resume"]))
+    }
+
+    /// Whether the mode is possible, and no key is given that it gives no meaning.
+    fn check_mode(&self, report: &mut Report) -> bool {
+        let name = match self.config.mode {
+            Mode::Ack => {
                 report
                     .error(
-                        &self.view.at(&["resume", "cursor", name, "type"]),
-                        format!("field {first} is a {} and has no such meaning", first.kind()),
+                        &self.view.at(&["resume", "mode"]),
+                        "`mode: ack` needs a bidirectional method",
                     )
-                    .detail(format!("expected: {}", expected.join(" or ")));
-                None
+                    .detail(
+                        "acknowledgements travel on the request stream, and this method has none",
+                    )
+                    .hint(
+                        "declare the cursor of its messages with `mode: cursor`, or `mode: none`",
+                    );
+                return false;
             }
+            Mode::ReplayAll => "replay_all",
+            Mode::None | Mode::Cursor => "none",
+        };
+        let block = self.view.value.get("resume");
+        let given = |key: &&&str| block.is_some_and(|block| block.get(**key).is_some());
+        let mut is_able = true;
+        for key in OF_CURSOR.iter().filter(given) {
+            report
+                .error(
+                    &self.view.at_key(&["resume", key]),
+                    format!("`{key}` means nothing with `mode: {name}`"),
+                )
+                .hint("leave it out, or declare `mode: cursor`");
+            is_able = false;
         }
+        is_able
     }
 
     /// Outside `None` after an error.
@@ -205,8 +193,8 @@ impl Check<'_, '_> {
         let at = [Step::Key("resume"), Step::Key("id")];
         let path = self.path(text, message, &at, report)?;
         let is_known = ["position", "boundary"].map(|key| self.view.knows(&["resume", key]));
-        let is_idle =
-            self.config.position != PositionKind::At || self.config.boundary == Boundary::Change;
+        let is_idle = self.config.position != PositionKind::At
+            || self.config.boundary.kind() != Boundary::Message;
         if is_known == [true; 2] && is_idle {
             report
                 .warning(&self.view.at(&at), "`id` has no effect here")
@@ -220,12 +208,15 @@ impl Check<'_, '_> {
         if components.is_empty() {
             return None;
         }
-        let ResumeConfig { position, boundary, sequence, id, on_gap, on_out_of_order, .. } =
+        let ResumeConfig { position, sequence, id, on_gap, on_out_of_order, verify, .. } =
             self.config;
+        let boundary = self.config.boundary.kind();
         let is_only = components.len() == 1;
         let may_be =
             |wanted: fn(&Component) -> bool| is_only && components[0].as_ref().is_none_or(wanted);
         let is_ordered = may_be(Component::is_ordered);
+        let is_counted =
+            components.iter().all(|it| it.as_ref().is_some_and(|it| !it.is_of_messages()));
         let mut fine = true;
         let mut demand = |key: &str, met: bool, message: &str, report: &mut Report| {
             if !met {
@@ -240,6 +231,12 @@ impl Check<'_, '_> {
             "position",
             next,
             "`position: next` needs a cursor of exactly one component, a number or a timestamp",
+            report,
+        );
+        demand(
+            "boundary",
+            boundary == Boundary::Message || !is_counted,
+            "a group needs a cursor that its messages bear: this one comes from the call",
             report,
         );
         let is_int = may_be(|only| only.kind == ComponentType::Int);
@@ -273,46 +270,59 @@ impl Check<'_, '_> {
                 .detail("with `sequence: none` values have no order that could be broken");
         }
         let has_ids =
-            id.is_some() && *position == PositionKind::At && *boundary == Boundary::Message;
-        fine.then_some(Rules {
+            id.is_some() && *position == PositionKind::At && boundary == Boundary::Message;
+        let is_max = |(index, it): (usize, &Option<Component>)| {
+            u32::from(it.as_ref().is_some_and(|it| it.is_max)) << index
+        };
+        fine.then(|| Rules {
             position: *position,
-            boundary: *boundary,
+            boundary,
             sequence: *sequence,
             is_ordered,
             has_ids,
+            verify: *verify,
+            is_counted,
+            max: components.iter().enumerate().map(is_max).sum(),
         })
     }
 
-    /// The overlay of a call at the newest message fits, and is there if it is needed.
-    fn latest(&self, input: Option<&MessageDescriptor>, report: &mut Report) -> Option<()> {
-        let is_wanted = self.config.on_cursor_lost == OnCursorLost::Latest;
-        let place = self.view.at(&["resume", "on_cursor_lost"]);
-        match &self.config.latest {
-            None if is_wanted => {
-                report
-                    .error(
-                        &place,
-                        "`on_cursor_lost: latest` needs a request for the newest message",
-                    )
-                    .hint("say what changes in the request, `latest: { set: { FIELD: VALUE } }`");
-                None
-            }
-            None => Some(()),
-            Some(latest) => {
-                if !is_wanted && self.view.knows(&["resume", "on_cursor_lost"]) {
-                    report
-                        .warning(&self.view.at_key(&["resume", "latest"]), "`latest` has no effect")
-                        .detail("it is the request of `on_cursor_lost: latest` only");
-                }
-                self.overlay("latest", latest, input?, &[Vec::new()], report).map(drop)
-            }
+    /// The changes to a request and its metadata that stand at a place of the block.
+    pub(super) fn change(
+        &self,
+        place: &[&'static str],
+        config: &OverlayConfig,
+        message: &MessageDescriptor,
+        cursors: &[Vec<CursorComponent>],
+        report: &mut Report,
+    ) -> Option<Change> {
+        let overlay = self.overlay(place, config, message, cursors, report);
+        let metadata = self.metadata(place, config, &cursors[0], report);
+        Some(Change { overlay: overlay?, metadata: metadata? })
+    }
+
+    fn metadata(
+        &self,
+        place: &[&'static str],
+        config: &OverlayConfig,
+        cursor: &[CursorComponent],
+        report: &mut Report,
+    ) -> Option<MetadataTemplate> {
+        let problems = match MetadataTemplate::compile(&config.metadata, cursor) {
+            Ok(template) => return Some(template),
+            Err(problems) => problems,
+        };
+        for problem in problems {
+            let mut at = steps(place);
+            at.extend([Step::Key("metadata"), Step::Key(problem.key())]);
+            report.error(&self.view.at_key(&at), problem.to_string());
         }
+        None
     }
 
     /// Checks an overlay with each of the cursors there may be; reports what none of them mends.
     fn overlay(
         &self,
-        key: &'static str,
+        place: &[&'static str],
         config: &OverlayConfig,
         message: &MessageDescriptor,
         cursors: &[Vec<CursorComponent>],
@@ -338,7 +348,8 @@ impl Check<'_, '_> {
                 Some(PathSegment::Index(_)) => "clear",
                 _ => "set",
             };
-            let at = [Step::Key("resume"), Step::Key(key), Step::Key(list)];
+            let mut at = steps(place);
+            at.push(Step::Key(list));
             report_request(error, &at, self.view, report);
         }
         overlay.filter(|_| errors.is_empty())
@@ -363,8 +374,9 @@ impl Check<'_, '_> {
         CURSOR_KINDS.into_iter().map(with).collect()
     }
 
-    fn warn_unused(&self, components: &[Component], restart: &Overlay, report: &mut Report) {
-        let used = restart.cursors();
+    fn warn_unused(&self, components: &[Component], restart: &Change, report: &mut Report) {
+        let mut used = restart.overlay.cursors();
+        used.extend(restart.metadata.cursors());
         let unused: Vec<&str> = components
             .iter()
             .map(|component| component.name.as_str())
@@ -410,10 +422,9 @@ pub(super) fn report_request(
     }
 }
 
-/// The place of a path; a lone one that is no list has no index, and the place is the same.
-fn path_steps<'p>(place: &[&'p str; 3], index: usize) -> Vec<Step<'p>> {
-    let keys = place.iter().map(|key| Step::Key(key));
-    keys.chain([Step::Key("from"), Step::Index(index)]).collect()
+/// A place of the block, from the node's own.
+fn steps<'p>(place: &[&'p str]) -> Vec<Step<'p>> {
+    std::iter::once("resume").chain(place.iter().copied()).map(Step::Key).collect()
 }
 
 /// The names of components that a value asks for.
@@ -428,35 +439,15 @@ fn placeholders<'v>(value: &'v Json, names: &mut Vec<&'v str>) {
     }
 }
 
-/// What a field's values can mean, the usual meaning first.
-fn able_types(path: &FieldPath) -> &'static [ComponentType] {
-    use ComponentType::{Int, Message, Opaque, Timestamp};
-    match path.kind() {
-        LeafKind::Int | LeafKind::Uint | LeafKind::Enum => &[Int, Opaque],
-        LeafKind::Text | LeafKind::Bytes => &[Opaque],
-        LeafKind::Message if path.is_timestamp() => &[Timestamp, Opaque],
-        LeafKind::Message => &[Message, Opaque],
-        LeafKind::Bool | LeafKind::Float => &[],
-    }
-}
-
-fn type_name(kind: ComponentType) -> &'static str {
-    match kind {
-        ComponentType::Int => "int",
-        ComponentType::Timestamp => "timestamp",
-        ComponentType::Opaque => "opaque",
-        ComponentType::Message => "message",
-    }
-}
-
 /// What a restart changes; only names and placeholders, as values may be secret.
 fn words(restart: &OverlayConfig) -> String {
     let set = restart.set.iter().map(|(field, value)| match value {
         Json::String(text) if text.starts_with("${cursor.") => format!("sets {field} to {text}"),
         _ => format!("sets {field}"),
     });
+    let sent = restart.metadata.keys().map(|key| format!("sends metadata {key}"));
     let cleared = restart.clear.iter().map(|field| format!("clears {field}"));
-    let all: Vec<String> = cleared.chain(set).collect();
+    let all: Vec<String> = cleared.chain(set).chain(sent).collect();
     if all.is_empty() {
         return "a new call's request is the same".to_owned();
     }

@@ -5,12 +5,12 @@
 //! a restart finds the progress of the run before it.
 
 use super::super::channel::Dial;
-use super::super::config::{Config, EndpointEntry, OverlayConfig};
+use super::super::config::{Config, EndpointEntry, Mode, OverlayConfig, PositionKind};
 use super::super::metadata;
-use super::super::request::{Requests, Restart};
+use super::super::request::{Outgoing, Requests, Restart};
 use super::super::source::Target;
 use super::super::tls::TlsMaterial;
-use super::resume::{CheckedResume, report_request};
+use super::resume::{Change, CheckedResume, report_request};
 use crate::source::ShardSpec;
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::{NodeView, Report, Step};
@@ -284,16 +284,21 @@ impl<'c> Shards<'c, '_> {
             let set = Json::Object(overlay.set.clone());
             Some(template.overlay(&set, &overlay.clear).ok()?.encode())
         };
-        let (first, latest) = match &self.config.resume {
-            None => (template.encode(), None),
-            Some(config) => (changed(&config.start)?, config.latest.as_ref().and_then(changed)),
+        let message = match &self.config.resume {
+            None => template.encode(),
+            Some(config) => changed(&config.start)?,
         };
-        let restart = resume.map(|resume| Restart {
-            template,
-            overlay: resume.restart.clone(),
-            position: resume.position,
-        });
-        Some(Requests { first, restart, latest })
+        let metadata = resume.and_then(|resume| resume.start.render(&BTreeMap::new()).ok());
+        let first = Outgoing { message, metadata: metadata.unwrap_or_default() };
+        let restart = |change: &Change| Restart {
+            template: template.clone(),
+            overlay: change.overlay.clone(),
+            metadata: change.metadata.clone(),
+            position: resume.map_or(PositionKind::After, |resume| resume.position),
+        };
+        let of = |pick: fn(&CheckedResume) -> Option<&Change>| resume.and_then(pick).map(restart);
+        let (restart, reentry) = (of(|it| it.restart.as_ref()), of(|it| it.reentry.as_ref()));
+        Some(Requests { first, restart, reentry })
     }
 
     /// Without a `tls` block an `https://` endpoint trusts the system's certificate authorities.
@@ -356,9 +361,12 @@ impl<'c> Shards<'c, '_> {
         part(&canonical);
         for component in resume.iter().flat_map(|resume| &resume.plan.cursor.components) {
             part(&component.name);
-            for path in &component.paths {
-                part(&format!("{path}:{}", path.kind()));
+            for origin in &component.origins {
+                part(&format!("{origin}:{}", origin.leaf_kind()));
             }
+        }
+        if resume.is_some_and(|resume| resume.plan.mode == Mode::ReplayAll) {
+            part("replay_all");
         }
         Some(ShardSpec { key, fingerprint: hex(&hash.finalize()) })
     }

@@ -1,8 +1,11 @@
 //! What a pipeline file may say about how a gRPC source resumes: the cursor, the request that goes
-//! on from it, and what the stream's order promises.
+//! on from it, and what the stream's order promises. What it may say of a cursor that is gone is in
+//! `expired.rs`, of messages about the stream itself in `control.rs`.
 //!
 //! Next: `../check/resume.rs` makes a [`Resume`](crate::source::grpc::resume::Resume) of it.
 
+use super::control::{DedupeConfig, HeartbeatConfig, LossConfig};
+use super::expired::ExpiredConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value as Json};
@@ -12,7 +15,13 @@ use std::collections::BTreeMap;
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::source::grpc) struct ResumeConfig {
-    /// The cursor: named components, each taken from a field of the messages.
+    /// By what a new call goes on.
+    #[serde(default)]
+    pub(in crate::source::grpc) mode: Mode,
+
+    /// The cursor: named components, each taken from a field of the messages. `mode: cursor` needs
+    /// at least one, the other modes have none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(in crate::source::grpc) cursor: BTreeMap<String, ComponentConfig>,
 
     /// Where the server goes on when it is given a cursor.
@@ -34,24 +43,17 @@ pub(in crate::source::grpc) struct ResumeConfig {
     #[serde(default)]
     pub(in crate::source::grpc) restart: OverlayConfig,
 
-    /// Changes to the request of a call that begins at the server's newest message; needed for
-    /// `on_cursor_lost: latest`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::source::grpc) latest: Option<OverlayConfig>,
-
-    /// What to do when the server no longer has what follows the cursor. It says so by ending a
-    /// call that was given the cursor with one of `cursor_lost_codes`, before any new message.
+    /// What to do when the server no longer has what follows the cursor.
     #[serde(default)]
-    pub(in crate::source::grpc) on_cursor_lost: OnCursorLost,
+    pub(in crate::source::grpc) expired: ExpiredConfig,
 
-    /// The statuses by which this server says so.
-    #[serde(default = "cursor_lost_codes")]
-    #[schemars(length(min = 1, max = 7))]
-    pub(in crate::source::grpc) cursor_lost_codes: Vec<LostCode>,
+    /// Whether the first message of a new call is held against the cursor.
+    #[serde(default)]
+    pub(in crate::source::grpc) verify: Verify,
 
     /// After which messages a restart may begin.
     #[serde(default)]
-    pub(in crate::source::grpc) boundary: Boundary,
+    pub(in crate::source::grpc) boundary: BoundaryConfig,
 
     /// What is known of the cursor's values from message to message.
     #[serde(default)]
@@ -65,6 +67,35 @@ pub(in crate::source::grpc) struct ResumeConfig {
     /// says. What a new call repeats is dropped in any case.
     #[serde(default)]
     pub(in crate::source::grpc) on_out_of_order: OnOutOfOrder,
+
+    /// Which messages only say that the stream lives, and how far it is. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) heartbeat: Option<HeartbeatConfig>,
+
+    /// Which messages say that others were lost. Left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) loss: Option<LossConfig>,
+
+    /// Tells messages that were taken before by a key of their own. Left out: only the cursor
+    /// tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) dedupe: Option<DedupeConfig>,
+}
+
+/// By what a new call goes on where the last one ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum Mode {
+    /// By a cursor that the messages bear and the request takes.
+    #[default]
+    Cursor,
+    /// By what was acknowledged to the server, once it is committed. Needs a bidirectional method.
+    Ack,
+    /// By counting: the server sends its whole stream, the same messages in the same order, to each
+    /// call, and as many as are already there are dropped.
+    ReplayAll,
+    /// Not at all: what the server sends while no call is open is lost, and reported as a gap.
+    None,
 }
 
 /// One component of the cursor.
@@ -72,13 +103,30 @@ pub(in crate::source::grpc) struct ResumeConfig {
 #[serde(deny_unknown_fields)]
 pub(in crate::source::grpc) struct ComponentConfig {
     /// The path of the field that holds it, for example `header.revision` or
-    /// `events[-1].replay_id`; of several paths, the first one that is there.
+    /// `events[-1].replay_id`; of several paths, the first one that is there. Also
+    /// `@unknown:NUMBER`, a field that the descriptors do not know; `@metadata:KEY`, of the call's
+    /// response headers; `@trailer:KEY`, of what the server sends when it ends the call with OK.
     pub(in crate::source::grpc) from: OneOrMany,
 
     /// What its values mean. Left out: numbers are `int`, timestamps `timestamp`, other messages
     /// `message`, texts and bytes `opaque`.
     #[serde(default, rename = "type", skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) kind: Option<ComponentType>,
+
+    /// Which of the values seen counts.
+    #[serde(default)]
+    pub(in crate::source::grpc) reduce: Reduce,
+}
+
+/// Which of the values that messages show of a component counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum Reduce {
+    /// The last one.
+    #[default]
+    Last,
+    /// The highest one: a message with a lower value does not set it back.
+    Max,
 }
 
 /// One text or a list of them.
@@ -121,15 +169,43 @@ pub(in crate::source::grpc) enum PositionKind {
 }
 
 /// After which messages a restart may begin.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub(in crate::source::grpc) enum Boundary {
+pub(in crate::source::grpc) enum BoundaryConfig {
     /// After each.
     #[default]
     Message,
     /// Where the cursor has changed: messages that share a value stay together, and the last group
     /// is held back until the next one begins.
     Change,
+    /// After those of which this predicate holds: what comes up to one of them stays together and
+    /// is held back until it is there.
+    When(String),
+}
+
+/// The same without the predicate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source::grpc) enum Boundary {
+    /// After each message.
+    Message,
+    /// Where the cursor has changed.
+    Change,
+    /// After a message that says so.
+    When,
+}
+
+/// Whether the first message of a new call is held against the cursor it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum Verify {
+    /// It must be the one that follows (`position: at`: one that bears the cursor). One that lies
+    /// further on is a gap; one that lies before stops the shard.
+    Strict,
+    /// The server may go on earlier than asked: what is already there is dropped.
+    #[default]
+    SkipOverlap,
+    /// Whatever a new call brings counts as new.
+    Off,
 }
 
 /// What is known of the cursor's values from message to message.
@@ -170,41 +246,6 @@ pub(in crate::source::grpc) enum OnOutOfOrder {
     Stop,
 }
 
-/// What to do when the server no longer has what follows the cursor.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub(in crate::source::grpc) enum OnCursorLost {
-    /// Stop the shard: where to go on is a person's decision.
-    #[default]
-    Stop,
-    /// Call as at the very first start (`start`), and report a gap. Whatever the server then sends
-    /// counts as new.
-    Earliest,
-    /// Call with the request that `latest` makes, and report a gap. Whatever the server then sends
-    /// counts as new.
-    Latest,
-}
-
-/// A status by which a server may say that it no longer has what follows a cursor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-pub(in crate::source::grpc) enum LostCode {
-    /// The cursor cannot be read.
-    InvalidArgument,
-    /// What the cursor names is not there.
-    NotFound,
-    /// The server's state does not allow to go on there.
-    FailedPrecondition,
-    /// The stream was given up.
-    Aborted,
-    /// What the cursor names is no longer, or not yet, there.
-    OutOfRange,
-    /// An error of the server.
-    Internal,
-    /// The server has lost data.
-    DataLoss,
-}
-
 /// Changes to the request.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -216,10 +257,22 @@ pub(in crate::source::grpc) struct OverlayConfig {
     /// Fields to unset, by name or dotted path, before `set` applies.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(in crate::source::grpc) clear: Vec<String>,
+
+    /// Metadata of the call beside the source's own; the same key replaces it. Where there is a
+    /// cursor, `${cursor.NAME}` in a value stands for a component's.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub(in crate::source::grpc) metadata: BTreeMap<String, String>,
 }
 
-fn cursor_lost_codes() -> Vec<LostCode> {
-    vec![LostCode::OutOfRange, LostCode::NotFound]
+impl BoundaryConfig {
+    /// Without the predicate.
+    pub(in crate::source::grpc) fn kind(&self) -> Boundary {
+        match self {
+            BoundaryConfig::Message => Boundary::Message,
+            BoundaryConfig::Change => Boundary::Change,
+            BoundaryConfig::When(_) => Boundary::When,
+        }
+    }
 }
 
 impl OneOrMany {

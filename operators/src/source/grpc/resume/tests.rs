@@ -2,9 +2,9 @@
 //! The rules together, against a server that is cut at any point: `batcher/tests.rs`.
 
 use super::super::cursor::{Observed, Value};
-use super::{Fate, Mark, Missing, Resume, Rules, TooManyIds};
+use super::{Closes, Fate, Mark, Missing, Resume, Rules, TooManyIds, Unfit};
 use crate::limits::CURSOR_WITHIN_IDS_MAX;
-use crate::source::grpc::config::{Boundary, PositionKind, SequenceKind};
+use crate::source::grpc::config::{Boundary, PositionKind, SequenceKind, Verify};
 use headwater_engine::position::Within;
 
 const RULES: Rules = Rules {
@@ -12,7 +12,7 @@ const RULES: Rules = Rules {
     boundary: Boundary::Message,
     sequence: SequenceKind::None,
     is_ordered: true,
-    has_ids: false,
+    ..Rules::PLAIN
 };
 
 fn number(value: u64) -> Observed {
@@ -32,6 +32,7 @@ fn verdicts(resume: &mut Resume, messages: impl IntoIterator<Item = Observed>) -
     let one = |mut message: Observed| match resume.accept(&mut message).expect("few ids").fate {
         Fate::Keep => 'k',
         Fate::KeepAfter(_) => 'g',
+        Fate::KeepUnverified => 'u',
         Fate::Duplicate => 'd',
         Fate::OutOfOrder => 'o',
     };
@@ -182,7 +183,7 @@ fn identifiers_are_bounded() {
     let mut resume = Resume::new(rules, place_at(5, Within::Ids(ids)));
     resume.open();
     let mut one_more = Observed { id: u128::MAX, ..number(5) };
-    assert_eq!(resume.accept(&mut one_more), Err(TooManyIds));
+    assert_eq!(resume.accept(&mut one_more), Err(Unfit::TooManyIds(TooManyIds)));
     assert!(resume.accept(&mut number(6)).is_ok());
 }
 
@@ -213,8 +214,8 @@ fn a_group_is_complete_when_the_value_moves_and_only_then_the_place_does() {
     let mut resume = Resume::new(rules, None);
     resume.open();
     let closed = [1, 1, 2, 3, 3].map(|value| {
-        let closes = resume.accept(&mut number(value)).expect("no ids").closes_group;
-        (closes, resume.place().and_then(|place| place.values[0].clone()))
+        let closes = resume.accept(&mut number(value)).expect("no ids").closes;
+        (closes == Closes::Earlier, resume.place().and_then(|place| place.values[0].clone()))
     });
     let value = |value| Some(Value::Uint(value));
     let expected =
@@ -242,4 +243,112 @@ fn components_advance_each_on_its_own() {
     assert_eq!(place, [Some(Value::Uint(2)), Some(Value::Uint(7))]);
     resume.open();
     assert_eq!(verdicts(&mut resume, [pair(None, Some(7)), pair(None, Some(8))]), "dk");
+}
+
+#[test]
+fn the_first_message_of_a_new_call_is_held_against_the_place_where_that_is_asked() {
+    use PositionKind::{After, At, Next};
+    // The place is value 5; what the first message bears, and what is said of it.
+    let strict: [(PositionKind, bool, u64, Option<Fate>); 8] = [
+        (After, true, 6, Some(Fate::Keep)),
+        (After, true, 5, None),
+        (After, true, 4, None),
+        (Next, true, 9, Some(Fate::Keep)),
+        (At, true, 5, Some(Fate::Duplicate)),
+        (At, true, 6, Some(Fate::KeepUnverified)),
+        (At, true, 4, None),
+        (At, false, 7, Some(Fate::KeepUnverified)),
+    ];
+    for (position, is_ordered, value, expected) in strict {
+        let rules = Rules { position, is_ordered, verify: Verify::Strict, ..RULES };
+        let mut resume = Resume::new(rules, place_at(5, Within::Count(1)));
+        resume.open();
+        assert_eq!(resume.is_misplaced(&number(value)), expected == Some(Fate::KeepUnverified));
+        let found = resume.accept(&mut number(value));
+        let expected = expected.ok_or(Unfit::Misplaced);
+        assert_eq!(found.map(|verdict| verdict.fate), expected, "{position} {value}");
+    }
+    let rules = Rules { verify: Verify::Off, ..RULES };
+    let mut resume = Resume::new(rules, place_at(5, Within::Count(1)));
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[4, 5, 6])), "kkk", "whatever comes is new");
+}
+
+#[test]
+fn a_component_that_counts_by_its_highest_value_is_not_set_back() {
+    let rules = Rules { max: 1, ..RULES };
+    let mut resume = Resume::new(rules, None);
+    resume.open();
+    assert_eq!(verdicts(&mut resume, numbers(&[5, 3, 4])), "kkk");
+    assert_eq!(resume.place(), place_at(5, Within::Count(1)).as_ref());
+    // Of two, each by itself: an old invoice that is settled now.
+    let rules = Rules { max: 0b11, is_ordered: false, ..RULES };
+    let mut resume = Resume::new(rules, None);
+    resume.open();
+    let pair = |add: u64, settle: u64| Observed {
+        values: vec![Some(Value::Uint(add)), Some(Value::Uint(settle))],
+        ..Observed::default()
+    };
+    assert_eq!(verdicts(&mut resume, [pair(1, 0), pair(2, 0), pair(1, 1)]), "kkk");
+    let place = resume.place().expect("set").values.clone();
+    assert_eq!(place, [Some(Value::Uint(2)), Some(Value::Uint(1))]);
+    resume.open();
+    assert_eq!(verdicts(&mut resume, [pair(2, 0), pair(1, 1), pair(2, 2)]), "ddk");
+}
+
+#[test]
+fn messages_without_a_value_are_counted_from_the_beginning_or_from_the_calls_token() {
+    let rules = Rules { is_counted: true, is_ordered: false, ..RULES };
+    let nothing = |count: usize| vec![Observed::default(); count];
+    let mut replayed = Resume::new(rules, None);
+    replayed.open();
+    assert_eq!(verdicts(&mut replayed, nothing(3)), "kkk");
+    let place = replayed.place().cloned();
+    assert_eq!(place.as_ref().map(|place| place.within.clone()), Some(Within::Count(3)));
+    let mut replayed = Resume::new(rules, place);
+    for _ in 0..2 {
+        replayed.open();
+        assert_eq!(verdicts(&mut replayed, nothing(2)), "dd", "a short call takes nothing");
+    }
+    replayed.open();
+    assert_eq!(verdicts(&mut replayed, nothing(5)), "dddkk");
+
+    let token = |text: &'static str| vec![Some(Value::Text(text.into()))];
+    let within = |resume: &Resume| resume.place().expect("set").within.clone();
+    let mut paged = Resume::new(rules, None);
+    paged.open();
+    assert_eq!(verdicts(&mut paged, nothing(2)), "kk");
+    assert!(paged.end_call(token("page 2")));
+    assert_eq!(
+        (paged.place().expect("set").values.clone(), within(&paged)),
+        (token("page 2"), Within::Count(0))
+    );
+    paged.open();
+    assert_eq!(verdicts(&mut paged, nothing(2)), "kk");
+    // Cut in the middle of the second page: it comes again from its beginning.
+    paged.open();
+    assert_eq!(verdicts(&mut paged, nothing(3)), "ddk");
+    assert!(!paged.end_call(vec![None]), "a call that says nothing moves nothing");
+    assert_eq!(within(&paged), Within::Count(3));
+    // A server that begins elsewhere than asked is not counted on.
+    paged.open();
+    paged.begin_call(token("page 9"));
+    assert_eq!(verdicts(&mut paged, nothing(2)), "kk");
+    assert_eq!(
+        (paged.place().expect("set").values.clone(), within(&paged)),
+        (token("page 9"), Within::Count(2))
+    );
+}
+
+#[test]
+fn a_heartbeat_is_not_believed_while_only_equality_could_tell_what_is_repeated() {
+    let opaque = |position| Rules { position, is_ordered: false, ..RULES };
+    for (position, expected) in [(PositionKind::At, "dkk"), (PositionKind::After, "kkk")] {
+        let stored = Mark { values: text("a").values, within: Within::Count(1), broken: 0 };
+        let mut resume = Resume::new(opaque(position), Some(stored));
+        resume.open();
+        resume.advance_to(&mut text("z"));
+        let found = verdicts(&mut resume, [text("a"), text("b"), text("c")]);
+        assert_eq!(found, expected, "{position}");
+    }
 }
