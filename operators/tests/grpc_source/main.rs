@@ -8,11 +8,13 @@
 
 mod check;
 mod expired;
+mod fleet;
 mod groups;
 mod losses;
 mod marks;
 mod recovery;
 mod server;
+mod srv;
 mod streams;
 mod tls;
 mod world;

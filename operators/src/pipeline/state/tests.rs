@@ -16,6 +16,7 @@ struct Known {
     phase: Phase,
     shards: Vec<(ShardKey, LinkFacts)>,
     sink: SinkFacts,
+    targets: BTreeMap<String, TargetsFact>,
 }
 
 impl Known {
@@ -26,6 +27,7 @@ impl Known {
             phase: Phase::Flowing,
             shards: (1..=shards).map(shard).collect(),
             sink: SinkFacts::default(),
+            targets: BTreeMap::new(),
         }
     }
 
@@ -59,9 +61,9 @@ impl Known {
     }
 
     fn at(&self, now: Duration) -> State {
-        let Known { phase, shards, sink } = self;
+        let Known { phase, shards, sink, targets } = self;
         let shards: Vec<_> = shards.iter().map(|(key, link)| (key, link.clone())).collect();
-        Facts { phase, shards: &shards, sink, interval: INTERVAL }.state(now)
+        Facts { phase, shards: &shards, sink, targets, interval: INTERVAL }.state(now)
     }
 
     /// Word, reason and readiness in one line.

@@ -11,6 +11,7 @@
 mod control;
 mod expired;
 mod resume;
+mod targets;
 
 use crate::limits::{
     STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
@@ -27,6 +28,7 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+pub(super) use targets::{OnEmpty, SchemeName, TargetsConfig, WatchedConfig};
 
 /// A gRPC source: calls a server-streaming method and takes its messages as they are.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -42,6 +44,12 @@ pub(super) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 1024))]
     pub(super) endpoints: Option<Vec<EndpointEntry>>,
+
+    /// A fleet of servers: a list as in `endpoints`, where a server may be written as HOST:PORT; or
+    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and leave.
+    /// Excludes `endpoint` and `endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) targets: Option<TargetsConfig>,
 
     /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
     /// a stream of answers.

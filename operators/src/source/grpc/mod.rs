@@ -7,6 +7,7 @@
 //! | `config` | the keys of the pipeline file |
 //! | `check` | config → [`GrpcSource`]: types, request, cursor paths, metadata, TLS material |
 //! | `source` | what a checked source is, its shards and what it promises |
+//! | `targets` | lists of servers that change while the pipeline runs |
 //! | `shard` | one task per shard: call, receive, wait, call again |
 //! | `request`, `template` | the request of the next call and its metadata, from the cursor |
 //! | `channel`, `link`, `tls` | the connection |
@@ -45,6 +46,7 @@ mod seen;
 mod shard;
 mod source;
 mod status;
+mod targets;
 mod template;
 mod tls;
 
@@ -52,3 +54,4 @@ pub use check::entry;
 pub use codec::RawCodec;
 pub use peer::{Asked, CursorField};
 pub use source::GrpcSource;
+pub use targets::{News, TargetList, TargetShard, TargetWatch};

@@ -132,9 +132,11 @@ impl Reader<'_, '_> {
             if let Some(batch) = batch {
                 batch.gaps.iter().for_each(|gap| self.log_gap(gap));
                 fault::point(Point::SrcRecv);
+                let position = batch.position.clone();
                 if context.inlet.send(batch).await.is_err() {
                     return CallEnd::DataflowEnded;
                 }
+                context.link.handed_over(position);
                 context.metrics.batches.inc();
                 self.tally.batches += 1;
             }

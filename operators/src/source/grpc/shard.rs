@@ -32,7 +32,7 @@ use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
 use crate::limits::GROUP_WAITS_MAX;
-use crate::source::{ShardContext, ShardEnd};
+use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
@@ -74,10 +74,15 @@ enum Next {
     End(ShardEnd),
 }
 
-/// Runs shard `index` of `source` until it ends.
-pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext) -> ShardEnd {
-    let names = Names { source: &source.name, shard: &source.shards[index].key };
-    let end = match Shard::new(source, index, &context, names) {
+/// Runs the shard `spec` of `source` until it ends.
+pub(super) async fn run(
+    source: &GrpcSource,
+    spec: &ShardSpec,
+    target: &Target,
+    context: ShardContext,
+) -> ShardEnd {
+    let names = Names { source: &source.name, shard: &spec.key };
+    let end = match Shard::new(source, target, &context, names) {
         Ok(shard) => shard.run().await,
         Err(reason) => ShardEnd::Broken(reason),
     };
@@ -96,7 +101,7 @@ pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext
 impl<'a> Shard<'a> {
     fn new(
         source: &'a GrpcSource,
-        index: usize,
+        target: &'a Target,
         context: &'a ShardContext,
         names: Names<'a>,
     ) -> Result<Self, String> {
@@ -112,7 +117,7 @@ impl<'a> Shard<'a> {
         };
         let mut shard = Shard {
             source,
-            target: &source.targets[index],
+            target,
             context,
             names,
             batcher: Batcher::new(

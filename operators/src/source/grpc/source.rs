@@ -17,6 +17,7 @@ use super::cursor::{Component, CursorPaths};
 use super::expired::{ExpiredPlan, Reentry};
 use super::request::Requests;
 use super::resume::Rules;
+use super::targets::{TargetShard, TargetWatch};
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
 use headwater_proto::MessageDescriptor;
 use http::uri::PathAndQuery;
@@ -30,6 +31,7 @@ pub struct GrpcSource {
     pub(super) message: MessageDescriptor,
     pub(super) shards: Vec<ShardSpec>,
     pub(super) targets: Vec<Target>,
+    pub(super) watch: Option<Arc<TargetWatch>>,
     pub(super) message_bytes_max: usize,
     pub(super) reconnect: ReconnectConfig,
     pub(super) on_end: OnEnd,
@@ -44,6 +46,8 @@ pub(super) struct Target {
     pub(super) metadata: MetadataMap,
     /// The request of each call.
     pub(super) requests: Requests,
+    /// The place of its server in the list it comes from.
+    pub(super) entry: usize,
 }
 
 /// How calls go on where the last one ended.
@@ -75,7 +79,21 @@ impl GrpcSource {
         self.message_bytes_max
     }
 
-    /// The shards, in the order of the pipeline file.
+    /// The list its shards come from, if that changes while the pipeline runs. It has no other ones
+    /// then.
+    #[must_use]
+    pub fn watch(&self) -> Option<&Arc<TargetWatch>> {
+        self.watch.as_ref()
+    }
+
+    /// How many shards there are, as far as that is known, for people.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        let listed = self.watch.as_ref().and_then(|watch| watch.list());
+        listed.map_or(self.shards.len(), |list| list.len())
+    }
+
+    /// The shards that stay for as long as the pipeline runs, in the order of the pipeline file.
     #[must_use]
     pub fn shards(&self) -> &[ShardSpec] {
         &self.shards
@@ -112,6 +130,12 @@ impl GrpcSource {
         for (shard, target) in self.shards.iter().zip(&self.targets) {
             line("shard", format!("{} at {}", shard.key, target.dial.shown()));
         }
+        if let Some(watch) = &self.watch {
+            line("targets", watch.describe());
+            for shard in watch.list().iter().flat_map(|list| list.iter()) {
+                line("shard", format!("{} at {}", shard.spec.key, shard.shown()));
+            }
+        }
         line("method", self.method.path().trim_start_matches('/').to_owned());
         line("message", self.message.full_name().to_owned());
         match &self.resume {
@@ -131,7 +155,16 @@ impl GrpcSource {
     /// # Panics
     /// If `shard` is not the place of one of [`GrpcSource::shards`].
     pub async fn run_shard(self: Arc<Self>, shard: usize, context: ShardContext) -> ShardEnd {
-        super::shard::run(&self, shard, context).await
+        super::shard::run(&self, &self.shards[shard], &self.targets[shard], context).await
+    }
+
+    /// The same of a shard that a list of targets made.
+    pub async fn run_target(
+        self: Arc<Self>,
+        shard: Arc<TargetShard>,
+        context: ShardContext,
+    ) -> ShardEnd {
+        super::shard::run(&self, &shard.spec, &shard.target, context).await
     }
 }
 
