@@ -12,6 +12,7 @@ mod fleet;
 mod groups;
 mod losses;
 mod marks;
+mod polling;
 mod recovery;
 mod server;
 mod srv;

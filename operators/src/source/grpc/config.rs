@@ -10,6 +10,7 @@
 
 mod control;
 mod expired;
+mod poll;
 mod resume;
 mod targets;
 
@@ -18,6 +19,7 @@ use crate::limits::{
 };
 pub(super) use control::{DedupeConfig, OnLoss};
 pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
+pub(super) use poll::{PageConfig, PollConfig, WithoutCursor};
 pub(super) use resume::{
     Boundary, BoundaryConfig, ComponentConfig, ComponentType, Mode, OnGap, OnOutOfOrder,
     OverlayConfig, PositionKind, Reduce, ResumeConfig, SequenceKind, Verify,
@@ -52,7 +54,7 @@ pub(super) struct Config {
     pub(super) targets: Option<TargetsConfig>,
 
     /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
-    /// a stream of answers.
+    /// a stream of answers; with `poll` unary: one request, one answer.
     #[schemars(length(min = 3))]
     pub(super) method: String,
 
@@ -100,9 +102,14 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) reconnect: ReconnectConfig,
 
-    /// What happens when the server ends the stream with status OK.
+    /// What happens when the server ends the stream with status OK; with `poll`, when an answer says
+    /// that there is no more (`poll.more`, `poll.page`).
     #[serde(default)]
     pub(super) on_end: OnEnd,
+
+    /// Calls a unary method again and again instead of a stream once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) poll: Option<PollConfig>,
 
     /// How a new call goes on where the last one ended. Left out: it does not, and what the server
     /// sends while no call is open is lost.

@@ -9,6 +9,7 @@
 //! | `source` | what a checked source is, its shards and what it promises |
 //! | `targets` | lists of servers that change while the pipeline runs |
 //! | `shard` | one task per shard: call, receive, wait, call again |
+//! | `poll`, `shard/poll` | a unary method, asked again and again |
 //! | `request`, `template` | the request of the next call and its metadata, from the cursor |
 //! | `channel`, `link`, `tls` | the connection |
 //! | `call`, `codec` | the open call and its messages as bytes |
@@ -39,6 +40,7 @@ mod expired;
 mod link;
 mod metadata;
 mod peer;
+mod poll;
 mod receive;
 mod request;
 mod resume;

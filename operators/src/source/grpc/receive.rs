@@ -21,6 +21,7 @@ use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use headwater_engine::position::Counters;
 use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -40,6 +41,8 @@ pub(super) enum CallEnd {
     Starved,
     /// The pipeline asked to stop.
     Stopped,
+    /// The next request cannot be made of what came; why.
+    Unfit(String),
     /// The dataflow is gone.
     DataflowEnded,
 }
@@ -98,9 +101,17 @@ pub(super) struct Charged {
 
 /// What one read took.
 #[derive(Clone, Copy, Default)]
-struct Pass {
+pub(super) struct Pass {
     messages: u64,
     bytes: u64,
+}
+
+impl Pass {
+    /// A message of so many bytes was read.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
 }
 
 impl Reader<'_, '_> {
@@ -128,17 +139,8 @@ impl Reader<'_, '_> {
                 self.complete(call).await;
             }
             let batch = self.batcher.take().or_else(|| self.take_place(end.is_some()));
-            self.count(pass, before);
-            if let Some(batch) = batch {
-                batch.gaps.iter().for_each(|gap| self.log_gap(gap));
-                fault::point(Point::SrcRecv);
-                let position = batch.position.clone();
-                if context.inlet.send(batch).await.is_err() {
-                    return CallEnd::DataflowEnded;
-                }
-                context.link.handed_over(position);
-                context.metrics.batches.inc();
-                self.tally.batches += 1;
+            if let Err(end) = self.hand_over(batch, pass, before).await {
+                return end;
             }
             if let Some(end) = end {
                 return end;
@@ -164,7 +166,7 @@ impl Reader<'_, '_> {
     }
 
     /// A batch that only moves the position, where it has moved without a message; not too often.
-    fn take_place(&mut self, is_end: bool) -> Option<Batch> {
+    pub(super) fn take_place(&mut self, is_end: bool) -> Option<Batch> {
         if !self.batcher.has_moved() {
             return None;
         }
@@ -174,6 +176,30 @@ impl Reader<'_, '_> {
         }
         self.place_due = now + PLACE_INTERVAL;
         self.batcher.take_place(|| received_at(self.context))
+    }
+
+    /// Counts what was read, and hands over the batch it makes, if it makes one.
+    ///
+    /// # Errors
+    /// [`CallEnd::DataflowEnded`]
+    pub(super) async fn hand_over(
+        &mut self,
+        batch: Option<Batch>,
+        pass: Pass,
+        before: Counters,
+    ) -> Result<(), CallEnd> {
+        self.count(pass, before);
+        let Some(batch) = batch else { return Ok(()) };
+        batch.gaps.iter().for_each(|gap| self.log_gap(gap));
+        fault::point(Point::SrcRecv);
+        let position = batch.position.clone();
+        if self.context.inlet.send(batch).await.is_err() {
+            return Err(CallEnd::DataflowEnded);
+        }
+        self.context.link.handed_over(position);
+        self.context.metrics.batches.inc();
+        self.tally.batches += 1;
+        Ok(())
     }
 
     /// Charges what is held back now, beyond what each shard may hold; false if there was no room
@@ -211,8 +237,7 @@ impl Reader<'_, '_> {
         while !is_full(pass) && !self.batcher.is_full() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
-                    pass.messages += 1;
-                    pass.bytes += message.len() as u64;
+                    pass.add(message.len());
                     if let Err(refused) = self.take(message) {
                         return Poll::Ready(Some(CallEnd::Refused(refused)));
                     }
@@ -240,7 +265,17 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn count(&mut self, pass: Pass, before: headwater_engine::position::Counters) {
+    /// Takes a message of an answer, whose cursor is the answer's.
+    pub(super) fn take_item(&mut self, item: Bytes, is_counted: bool) {
+        let context = self.context;
+        let taken = self.batcher.push_item(item, is_counted, || received_at(context));
+        self.tally.messages += 1;
+        if taken == Taken::Duplicate {
+            self.note_duplicate();
+        }
+    }
+
+    fn count(&mut self, pass: Pass, before: Counters) {
         let metrics = &self.context.metrics;
         let now = self.batcher.counters();
         metrics.received_messages.inc_by(pass.messages);

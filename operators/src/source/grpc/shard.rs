@@ -39,6 +39,8 @@ use headwater_engine::ids::Session;
 use std::sync::Arc;
 use std::time::Duration;
 
+mod poll;
+
 /// A shard's task between two calls.
 struct Shard<'a> {
     source: &'a GrpcSource,
@@ -170,14 +172,10 @@ impl<'a> Shard<'a> {
         };
         self.context.metrics.calls.inc();
         let begun = self.context.clock.now();
-        let opened = tokio::select! {
-            biased;
-            () = self.context.stop.cancelled() => return Next::End(ShardEnd::Stopped),
-            opened = self.open(request) => opened,
-        };
-        let (end, tally) = match opened {
-            Err(error) => (CallEnd::Failed(error), Tally::default()),
-            Ok(mut call) => self.read(&mut call).await,
+        let source = self.source;
+        let (end, tally) = match &source.poll {
+            Some(plan) => self.poll(plan).await,
+            None => self.stream(request).await,
         };
         self.log_ended(&end, &tally);
         if tally.batches > 0 {
@@ -190,6 +188,19 @@ impl<'a> Shard<'a> {
         }
         let lasted = self.context.clock.now().saturating_sub(begun);
         self.after(end, CallFacts { had_cursor, has_news, lasted })
+    }
+
+    /// Opens the call and reads it to its end.
+    async fn stream(&mut self, request: Outgoing) -> (CallEnd, Tally) {
+        let opened = tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => return (CallEnd::Stopped, Tally::default()),
+            opened = self.open(request) => opened,
+        };
+        match opened {
+            Err(error) => (CallEnd::Failed(error), Tally::default()),
+            Ok(mut call) => self.read(&mut call).await,
+        }
     }
 
     /// The request of the next call. Behind a cursor that is gone it stays the declared one until
@@ -282,6 +293,7 @@ impl<'a> Shard<'a> {
             CallEnd::Starved => self.after_starvation(),
             CallEnd::Refused(Refused::Expired(message)) => self.after_message(&message, call),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
+            CallEnd::Unfit(reason) => Next::End(ShardEnd::Broken(reason)),
             CallEnd::Failed(error) => match self.loss(&error, call) {
                 Loss::None => self.after_failure(error),
                 loss => self.after_loss(loss, &error.text, None),
@@ -413,6 +425,7 @@ impl<'a> Shard<'a> {
             CallEnd::Stopped => ("CANCELLED", "asked to stop"),
             CallEnd::Starved => ("CANCELLED", "no room for its held group"),
             CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),
+            CallEnd::Unfit(reason) => ("CANCELLED", reason.as_str()),
             CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
         };
         let Tally { messages, duplicates, .. } = *tally;

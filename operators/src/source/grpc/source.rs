@@ -15,6 +15,7 @@ use super::config::{
 use super::control::{Control, DedupeRule};
 use super::cursor::{Component, CursorPaths};
 use super::expired::{ExpiredPlan, Reentry};
+use super::poll::PollPlan;
 use super::request::Requests;
 use super::resume::Rules;
 use super::targets::{TargetShard, TargetWatch};
@@ -35,6 +36,7 @@ pub struct GrpcSource {
     pub(super) message_bytes_max: usize,
     pub(super) reconnect: ReconnectConfig,
     pub(super) on_end: OnEnd,
+    pub(super) poll: Option<PollPlan>,
     pub(super) resume: Option<ResumePlan>,
 }
 
@@ -119,7 +121,17 @@ impl GrpcSource {
     /// How exact a restart can be, derived from what the pipeline file declares.
     #[must_use]
     pub fn resumability(&self) -> Resumability {
-        self.resume.as_ref().map_or(Resumability::None, ResumePlan::resumability)
+        match (&self.resume, &self.poll) {
+            (None, _) => Resumability::None,
+            (Some(plan), None) => plan.resumability(),
+            (Some(_), Some(poll)) => poll.resumability(),
+        }
+    }
+
+    /// Whether it is asked for answers and not for a stream.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.poll.is_some()
     }
 
     /// What `explain` prints: key and text, no secrets.
@@ -138,6 +150,9 @@ impl GrpcSource {
         }
         line("method", self.method.path().trim_start_matches('/').to_owned());
         line("message", self.message.full_name().to_owned());
+        if let Some(poll) = &self.poll {
+            line("poll", poll.describe());
+        }
         match &self.resume {
             None => line("resume", "none: a new call gets what the server sends then".to_owned()),
             Some(plan) => plan.describe(line),

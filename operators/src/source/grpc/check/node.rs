@@ -3,7 +3,7 @@
 use super::super::config::{Config, Windows};
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
-use super::{fleet, resume, shards, types};
+use super::{fleet, poll, resume, shards, types};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -39,7 +39,11 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let shards = shards::Shards { config: &config, view, tls, method: method.as_ref(), shards_min };
     let (specs, targets) = shards.check(known, report).into_iter().flatten().unzip();
     let watch = fleet::watch(&config, method.as_ref(), known_tls.as_ref(), view, report);
+    let poll = poll::check(&config, method.as_ref(), view, report);
+    let items = poll.as_ref().and_then(Option::as_ref).and_then(|poll| poll.items.as_ref());
     let message = method.as_ref().map(Method::output);
+    let is_listed = config.poll.as_ref().is_some_and(|poll| poll.items.is_some());
+    let message = if is_listed { items.map(|items| items.message().clone()) } else { message };
     let output = facts(message.as_ref());
     let is_resume_known = resume.is_some();
     let source = GrpcSource {
@@ -52,6 +56,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         message_bytes_max: usize::try_from(config.message_bytes_max).unwrap_or(usize::MAX),
         reconnect: config.reconnect,
         on_end: config.on_end,
+        poll: poll.flatten(),
         resume: resume.flatten().map(|resume| resume.plan),
     };
     let checked = Checked::new(source, output);
