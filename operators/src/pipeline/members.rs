@@ -32,6 +32,7 @@ use crate::pipeline::run::RunContext;
 use crate::pipeline::state::TargetsFact;
 use crate::pipeline::status::ShardWatch;
 use crate::sink::kafka::{AcceptChange, KafkaStartError};
+use crate::source::feed::Feed;
 use crate::source::grpc::{GrpcSource, News, TargetList, TargetShard, TargetWatch};
 use crate::source::link::Link;
 use crate::source::{ShardContext, ShardEnd, ShardSpec};
@@ -74,6 +75,8 @@ pub(super) struct Members {
     /// Every name that is here, was here or is stored.
     names: HashSet<ShardKey>,
     all: HashMap<ShardKey, Member>,
+    /// By source and by what the names of its shards end with.
+    feeds: HashMap<(usize, String), Arc<Feed>>,
     tasks: Tasks,
     watchers: JoinSet<()>,
     news: mpsc::Receiver<(usize, News)>,
@@ -157,6 +160,7 @@ impl Members {
             known,
             common,
             all: HashMap::new(),
+            feeds: HashMap::new(),
             tasks: JoinSet::new(),
             watchers: JoinSet::new(),
             news: mpsc::channel(1).1,
@@ -410,25 +414,45 @@ impl Members {
         (Start { key, position }, watch)
     }
 
+    /// The feed that a shard is one upstream of, if several deliver it. What was passed on of it
+    /// before is known, also by upstreams that are not here.
+    fn feed(&mut self, node: usize, work: &Work) -> Option<Arc<Feed>> {
+        let name = match work {
+            Work::Fixed(within) => self.node(node).config::<GrpcSource>().feed(*within)?.to_owned(),
+            Work::Target(shard) => shard.feed()?.to_owned(),
+        };
+        let begin = format!("{}/", self.node(node).name);
+        let (lane, known) = (self.feeds.len(), &self.known);
+        let feed = self.feeds.entry((node, name)).or_insert_with_key(|(_, end)| {
+            let is_ours = |key: &ShardKey| key.0.starts_with(&begin) && key.0.ends_with(end);
+            let known = known.iter().filter(|(key, _)| is_ours(key));
+            Feed::new(lane, known.filter_map(|(_, known)| known.position.seen.as_ref()))
+        });
+        Some(feed.clone())
+    }
+
     fn spawn(&mut self, start: Start) {
         let Start { key, position } = start;
+        let (node, work) = (self.all[&key].node, self.all[&key].work.clone());
+        let feed = self.feed(node, &work);
         let member = &self.all[&key];
         let Common { plan, context, failure, inlets, .. } = &self.common;
         let node = &plan.nodes()[member.node];
         let of_node = inlets[member.node].as_ref().expect("a source has inlets");
+        let lane = feed.as_ref().map_or(member.index.0 as usize, |feed| feed.lane());
         let context = ShardContext {
             index: member.index,
             start: position,
-            inlet: of_node[member.index.0 as usize % of_node.len()].clone(),
+            inlet: of_node[lane % of_node.len()].clone(),
             stop: member.stop.clone(),
             failure: failure.clone(),
+            feed,
             link: member.link.clone(),
             metrics: context.telemetry.shard(plan.name(), &node.name, &key.0),
             clock: context.clock.clone(),
         };
         let source = node.config.clone().downcast::<GrpcSource>();
         let source = source.expect("a source node holds its checked source");
-        let work = member.work.clone();
         // What a shard logs bears the pipeline's name at every level, hence an error's span.
         let span = tracing::error_span!("shard", pipeline = plan.name());
         let task = async move {

@@ -18,4 +18,5 @@ mod server;
 mod srv;
 mod streams;
 mod tls;
+mod upstreams;
 mod world;

@@ -28,7 +28,7 @@ use headwater_engine::limits::{
 };
 use headwater_engine::position::{Counters, CursorValue, Position, Seen};
 use headwater_engine::record::{Batch, DeadLetter, Gap, GapReason, ReceivedAt, Values};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 
@@ -214,6 +214,22 @@ impl<'a> Batcher<'a> {
     pub(super) fn remember(&mut self, seen: &Seen) {
         if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
             window.restore(seen);
+        }
+    }
+
+    /// Where several shards deliver one feed: what is known is brought by [`Batcher::lend`] from here
+    /// on.
+    pub(super) fn share_window(&mut self) {
+        let window = self.judge.as_mut().and_then(|judge| judge.window.as_mut());
+        if let Some(window) = window.filter(|window| window.is_shared()) {
+            window.share();
+        }
+    }
+
+    /// Exchanges what is known here for what is known to all, and back.
+    pub(super) fn lend(&mut self, known: &mut HashSet<u128>) {
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
+            window.lend(known);
         }
     }
 

@@ -17,6 +17,7 @@ use super::config::OnEnd;
 use super::status::CallError;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
 use crate::source::ShardContext;
+use crate::source::feed::Turn;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
@@ -89,6 +90,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) charged: Charged,
     /// When a place that moved without a message may be handed over again.
     pub(super) place_due: Duration,
+    /// Messages that wait for the turn of their upstream; none where there is only one.
+    pub(super) waiting: Vec<Bytes>,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -114,7 +117,7 @@ impl Pass {
     }
 }
 
-impl Reader<'_, '_> {
+impl<'r> Reader<'r, '_> {
     /// Reads until the call ends or the pipeline asks to stop.
     pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
         let end = self.read(call).await;
@@ -135,6 +138,7 @@ impl Reader<'_, '_> {
                 () = &mut stopped => Some(CallEnd::Stopped),
                 end = poll_fn(|waker| self.poll_ready(call, &mut pass, waker)) => end,
             };
+            let (turn, end) = self.in_turn(end).await;
             if end == Some(CallEnd::Complete) {
                 self.complete(call).await;
             }
@@ -142,6 +146,7 @@ impl Reader<'_, '_> {
             if let Err(end) = self.hand_over(batch, pass, before).await {
                 return end;
             }
+            drop(turn);
             if let Some(end) = end {
                 return end;
             }
@@ -151,6 +156,19 @@ impl Reader<'_, '_> {
                 has_room = self.settle() => if !has_room { return CallEnd::Starved },
             }
         }
+    }
+
+    /// Of several upstreams of one feed each takes what it has read in its turn, which lasts until
+    /// that is handed over: the keys that were claimed and the batch that bears them go together.
+    async fn in_turn(&mut self, end: Option<CallEnd>) -> (Option<Turn<'r>>, Option<CallEnd>) {
+        let context = self.context;
+        let Some(feed) = &context.feed else { return (None, end) };
+        let mut turn = feed.turn().await;
+        self.batcher.lend(&mut turn);
+        let waiting = std::mem::take(&mut self.waiting);
+        let taken = waiting.into_iter().try_for_each(|message| self.take(message));
+        self.batcher.lend(&mut turn);
+        (Some(turn), taken.err().map(CallEnd::Refused).or(end))
     }
 
     /// The server has ended the stream with status OK.
@@ -238,7 +256,9 @@ impl Reader<'_, '_> {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.add(message.len());
-                    if let Err(refused) = self.take(message) {
+                    if self.context.feed.is_some() {
+                        self.waiting.push(message);
+                    } else if let Err(refused) = self.take(message) {
                         return Poll::Ready(Some(CallEnd::Refused(refused)));
                     }
                 }

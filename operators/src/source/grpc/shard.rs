@@ -140,6 +140,9 @@ impl<'a> Shard<'a> {
         if let Some(seen) = &start.seen {
             shard.batcher.remember(seen);
         }
+        if context.feed.is_some() {
+            shard.batcher.share_window();
+        }
         Ok(shard)
     }
 
@@ -265,6 +268,7 @@ impl<'a> Shard<'a> {
             tally: Tally::default(),
             charged: Charged::default(),
             place_due: Duration::ZERO,
+            waiting: Vec::new(),
         };
         let end = reader.run(call).await;
         let tally = reader.tally;

@@ -50,6 +50,9 @@ pub(super) struct Target {
     pub(super) requests: Requests,
     /// The place of its server in the list it comes from.
     pub(super) entry: usize,
+    /// Which feed it delivers, where several servers deliver one: the end of the names of its
+    /// shards.
+    pub(super) feed: Option<String>,
 }
 
 /// How calls go on where the last one ended.
@@ -123,9 +126,18 @@ impl GrpcSource {
     pub fn resumability(&self) -> Resumability {
         match (&self.resume, &self.poll) {
             (None, _) => Resumability::None,
-            (Some(plan), None) => plan.resumability(),
-            (Some(_), Some(poll)) => poll.resumability(),
+            (Some(plan), poll) => {
+                let own = poll.as_ref().map_or_else(|| plan.resumability(), PollPlan::resumability);
+                if own == Resumability::Exact && plan.has_upstreams() { BEHIND } else { own }
+            }
         }
+    }
+
+    /// Which feed a shard of [`GrpcSource::shards`] delivers, where several deliver one: the end of
+    /// the names of its shards.
+    #[must_use]
+    pub fn feed(&self, shard: usize) -> Option<&str> {
+        self.targets[shard].feed.as_deref()
     }
 
     /// Whether it is asked for answers and not for a stream.
@@ -183,7 +195,19 @@ impl GrpcSource {
     }
 }
 
+/// Several upstreams are exact as far as the window reaches.
+const BEHIND: Resumability = Resumability::Weakened {
+    field: "resume.dedupe.window",
+    because: "of several upstreams one that is further behind than the window delivers a second \
+              copy",
+};
+
 impl ResumePlan {
+    /// Whether several endpoints deliver one feed.
+    fn has_upstreams(&self) -> bool {
+        self.dedupe.as_ref().is_some_and(|dedupe| dedupe.is_shared)
+    }
+
     /// 1. Where the server repeats (`at`), a repetition must be told from a new message: by an
     ///    identifier, by values of which each belongs to one message (`contiguous`), or by groups
     ///    that are handed over whole (`change`). Counting relies on the server's order.
@@ -322,7 +346,11 @@ impl ResumePlan {
             let key: Vec<String> = dedupe.key.iter().map(ToString::to_string).collect();
             let key = if key.is_empty() { "@payload".to_owned() } else { key.join(", ") };
             let window = dedupe.window;
-            line("dedupe", format!("{key} is known again among the newest {window} messages"));
+            let of = match dedupe.is_shared {
+                true => "messages of all upstreams, of which the first to arrive is passed on",
+                false => "messages",
+            };
+            line("dedupe", format!("{key} is known again among the newest {window} {of}"));
         }
     }
 }

@@ -23,6 +23,7 @@ mod poll;
 mod resume;
 mod shards;
 mod types;
+mod upstreams;
 
 pub(super) use fleet::Maker;
 pub use node::entry;

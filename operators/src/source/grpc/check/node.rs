@@ -3,7 +3,7 @@
 use super::super::config::{Config, Windows};
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
-use super::{fleet, poll, resume, shards, types};
+use super::{fleet, poll, resume, shards, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -34,6 +34,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let method = types::method(&config, view, report);
     let resume = resume::check(&config, method.as_ref(), view, report);
     let known = resume.as_ref().and_then(Option::as_ref);
+    upstreams::check(&config, known, view, report);
     let shards_min = fleet::shards_min(&config);
     let known_tls = tls.clone();
     let shards = shards::Shards { config: &config, view, tls, method: method.as_ref(), shards_min };

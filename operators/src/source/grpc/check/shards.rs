@@ -106,7 +106,8 @@ impl<'c> Shards<'c, '_> {
                 let metadata = metadata[index].clone();
                 let target = self.target(server, metadata, compiled.clone(), (index, count));
                 let spec = server.and_then(|server| self.spec(endpoint, server, request, resume));
-                made.push(spec.zip(target));
+                let feed = server.and_then(|server| self.feed(endpoint, server, &spec, resume));
+                made.push(spec.zip(target).map(|(spec, target)| (spec, Target { feed, ..target })));
             }
         }
         self.check_unique(&keys, report);
@@ -123,7 +124,7 @@ impl<'c> Shards<'c, '_> {
     ) -> Option<Target> {
         let server = server?;
         let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?, shards);
-        Some(Target { dial, metadata: metadata?, requests: requests?, entry })
+        Some(Target { dial, metadata: metadata?, requests: requests?, entry, feed: None })
     }
 
     /// The servers; none in the place of one that was not understood.
@@ -389,6 +390,22 @@ impl<'c> Shards<'c, '_> {
             part("replay_all");
         }
         Some(ShardSpec { key, fingerprint: hex(&hash.finalize()) })
+    }
+
+    /// What the names of all shards end with that deliver the same feed, where several do: what
+    /// follows the server's name.
+    fn feed(
+        &self,
+        endpoint: &EndpointAt<'_>,
+        server: &Server,
+        spec: &Option<ShardSpec>,
+        resume: Option<&CheckedResume>,
+    ) -> Option<String> {
+        let dedupe = resume?.plan.dedupe.as_ref()?;
+        let label = endpoint.name.unwrap_or(&server.address);
+        let own = format!("{}/{label}", self.view.name);
+        let rest = spec.as_ref()?.key.0.strip_prefix(&own)?;
+        dedupe.is_shared.then(|| rest.to_owned())
     }
 
     /// The request as text, without the fields that a restart changes and in an order of its own.

@@ -141,6 +141,7 @@ impl<'a> Shard<'a> {
             tally,
             charged: Charged::default(),
             place_due: Duration::ZERO,
+            waiting: Vec::new(),
         }
     }
 }
@@ -152,12 +153,20 @@ async fn take(
     answer: &Bytes,
     items: Vec<Bytes>,
 ) -> Result<(), CallEnd> {
+    let context = reader.context;
+    let mut turn = match &context.feed {
+        Some(feed) => Some(feed.turn().await),
+        None => None,
+    };
     let cursor = reader.batcher.open_answer(answer).map_err(CallEnd::Refused)?;
     let is_missing = cursor == AnswerCursor::Missing;
     if is_missing && !items.is_empty() && plan.without_cursor == WithoutCursor::Stop {
         return Err(CallEnd::Refused(Refused::NoCursor));
     }
     let (mut pass, mut before) = (Pass::default(), reader.batcher.counters());
+    if let Some(turn) = &mut turn {
+        reader.batcher.lend(turn);
+    }
     for item in items {
         pass.add(item.len());
         reader.take_item(item, is_missing);
@@ -166,6 +175,9 @@ async fn take(
             reader.hand_over(batch, std::mem::take(&mut pass), before).await?;
             before = reader.batcher.counters();
         }
+    }
+    if let Some(turn) = &mut turn {
+        reader.batcher.lend(turn);
     }
     if cursor == AnswerCursor::There {
         reader.batcher.close_answer();

@@ -74,6 +74,13 @@ impl TargetShard {
         self.text == other.text && self.spec.fingerprint == other.spec.fingerprint
     }
 
+    /// Which feed it delivers, where several servers deliver one: the end of the names of its
+    /// shards.
+    #[must_use]
+    pub fn feed(&self) -> Option<&str> {
+        self.target.feed.as_deref()
+    }
+
     /// The server's URL, for people.
     #[must_use]
     pub fn shown(&self) -> &str {
