@@ -188,3 +188,27 @@ fn all_that_is_in_the_way_is_told_and_another_cause_is_news() {
          sink: commit: no; aborting, and sending the epoch again"
     );
 }
+
+#[test]
+fn a_list_that_cannot_be_used_degrades_a_pipeline_that_works_on() {
+    let mut known = Known::running(2);
+    let reason = "t.txt:1:1: no".to_owned();
+    let refused = |is_first| TargetsFact::Refused { reason: reason.clone(), is_first };
+    known.targets.insert("feed".to_owned(), refused(false));
+    let words = "targets of `feed` stay as they were: t.txt:1:1: no";
+    assert_eq!(known.shown(START), format!("degraded: {words} [ready]"));
+    known.targets.insert("feed".to_owned(), TargetsFact::Fine);
+    assert_eq!(known.shown(START), "running [ready]");
+    known.targets.insert("feed".to_owned(), refused(true));
+    let words = "targets of `feed` not known yet: t.txt:1:1: no";
+    assert_eq!(known.shown(START), format!("connecting: {words}"));
+}
+
+#[test]
+fn a_fleet_whose_servers_are_not_known_yet_connects() {
+    let mut known = Known::running(0);
+    known.targets.insert("feed".to_owned(), TargetsFact::Unknown);
+    assert_eq!(known.shown(START), "connecting: targets of `feed` not known yet");
+    known.targets.insert("feed".to_owned(), TargetsFact::Fine);
+    assert_eq!(known.shown(START), "running [ready]", "also one without servers");
+}
