@@ -2,7 +2,8 @@
 //!
 //! Method. *Shards*: the same total rate over 1 to 1,000 calls of one source; CPU of the process
 //! per committed record, over a window in which all of them are open; beside it the straight line
-//! with as many calls on one connection, which shows what the calls alone cost. *Bytes*: raw messages of
+//! with as many calls on one connection, which shows what the calls alone cost. *Targets*: the same for
+//! the servers of a file that is watched, of which some leave and come back meanwhile. *Bytes*: raw messages of
 //! growing size at full speed, CPU per message and per KiB moved. *Large*: messages of 4 and 64
 //! MiB, whose resident peak must stay below a multiple of message and credit, or the case fails.
 //! *Start*: from starting the process to the first record that a `read_committed` reader gets, on a
@@ -66,6 +67,17 @@ struct Shards {
     line_cpu_us_per_message: f64,
 }
 
+/// Shards with numbers of their own, so that one topic can be checked for all of them.
+#[derive(Clone, Copy)]
+struct Numbered {
+    count: u64,
+    /// Events a second on each.
+    rate: u64,
+    seconds: u64,
+    /// How many numbers each has.
+    span: u64,
+}
+
 /// Raw messages of one size.
 struct Size {
     bytes: f64,
@@ -76,6 +88,8 @@ struct Size {
 
 const SHARDS: [u64; 4] = [1, 10, 100, 1000];
 const SHARDS_TOY: [u64; 2] = [1, 10];
+const FLEETS: [u64; 2] = [100, 500];
+const FLEETS_TOY: [u64; 1] = [10];
 /// `Event.payload`: messages of about 150 bytes, 1 KiB and 4 KiB.
 const PAYLOADS: [u64; 3] = [1, 880, 3950];
 const PAYLOADS_TOY: [u64; 2] = [1, 880];
@@ -107,6 +121,8 @@ fn main() -> Result<()> {
     println!("{}; {machine}\n", bench.cluster.name());
     let shards = bench.all("shards", bench.counts(), |bench, count| bench.shards(*count))?;
     report(&SHARDS_HEAD, shards.iter().map(Shards::row));
+    let targets = bench.all("targets", bench.fleets(), |bench, count| bench.targets(*count))?;
+    report(&TARGETS_HEAD, targets.iter().map(Shards::row));
     let sizes = bench.all("bytes", bench.payloads(), |bench, payload| bench.size(*payload))?;
     report(&SIZES_HEAD, sizes.iter().map(Size::row));
     let large = bench.all("large", bench.large(), |bench, (bytes, count)| {
@@ -117,6 +133,7 @@ fn main() -> Result<()> {
     bench.options.common.write_json(&json!({
         "bench": "growth", "machine": machine, "broker": bench.cluster.name(),
         "shards": shards.iter().map(Shards::json).collect::<Vec<_>>(),
+        "targets": targets.iter().map(Shards::json).collect::<Vec<_>>(),
         "bytes": sizes.iter().chain(&large).map(Size::json).collect::<Vec<_>>(),
         "start_seconds": starts,
     }))
@@ -125,6 +142,10 @@ fn main() -> Result<()> {
 impl Bench {
     fn counts(&self) -> &'static [u64] {
         if self.is_toy { &SHARDS_TOY } else { &SHARDS }
+    }
+
+    fn fleets(&self) -> &'static [u64] {
+        if self.is_toy { &FLEETS_TOY } else { &FLEETS }
     }
 
     fn payloads(&self) -> &'static [u64] {
@@ -164,28 +185,75 @@ impl Bench {
 /// Shards.
 impl Bench {
     fn shards(&self, count: u64) -> Result<Shards> {
-        let total = self.options.rate.unwrap_or(if self.is_toy { 2_000 } else { 100_000 });
-        let seconds = self.options.seconds.unwrap_or(if self.is_toy { 1 } else { 10 });
-        let rate = (total / count).max(1);
-        // Each shard has numbers of its own, so that one topic can be checked for all of them.
-        let span = rate * (seconds + START_MAX.as_secs()) * 2;
         let mut pipeline = self.pipeline(&format!("shards-{count}"), &[])?;
-        pipeline.requests = (0..count)
-            .map(|shard| {
-                let field = |name: &str, value: u64| (name.to_owned(), value.to_string());
-                let from = field("from_sequence", shard * span + 1);
-                (format!("s{shard}"), vec![from, field("rate", rate)])
+        let requests = self.numbered(count).requests();
+        pipeline.requests = requests.map(|(name, fields)| (name, fields.into())).collect();
+        let mut launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
+        self.measure_shards("shards", count, &pipeline, &mut launch, |_| Ok(()))
+    }
+
+    /// The same from a file of targets. In the middle a tenth of them leaves and comes back.
+    fn targets(&self, count: u64) -> Result<Shards> {
+        let mut pipeline = self.pipeline(&format!("targets-{count}"), &[])?;
+        pipeline.targets = Some("{ file: targets.yaml, interval_ms: 200 }".to_owned());
+        let url = pipeline.endpoint.clone();
+        let entries: Vec<String> = (self.numbered(count).requests())
+            .map(|(name, fields)| {
+                let fields: Vec<String> = fields.map(|(k, v)| format!("{k}: {v}")).into();
+                let request = fields.join(", ");
+                format!("- {{ name: {name}, url: \"{url}\", request: {{ {request} }} }}\n")
             })
             .collect();
         let mut launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
-        let mut headwater = launch.run(&pipeline)?;
+        let (file, new) = ("targets.yaml", "targets.new");
+        let (file, new) = (launch.folder().join(file), launch.folder().join(new));
+        let write = |entries: &[String]| -> Result<()> {
+            std::fs::write(&new, entries.concat())?;
+            Ok(std::fs::rename(&new, &file)?)
+        };
+        write(&entries)?;
+        let stay = entries.len() - entries.len() / 10;
+        self.measure_shards("targets", count, &pipeline, &mut launch, |headwater| {
+            for count in [stay, entries.len()] {
+                write(&entries[..count])?;
+                headwater.wait_for("the new list", SETTLE_MAX, |it| {
+                    let metrics = it.metrics();
+                    metrics.is_ok_and(|it| it.sum("headwater_source_connected") == count as f64)
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    fn numbered(&self, count: u64) -> Numbered {
+        let total = self.options.rate.unwrap_or(if self.is_toy { 2_000 } else { 100_000 });
+        let seconds = self.options.seconds.unwrap_or(if self.is_toy { 1 } else { 10 });
+        let rate = (total / count).max(1);
+        let span = rate * (seconds + START_MAX.as_secs()) * 2;
+        Numbered { count, rate, seconds, span }
+    }
+
+    /// CPU and memory while `count` calls are open and, in the middle, `change` happens.
+    fn measure_shards(
+        &self,
+        group: &str,
+        count: u64,
+        pipeline: &Pipeline,
+        launch: &mut Launch,
+        change: impl FnOnce(&mut Headwater) -> Result<()>,
+    ) -> Result<Shards> {
+        let Numbered { rate, seconds, span, .. } = self.numbered(count);
+        let mut headwater = launch.run(pipeline)?;
         headwater.wait_for("all streams to be open", SETTLE_MAX, |it| {
             let metrics = it.metrics();
             metrics.is_ok_and(|it| it.sum("headwater_source_connected") == count as f64)
         })?;
         std::thread::sleep(support::open_loop::WARM_UP);
         let (records, usage, began) = self.look(&headwater)?;
-        std::thread::sleep(Duration::from_secs(seconds));
+        let half = Duration::from_secs(seconds) / 2;
+        std::thread::sleep(half);
+        change(&mut headwater)?;
+        std::thread::sleep(half);
         let (records_after, after, ended) = self.look(&headwater)?;
         support::open_loop::stop(&mut headwater)?;
         self.check_shards(&pipeline.topic, count, span)?;
@@ -195,15 +263,15 @@ impl Bench {
             messages_per_second: records / (ended - began).as_secs_f64(),
             cpu_us_per_message: (after.cpu - usage.cpu).as_secs_f64() * 1e6 / records,
             rss_bytes: after.rss_bytes,
-            line_cpu_us_per_message: self.line(count, rate, seconds)?,
+            line_cpu_us_per_message: self.line(group, count, rate, seconds)?,
         };
-        eprintln!("shards/{count}: {:.2} CPU µs a message", outcome.cpu_us_per_message);
+        eprintln!("{group}/{count}: {:.2} CPU µs a message", outcome.cpu_us_per_message);
         Ok(outcome)
     }
 
     /// CPU of the straight line per message, in microseconds.
-    fn line(&self, shards: u64, rate: u64, seconds: u64) -> Result<f64> {
-        let Pipeline { topic, .. } = self.pipeline(&format!("line-{shards}"), &[])?;
+    fn line(&self, group: &str, shards: u64, rate: u64, seconds: u64) -> Result<f64> {
+        let Pipeline { topic, .. } = self.pipeline(&format!("line-{group}-{shards}"), &[])?;
         let consumer = topic::consumer(self.cluster.bootstrap(), &topic, Isolation::Committed)?;
         let line = Straight::start(&Line {
             endpoint: self.generator.endpoint().to_owned(),
@@ -337,8 +405,21 @@ fn report(head: &[&str], rows: impl Iterator<Item = Vec<String>>) {
 
 const SHARDS_HEAD: [&str; 6] =
     ["shards", "messages/s", "CPU µs/message", "straight line", "more than it", "MiB"];
+const TARGETS_HEAD: [&str; 6] =
+    ["targets", "messages/s", "CPU µs/message", "straight line", "more than it", "MiB"];
 const SIZES_HEAD: [&str; 6] =
     ["bytes", "messages/s", "MiB/s", "CPU µs/message", "CPU ns/byte", "peak MiB"];
+
+impl Numbered {
+    /// Names, and the fields of each request.
+    fn requests(self) -> impl Iterator<Item = (String, [(String, String); 2])> {
+        (0..self.count).map(move |shard| {
+            let field = |name: &str, value: u64| (name.to_owned(), value.to_string());
+            let from = field("from_sequence", shard * self.span + 1);
+            (format!("s{shard}"), [from, field("rate", self.rate)])
+        })
+    }
+}
 
 impl Shards {
     fn row(&self) -> Vec<String> {

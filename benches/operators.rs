@@ -38,6 +38,7 @@ use headwater_engine::ids::{Epoch, Sequence, Session, ShardIndex, ShardKey, Sink
 use headwater_engine::limits::{BATCH_OVERHEAD_BYTES, RECORD_OVERHEAD_BYTES};
 use headwater_engine::position::Position;
 use headwater_engine::record::{Batch, ReceivedAt, Values};
+use headwater_engine::shards::{ShardEntry, ShardTable};
 use headwater_operators::decode::protobuf::operator::DecodeFactory;
 use headwater_operators::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
 use headwater_telemetry::Fleet;
@@ -358,7 +359,10 @@ fn decoder() -> DecodeFactory {
         node: Arc::from("decoder"),
         decoder: ProtobufDecoder { message, to: OutputFormat::Json, on_error: OnError::Stop },
         demands: Vec::new(),
-        shards: Arc::from([ShardKey("events/a".to_owned())]),
+        shards: ShardTable::new([ShardEntry {
+            key: ShardKey("events/a".to_owned()),
+            fingerprint: String::new(),
+        }]),
     }
 }
 

@@ -94,7 +94,7 @@ fn describe(plan: &Plan, node: &PlanNode, page: &mut Page) {
 
 fn describe_source(node: &PlanNode, page: &mut Page) {
     let source = node.config::<GrpcSource>();
-    page.line("shards", plural(source.shards().len(), "shard"));
+    page.line("shards", plural(source.shard_count(), "shard"));
     for (key, text) in source.describe() {
         page.line(&key, text);
     }

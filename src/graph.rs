@@ -65,7 +65,7 @@ fn label(node: &PlanNode) -> Vec<String> {
     let mut lines = vec![node.name.clone(), format!("{} {}", node.kind, node.role)];
     match (node.role, node.kind) {
         (Role::Source, _) => {
-            let shards = node.config::<GrpcSource>().shards().len();
+            let shards = node.config::<GrpcSource>().shard_count();
             lines.push(crate::words::plural(shards, "shard"));
         }
         (Role::Sink, "kafka") => {

@@ -31,7 +31,9 @@ pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) status: Status,
     pub(crate) metrics: PipelineMetrics,
+    /// Of the shards that the file names; those of a list that changes come and go.
     pub(crate) shards: Vec<ShardMetrics>,
+    telemetry: Telemetry,
 }
 
 /// The running pipelines.
@@ -119,12 +121,18 @@ impl Watched {
             status: Status::new(plan, telemetry, clock),
             metrics: telemetry.pipeline(plan.name()),
             shards: plan.of_role(Role::Source).flat_map(of_source).collect(),
+            telemetry: telemetry.clone(),
         }
     }
 
     /// Messages received by this process, duplicates included.
     pub(crate) fn received(&self) -> u64 {
-        self.shards.iter().map(|shard| shard.received_messages.get()).sum()
+        self.telemetry.received(&self.name).0
+    }
+
+    /// The bytes of these messages.
+    pub(crate) fn received_bytes(&self) -> u64 {
+        self.telemetry.received(&self.name).1
     }
 }
 

@@ -21,4 +21,5 @@ pub mod ids;
 pub mod limits;
 pub mod position;
 pub mod record;
+pub mod shards;
 pub mod spec;

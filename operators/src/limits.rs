@@ -106,3 +106,26 @@ pub const REBUILD_BACKOFF_MAX: Duration = Duration::from_secs(30);
 
 /// How long a pipeline that was asked to stop may take to commit what it has received.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Servers that a list of targets may name.
+pub const TARGETS_MAX: usize = 4_096;
+
+/// Shards that a pipeline whose targets change knows: those it calls, and those it called before
+/// and whose progress it keeps in memory, so that they go on there when they come back.
+pub const SHARDS_KNOWN_MAX: usize = 65_536;
+
+/// Bytes of a file with targets.
+pub const TARGETS_FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// How long a DNS server may take to answer, all attempts included.
+pub const DNS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Lists of targets that wait for the pipeline to act on them; who looks waits with the next one.
+pub const TARGET_NEWS_MAX: usize = 4;
+
+/// Mistakes of a list of targets that its log line names.
+pub const TARGET_MISTAKES_SHOWN_MAX: usize = 3;
+
+/// The number of shards whose windows a shard of a fleet is given at least: as they join one after
+/// the other, the first ones must not take windows as if they stayed alone.
+pub const FLEET_SHARDS_MIN: usize = 64;

@@ -5,6 +5,8 @@
 
 use crate::pipeline::state::StateName;
 use headwater_engine::position::{CursorValue, Position};
+use prometheus::core::Collector as _;
+use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
@@ -24,6 +26,19 @@ pub struct Telemetry {
     age_seconds: GaugeVec,
     /// By [`CURSOR_GAUGES`].
     cursors: Vec<IntGaugeVec>,
+    /// By [`TARGET_GAUGES`].
+    targets: Vec<IntGaugeVec>,
+    /// Messages and bytes of shards that have left, whose series are gone; not registered.
+    departed: Vec<IntCounterVec>,
+}
+
+/// What is shown of a list of targets.
+#[derive(Clone, Debug)]
+pub struct TargetMetrics {
+    /// Targets of the list that holds.
+    pub targets: IntGauge,
+    /// 1 while the newest list cannot be used.
+    pub refused: IntGauge,
 }
 
 /// What one shard counts.
@@ -128,6 +143,11 @@ const CURSOR_GAUGES: [(&str, &str); 2] = [
     ("source_committed_cursor_timestamp_ms", "The same where it is a moment, Unix milliseconds"),
 ];
 const CURSOR_LABELS: [&str; 4] = ["pipeline", "source", "shard", "component"];
+const TARGET_GAUGES: [(&str, &str); 2] = [
+    ("source_targets", "Shards of the list of targets that holds"),
+    ("source_targets_refused", "1 while the newest list of targets cannot be used"),
+];
+const TARGET_LABELS: [&str; 2] = ["pipeline", "source"];
 const STATE_LABELS: [&str; 2] = ["pipeline", "state"];
 
 const PIPELINE_COUNTERS: [(&str, &str); 5] = [
@@ -172,6 +192,8 @@ impl Default for Telemetry {
             states: gauge(&registry, "pipeline_state", states, &STATE_LABELS),
             age_seconds: age_seconds(&registry),
             cursors: gauges(&CURSOR_GAUGES, &CURSOR_LABELS),
+            targets: gauges(&TARGET_GAUGES, &TARGET_LABELS),
+            departed: [0, 1].map(unregistered).into(),
             registry,
         }
     }
@@ -203,6 +225,51 @@ impl Telemetry {
             last_message_unix_ms: gauge(1),
             lag_messages: gauge(2),
         }
+    }
+
+    /// What is shown of the list of targets of a source.
+    #[must_use]
+    pub fn targets(&self, pipeline: &str, source: &str) -> TargetMetrics {
+        let gauge = |index: usize| self.targets[index].with_label_values(&[pipeline, source]);
+        TargetMetrics { targets: gauge(0), refused: gauge(1) }
+    }
+
+    /// Ends the series of a shard that has left, given by pipeline, source and name, and by the
+    /// components of its cursor. What it received still counts for [`Telemetry::received`].
+    pub fn forget_shard<'c>(
+        &self,
+        labels: &[&str; 3],
+        components: impl Iterator<Item = &'c String>,
+    ) {
+        for (total, counter) in self.departed.iter().zip(&self.shard_counters) {
+            total.with_label_values(&labels[..1]).inc_by(counter.with_label_values(labels).get());
+        }
+        // An error means that there is no such series, which is what is wanted.
+        let counters = self.shard_counters.iter();
+        counters.for_each(|vec| drop(vec.remove_label_values(labels)));
+        self.shard_gauges.iter().for_each(|vec| drop(vec.remove_label_values(labels)));
+        for component in components {
+            let labels = [labels[0], labels[1], labels[2], component];
+            self.cursors.iter().for_each(|vec| drop(vec.remove_label_values(&labels)));
+        }
+    }
+
+    /// Messages and bytes that all shards of a pipeline have received in this process, duplicates
+    /// and shards that have left included.
+    #[must_use]
+    pub fn received(&self, pipeline: &str) -> (u64, u64) {
+        let total = |index: usize| {
+            let is_ours = |metric: &&Metric| {
+                let mut labels = metric.get_label().iter();
+                labels.any(|label| label.name() == "pipeline" && label.value() == pipeline)
+            };
+            let families = self.shard_counters[index].collect();
+            let metrics = families.iter().flat_map(MetricFamily::get_metric).filter(is_ours);
+            // Below 2^53 a counter's floating point number is exact.
+            let here = metrics.map(|metric| metric.get_counter().get_value() as u64).sum::<u64>();
+            here + self.departed[index].with_label_values(&[pipeline]).get()
+        };
+        (total(0), total(1))
     }
 
     /// Where one shard durably stands.
@@ -291,6 +358,12 @@ fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntC
     let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("names are constants");
     registry.register(Box::new(vec.clone())).expect("each name is registered once");
     vec
+}
+
+/// A counter of what the series of [`SHARD_COUNTERS`] at this place had counted.
+fn unregistered(place: usize) -> IntCounterVec {
+    let (name, help) = SHARD_COUNTERS[place];
+    IntCounterVec::new(Opts::new(name, help), &PIPELINE_LABELS).expect("names are constants")
 }
 
 fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {

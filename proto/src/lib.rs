@@ -23,7 +23,7 @@ pub mod wire;
 mod nearest;
 
 pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
-pub use path::{FieldPath, Leaf, LeafKind, PathError, Timestamp};
+pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, Timestamp};
 pub use predicate::{Predicate, PredicateError};
 pub use prost_reflect::{DescriptorPool, MessageDescriptor};
 pub use request::{

@@ -97,6 +97,20 @@ impl Change {
                 .collect();
             values.set(&at("endpoints"), &Json::Array(all));
         }
+        match values.get(&at("targets")) {
+            None => {}
+            Some(Json::Array(targets)) => {
+                let all = targets.into_iter().enumerate();
+                let all: Vec<Json> =
+                    all.map(|(place, target)| elsewhere(target, &url, place)).collect();
+                values.set(&at("targets"), &Json::Array(all));
+            }
+            // Nothing is known of the servers but that there are some: one stands for all.
+            Some(_) => {
+                values.remove(&at("targets"));
+                values.set(&at("endpoint"), &json!(url));
+            }
+        }
         values.remove(&at("tls"));
         if self.is_finite {
             values.set(&at("on_end"), &json!("finish"));

@@ -189,11 +189,10 @@ impl Course {
     }
 
     fn mark(&self) -> Result<Mark, Failed> {
-        let shards = &self.watched.shards;
         Ok(Mark {
             at: Instant::now(),
             received: self.watched.received(),
-            received_bytes: shards.iter().map(|shard| shard.received_bytes.get()).sum(),
+            received_bytes: self.watched.received_bytes(),
             usage: Usage::now()?,
         })
     }

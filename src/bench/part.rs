@@ -28,6 +28,12 @@ impl Part {
     /// What can be generated for the source at `node`; why not, for people.
     pub(super) fn of(plan: &Plan, node: &PlanNode) -> Result<Part, String> {
         let source = node.config::<GrpcSource>();
+        if source.is_polled() {
+            return Err(format!(
+                "source `{}` is polled, and a generator only streams; leave --generate out",
+                node.name
+            ));
+        }
         let message = source.message().clone();
         let mut part = Part { message, live: Vec::new(), number_max: u64::MAX, keys: Vec::new() };
         for field in source.cursor_fields() {

@@ -28,6 +28,8 @@
 //! | `demo` | the demo on a cluster of the visitor's |
 //! | `stopping` | a stop commits what was received |
 //! | `tls` | mutual TLS, and what is said where it fails |
+//! | `fleet` | servers that join and leave while records flow |
+//! | `upstreams` | one feed from two servers, each of which may die |
 //! | `shapes` | both deliveries, fan-out, many shards |
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `resumes` | the ways a source goes on after that |
@@ -42,6 +44,7 @@ mod disk;
 mod expiry;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod fleet;
 mod gaps;
 mod instances;
 mod kills;
@@ -60,4 +63,5 @@ mod stopping;
 mod tls;
 mod topics;
 mod transactions;
+mod upstreams;
 mod world;

@@ -185,9 +185,11 @@ impl Bench {
     /// Starts the program.
     pub(crate) fn start(&mut self) -> Result<Headwater> {
         let mut pipeline = self.pipeline.clone();
-        let requests = self.shards.iter().map(|it| format!("{{ name: {it} }}"));
-        let requests = requests.collect::<Vec<_>>().join(", ");
-        pipeline.source_extra.push(format!("requests: [{requests}]"));
+        if pipeline.targets.is_none() {
+            let requests = self.shards.iter().map(|it| format!("{{ name: {it} }}"));
+            let requests = requests.collect::<Vec<_>>().join(", ");
+            pipeline.source_extra.push(format!("requests: [{requests}]"));
+        }
         let file = self.launch.folder().join(format!("{}.yaml", pipeline.name));
         let text = format!("{}{}", pipeline.yaml(), self.more);
         // Not under the eyes of an instance that is just reading it.

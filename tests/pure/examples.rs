@@ -25,11 +25,10 @@ fn with_variables(command: &mut Command) -> &mut Command {
 /// The folder of examples, beside the files that `secure.yaml` reads.
 fn copied() -> (TempDir, Vec<PathBuf>) {
     let folder = TempDir::with_prefix("headwater-examples-").expect("a temporary folder");
-    for file in
-        files("examples/pipelines", "yaml").iter().chain(&files("examples/pipelines", "proto"))
-    {
+    let kinds = ["yaml", "proto", "txt"];
+    for file in kinds.iter().flat_map(|kind| files("examples/pipelines", kind)) {
         let name = file.file_name().expect("a file has a name");
-        fs::copy(file, folder.path().join(name)).expect("files can be copied");
+        fs::copy(&file, folder.path().join(name)).expect("files can be copied");
     }
     write_secrets(&folder.path().join("secure"));
     let entries = fs::read_dir(folder.path()).expect("the folder is there");

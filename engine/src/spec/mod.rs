@@ -15,6 +15,7 @@
 //! | graph | `graph` | `from` → edges, in topological order |
 //! | meaning | `typing`, `registry` | each kind's own check, with the types of its inputs |
 //! | plan | `plan` | what the engine builds from |
+//! | later | `recheck` | a node's check again, of a list that changes while it runs |
 //!
 //! Invariants
 //! 1. Every step reports all it finds, and a later step runs for all that is still intact: a
@@ -37,6 +38,7 @@ mod nearest;
 mod plan;
 mod properties;
 mod publish;
+mod recheck;
 mod reference;
 mod registry;
 mod render;
@@ -57,6 +59,7 @@ pub use limits::*;
 pub use load::{Source, load, load_changed};
 pub use plan::{Plan, PlanNode};
 pub use publish::document_schema;
+pub use recheck::{ListForm, Recheck};
 pub use reference::reference_markdown;
 pub use registry::{
     Checked, Encoding, KindEntry, PlanCheck, PlanProblem, Registry, Role, StreamFacts, StreamType,

@@ -8,15 +8,14 @@ use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
 use crate::pipeline::gaps::{gaps_of, set_aside_of};
-use crate::sink::kafka::{
-    AcceptChange, HeldGeneration, KafkaSink, OutletPlan, ShardEntry, SinkEntry,
-};
+use crate::sink::kafka::{AcceptChange, HeldGeneration, KafkaSink, OutletPlan, SinkEntry};
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
 use crate::source::grpc::GrpcSource;
 use headwater_engine::dataflow::build::{Blueprint, BlueprintNode, Station};
-use headwater_engine::ids::{ShardIndex, ShardKey, SinkIndex};
+use headwater_engine::ids::{ShardIndex, SinkIndex};
+use headwater_engine::shards::{ShardEntry, ShardTable};
 use headwater_engine::spec::{Plan, PlanNode, ProgressMissing, Role};
 use std::sync::Arc;
 
@@ -35,8 +34,10 @@ pub struct Shard {
 
 /// What a plan comes to.
 pub struct Assembly {
-    /// All shards, by index.
+    /// The shards that the file names, by index; those of a list that changes join later.
     pub shards: Vec<Shard>,
+    /// What an index means; it grows with the shards that join.
+    pub table: ShardTable,
     /// The graph.
     pub blueprint: Blueprint,
     /// What the sinks are, by sink index.
@@ -61,7 +62,11 @@ pub struct Incarnation {
 #[must_use]
 pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     let shards = shards(plan);
-    let keys: Arc<[ShardKey]> = shards.iter().map(|shard| shard.spec.key.clone()).collect();
+    let entry = |shard: &Shard| ShardEntry {
+        key: shard.spec.key.clone(),
+        fingerprint: shard.spec.fingerprint.clone(),
+    };
+    let table = ShardTable::new(shards.iter().map(entry));
     let columns = Columns::of(plan);
     let mut parts = Vec::new();
     let mut kafka = Vec::new();
@@ -73,7 +78,7 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
                 node: Arc::from(node.name.as_str()),
                 decoder: node.config::<ProtobufDecoder>().clone(),
                 demands: columns.demands_on(plan, node),
-                shards: keys.clone(),
+                shards: table.clone(),
             })),
             Role::Sink => {
                 let sink = SinkIndex(u32::try_from(parts.len()).expect("a file has few sinks"));
@@ -83,15 +88,11 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
         };
         nodes.push(BlueprintNode { name: node.name.clone(), inputs: node.inputs.clone(), station });
     }
-    let entry = |shard: &Shard| ShardEntry {
-        key: shard.spec.key.clone(),
-        fingerprint: shard.spec.fingerprint.clone(),
-    };
     let outlet = (!kafka.is_empty()).then(|| OutletPlan {
         pipeline: plan.name().to_owned(),
         instance: incarnation.instance.clone(),
         sinks: kafka,
-        shards: shards.iter().map(entry).collect(),
+        shards: table.clone(),
         held: incarnation.held.clone(),
         ring: plan.settings().commit.ring,
         message_bytes_max: message_bytes_max(plan),
@@ -99,7 +100,7 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
         accept_change: incarnation.accept_change,
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
-    Assembly { shards, blueprint, parts, outlet }
+    Assembly { shards, table, blueprint, parts, outlet }
 }
 
 fn shards(plan: &Plan) -> Vec<Shard> {

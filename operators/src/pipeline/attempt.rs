@@ -8,16 +8,14 @@
 //! durable, and each worker reports that its part is gone.
 
 use crate::limits::DRAIN_TIMEOUT;
-use crate::pipeline::assemble::{Assembly, Incarnation, Shard, assemble};
-use crate::pipeline::commits::{Commits, CommittedShard, used_bytes};
+use crate::pipeline::assemble::{Assembly, Incarnation, assemble};
+use crate::pipeline::commits::{Commits, used_bytes};
+use crate::pipeline::members::{Common, Members, Tasks, TooManyStored};
+use crate::pipeline::roster::Roster;
 use crate::pipeline::run::{RunContext, RunEnd};
 use crate::pipeline::state::Phase;
-use crate::pipeline::status::ShardWatch;
 use crate::sink::kafka::{Beat, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
 use crate::sink::outlet::PipelineOutlet;
-use crate::source::grpc::GrpcSource;
-use crate::source::link::Link;
-use crate::source::{ShardContext, ShardEnd};
 use crate::telemetry::PipelineMetrics;
 use headwater_engine::commit::observe::Observer;
 use headwater_engine::commit::progress::StoredProgress;
@@ -26,16 +24,14 @@ use headwater_engine::dataflow::credit::Credit;
 use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
 use headwater_engine::dataflow::guard::panic_text;
 use headwater_engine::failure::{Failure, FailureReason, Recovery};
-use headwater_engine::ids::{Epoch, ShardKey};
+use headwater_engine::ids::Epoch;
 use headwater_engine::spec::Plan;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
 
 /// The epoch of a pipeline's very first commit.
 const FIRST_EPOCH: Epoch = Epoch(1);
@@ -68,8 +64,6 @@ enum Cause {
     Failed,
 }
 
-type Shards = JoinSet<(ShardKey, ShardEnd)>;
-
 impl Attempt {
     pub(super) async fn run(self) -> AttemptEnd {
         self.context.status.attempt();
@@ -83,13 +77,13 @@ impl Attempt {
             Err(error) => return AttemptEnd::NotStarted(Some(start_failure(&error))),
         };
         let shared = self.shared(&stored);
-        let Assembly { shards, blueprint, parts, outlet } = assembly;
+        let Assembly { shards, table, blueprint, parts, outlet } = assembly;
         let place = outlet.as_ref().map(Place::of);
         let outlet = Box::new(PipelineOutlet::new(kafka, parts));
-        let watched = self.watched(&shards, &stored);
-        let observer = self.observer(&shards, &watched, &stored, &shared);
+        let roster = Roster::default();
+        let observer = self.observer(roster.clone(), &shared);
         let workers = &self.context.workers;
-        let running = match launch(workers, blueprint, &shared, outlet, observer) {
+        let mut running = match launch(workers, blueprint, &shared, outlet, observer) {
             Ok(running) => running,
             Err(error) => {
                 let reason = failure("workers", error.to_string());
@@ -97,10 +91,30 @@ impl Attempt {
             }
         };
         let _pulse = place.map(|place| self.pulse(place, &shared));
-        let links = watched.iter().map(|shard| shard.link.clone());
-        let shards = shards.into_iter().zip(links).collect();
-        self.context.status.flow(watched);
-        self.watch(shards, &stored, shared, running).await
+        let common = Common {
+            plan: self.plan.clone(),
+            context: self.context.clone(),
+            table,
+            roster,
+            failure: shared.failure.clone(),
+            inlets: std::mem::take(&mut running.inlets),
+            stop: CancellationToken::new(),
+        };
+        let stop = common.stop.clone();
+        let mut members = match Members::new(common, &self.incarnation, stored) {
+            Ok(members) => members,
+            Err(error) => return self.give_up(&error, &shared),
+        };
+        members.start(shards);
+        self.watch(members, stop, shared, running).await
+    }
+
+    /// What is stored cannot be used; the dataflow, which has no inlet any more, ends by itself.
+    fn give_up(&self, error: &TooManyStored, shared: &Shared) -> AttemptEnd {
+        let recovery = Recovery::Stop;
+        let reason = FailureReason { recovery, ..failure("start", error.to_string()) };
+        shared.failure.set(reason.clone());
+        AttemptEnd::NotStarted(Some(reason))
     }
 
     fn shared(&self, stored: &StoredProgress) -> Shared {
@@ -128,41 +142,12 @@ impl Attempt {
         Pulse::start(place, interval, move || commits.get(), told, shared.failure.clone())
     }
 
-    /// What is watched of each shard, by its index.
-    fn watched(&self, shards: &[Shard], stored: &StoredProgress) -> Vec<ShardWatch> {
-        let watch = |shard: &Shard| {
-            let key = &shard.spec.key;
-            let node = &self.plan.nodes()[shard.node];
-            let metrics = self.context.telemetry.shard(self.plan.name(), &node.name, &key.0);
-            let stored = stored.shards.get(key).map(|stored| stored.position.counters);
-            let clock = self.context.clock.clone();
-            let link = Link::new(clock, metrics.connected, stored.unwrap_or_default());
-            ShardWatch { key: key.clone(), link, lag: metrics.lag_messages }
-        };
-        shards.iter().map(watch).collect()
-    }
-
     /// Counts what becomes of each epoch; runs on the committer's thread.
-    fn observer(
-        &self,
-        shards: &[Shard],
-        watched: &[ShardWatch],
-        stored: &StoredProgress,
-        shared: &Shared,
-    ) -> Observer {
-        let committed = |(shard, watch): (&Shard, &ShardWatch)| {
-            let node = &self.plan.nodes()[shard.node].name;
-            let place = self.context.telemetry.place(self.plan.name(), node, &watch.key.0);
-            let committed = CommittedShard { link: watch.link.clone(), place };
-            if let Some(stored) = stored.shards.get(&watch.key) {
-                committed.moved(&stored.position);
-            }
-            committed
-        };
+    fn observer(&self, roster: Roster, shared: &Shared) -> Observer {
         let mut commits = Commits {
             pipeline: self.plan.name().to_owned(),
             metrics: self.metrics.clone(),
-            shards: shards.iter().zip(watched).map(committed).collect(),
+            roster,
             status: self.context.status.clone(),
             clock: self.context.clock.clone(),
             credit: shared.credit.clone(),
@@ -176,30 +161,25 @@ impl Attempt {
     /// everything out.
     async fn watch(
         &self,
-        shards: Vec<(Shard, Link)>,
-        stored: &StoredProgress,
+        mut members: Members,
+        stop: CancellationToken,
         shared: Shared,
-        mut running: Running,
+        running: Running,
     ) -> AttemptEnd {
         let failed = Arc::new(Notify::new());
         let on_failure = failed.clone();
         shared.failure.on_set(move || on_failure.notify_one());
-        let stop = CancellationToken::new();
-        let mut tasks = self.spawn_shards(shards, stored, &shared, &mut running, &stop);
         let mut look = tokio::time::interval(CREDIT_LOOK);
-        let mut broken = Vec::new();
         let cause = loop {
             tokio::select! {
                 () = failed.notified() => break Cause::Failed,
                 () = self.context.stop.cancelled() => break Cause::StopRequested,
                 // A sink that hangs commits nothing, and just then people look at this number.
                 _ = look.tick() => self.metrics.credit_used_bytes.set(used_bytes(&shared.credit)),
-                ended = tasks.join_next() => match ended {
-                    None => break Cause::AllEnded,
-                    Some(ended) => self.note_end(ended, &shared, &mut broken),
-                },
+                goes_on = members.turn() => if !goes_on { break Cause::AllEnded },
             }
         };
+        let (tasks, broken) = members.close();
         match shared.failure.get() {
             Some(reason) => self.context.status.fail(reason),
             None => self.context.status.set(Phase::Draining),
@@ -228,62 +208,12 @@ impl Attempt {
         }
         tokio::time::timeout(DRAIN_TIMEOUT, seen_out).await.is_ok()
     }
-
-    fn spawn_shards(
-        &self,
-        shards: Vec<(Shard, Link)>,
-        stored: &StoredProgress,
-        shared: &Shared,
-        running: &mut Running,
-        stop: &CancellationToken,
-    ) -> Shards {
-        let inlets = std::mem::take(&mut running.inlets);
-        let mut tasks = JoinSet::new();
-        for (shard, link) in shards {
-            let node = &self.plan.nodes()[shard.node];
-            let of_node = inlets[shard.node].as_ref().expect("a source has inlets");
-            let key = shard.spec.key;
-            let context = ShardContext {
-                index: shard.index,
-                start: stored.shards.get(&key).map(|shard| shard.position.clone()),
-                inlet: of_node[shard.index.0 as usize % of_node.len()].clone(),
-                stop: stop.clone(),
-                failure: shared.failure.clone(),
-                link,
-                metrics: self.context.telemetry.shard(self.plan.name(), &node.name, &key.0),
-                clock: self.context.clock.clone(),
-            };
-            let source = node.config.clone().downcast::<GrpcSource>();
-            let source = source.expect("a source node holds its checked source");
-            // What a shard logs bears the pipeline's name at every level, hence an error's span.
-            let span = tracing::error_span!("shard", pipeline = self.plan.name());
-            let task = async move { (key, source.run_shard(shard.within, context).await) };
-            tasks.spawn(task.instrument(span));
-        }
-        tasks
-    }
-
-    fn note_end(
-        &self,
-        ended: Result<(ShardKey, ShardEnd), tokio::task::JoinError>,
-        shared: &Shared,
-        broken: &mut Vec<(ShardKey, String)>,
-    ) {
-        match ended {
-            Ok((_, ShardEnd::Finished | ShardEnd::Stopped)) => {}
-            Ok((shard, ShardEnd::Broken(reason))) => {
-                // The shard's own task has logged it.
-                broken.push((shard, reason));
-            }
-            Err(error) => shared.failure.set(failure("source", error.to_string())),
-        }
-    }
 }
 
 /// Waits until the shards have ended, the dataflow is gone and the last epoch is durable. The
 /// shards of a failed pipeline are not waited for: they may wait for credit that nobody will give
 /// back.
-async fn see_out(mut tasks: Shards, running: Running, failure: &Failure, failed: &Notify) {
+async fn see_out(mut tasks: Tasks, running: Running, failure: &Failure, failed: &Notify) {
     loop {
         if failure.is_set() {
             tasks.abort_all();
@@ -335,6 +265,6 @@ fn start_failure(error: &KafkaStartError) -> FailureReason {
     FailureReason { place: "start".to_owned(), message: error.to_string(), recovery }
 }
 
-fn failure(place: &str, message: String) -> FailureReason {
+pub(super) fn failure(place: &str, message: String) -> FailureReason {
     FailureReason { place: place.to_owned(), message, recovery: Recovery::Restart }
 }

@@ -5,17 +5,16 @@
 //!
 //! Next: `sink_state.rs` judges the same events.
 
+use crate::pipeline::roster::Roster;
 use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink_state::remedy;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::LogLimit;
-use crate::source::link::Link;
-use crate::telemetry::{PipelineMetrics, PlaceMetrics};
+use crate::telemetry::PipelineMetrics;
 use headwater_engine::clock::Clock;
 use headwater_engine::commit::observe::{CommitEvent, Committed};
 use headwater_engine::commit::outlet::OutletError;
 use headwater_engine::dataflow::credit::Credit;
-use headwater_engine::position::Position;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,19 +22,12 @@ use std::time::Duration;
 pub(super) struct Commits {
     pub(super) pipeline: String,
     pub(super) metrics: PipelineMetrics,
-    /// By shard index.
-    pub(super) shards: Vec<CommittedShard>,
+    pub(super) roster: Roster,
     pub(super) status: Status,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) credit: Arc<Credit>,
     pub(super) log_limit: LogLimit,
     pub(super) on_commit: Option<OnCommit>,
-}
-
-/// Where a shard's durable progress is shown.
-pub(super) struct CommittedShard {
-    pub(super) link: Link,
-    pub(super) place: PlaceMetrics,
 }
 
 impl Commits {
@@ -68,7 +60,7 @@ impl Commits {
             tell(committed);
         }
         for moved in committed.positions {
-            self.shards[moved.shard.0 as usize].moved(&moved.position);
+            self.roster.moved(moved.shard, &moved.position);
         }
     }
 
@@ -87,14 +79,6 @@ impl Commits {
                 "{message}"
             );
         }
-    }
-}
-
-impl CommittedShard {
-    /// The shard is durable up to `position`.
-    pub(super) fn moved(&self, position: &Position) {
-        self.link.committed(position.counters);
-        self.place.set(position);
     }
 }
 

@@ -13,6 +13,8 @@ pub mod check;
 mod commits;
 mod gaps;
 pub mod guarantee;
+mod members;
+mod roster;
 mod run;
 mod sink_state;
 mod standby;

@@ -20,6 +20,7 @@ use crate::limits::CALL_AWAY_MAX;
 use crate::pipeline::sink_state::SinkFacts;
 use crate::source::link::{CallState, LinkFacts};
 use headwater_engine::ids::ShardKey;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -81,6 +82,24 @@ struct Causes {
     calls: bool,
     /// The sinks.
     sink: bool,
+    /// A list of targets that cannot be used.
+    targets: bool,
+}
+
+/// How a list of targets stands that changes while the pipeline runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum TargetsFact {
+    /// None is known yet.
+    Unknown,
+    /// The newest one holds.
+    Fine,
+    /// The newest one cannot be used, and why.
+    Refused {
+        /// For a person to read.
+        reason: String,
+        /// Whether there was never one that could.
+        is_first: bool,
+    },
 }
 
 /// What a state is derived from.
@@ -88,6 +107,8 @@ pub(super) struct Facts<'a> {
     pub(super) phase: &'a Phase,
     pub(super) shards: &'a [(&'a ShardKey, LinkFacts)],
     pub(super) sink: &'a SinkFacts,
+    /// By source.
+    pub(super) targets: &'a BTreeMap<String, TargetsFact>,
     /// How long an epoch stays open.
     pub(super) interval: Duration,
 }
@@ -133,7 +154,7 @@ impl State {
     pub(super) const STARTING: State = State {
         name: StateName::Starting,
         reason: None,
-        causes: Causes { broken: false, calls: false, sink: false },
+        causes: Causes { broken: false, calls: false, sink: false, targets: false },
     };
 
     fn plain(name: StateName, reason: Option<String>) -> Self {
@@ -156,7 +177,7 @@ impl State {
         match self.name {
             StateName::Degraded | StateName::Recovering | StateName::Standby => true,
             StateName::Stopped => self.reason.is_some(),
-            _ => self.causes.broken || self.causes.sink,
+            _ => self.causes.broken || self.causes.sink || self.causes.targets,
         }
     }
 
@@ -196,8 +217,10 @@ impl Facts<'_> {
             broken: broken.is_some(),
             calls: unopened.is_some() || away.is_some(),
             sink: sink.is_some(),
+            targets: self.targets.values().any(TargetsFact::is_refused),
         };
-        let name = match (unopened.is_some(), causes == Causes::default()) {
+        let is_waiting = self.targets.values().any(TargetsFact::is_waiting);
+        let name = match (unopened.is_some() || is_waiting, causes == Causes::default()) {
             (true, _) => StateName::Connecting,
             (false, true) => StateName::Running,
             (false, false) => StateName::Degraded,
@@ -208,7 +231,8 @@ impl Facts<'_> {
             away.map(|few| few.told("calls away")),
             sink,
         ];
-        let told: Vec<String> = told.into_iter().flatten().collect();
+        let targets = self.targets.iter().filter_map(|(source, fact)| fact.told(source));
+        let told: Vec<String> = told.into_iter().flatten().chain(targets).collect();
         State { name, reason: (!told.is_empty()).then(|| told.join("; ")), causes }
     }
 
@@ -216,6 +240,30 @@ impl Facts<'_> {
         let mut meant = self.shards.iter().filter(|(_, link)| is_meant(link));
         let (key, link) = meant.next()?;
         Some(Few { count: 1 + meant.count(), of: self.shards.len(), key, link })
+    }
+}
+
+impl TargetsFact {
+    fn is_refused(&self) -> bool {
+        matches!(self, TargetsFact::Refused { .. })
+    }
+
+    /// Whether nobody knows whom to call.
+    fn is_waiting(&self) -> bool {
+        matches!(self, TargetsFact::Unknown | TargetsFact::Refused { is_first: true, .. })
+    }
+
+    fn told(&self, source: &str) -> Option<String> {
+        match self {
+            TargetsFact::Fine => None,
+            TargetsFact::Unknown => Some(format!("targets of `{source}` not known yet")),
+            TargetsFact::Refused { reason, is_first: true } => {
+                Some(format!("targets of `{source}` not known yet: {reason}"))
+            }
+            TargetsFact::Refused { reason, is_first: false } => {
+                Some(format!("targets of `{source}` stay as they were: {reason}"))
+            }
+        }
     }
 }
 

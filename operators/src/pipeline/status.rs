@@ -12,7 +12,7 @@
 
 use crate::limits::STATE_LOOK;
 use crate::pipeline::sink_state::SinkFacts;
-use crate::pipeline::state::{Facts, Phase, State, StateName};
+use crate::pipeline::state::{Facts, Phase, State, StateName, TargetsFact};
 use crate::sink::kafka::Beat;
 use crate::source::link::{CallState, Link, LinkFacts};
 use crate::telemetry::{StateMetrics, Telemetry};
@@ -22,6 +22,7 @@ use headwater_engine::failure::{FailureReason, Recovery};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::Plan;
 use prometheus::IntGauge;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -38,6 +39,8 @@ struct Inner {
     phase: Phase,
     shards: Vec<ShardWatch>,
     sink: SinkFacts,
+    /// By source.
+    targets: BTreeMap<String, TargetsFact>,
     shown: State,
     since: Duration,
 }
@@ -77,6 +80,7 @@ impl Status {
             phase: Phase::Starting,
             shards: Vec::new(),
             sink: SinkFacts::default(),
+            targets: BTreeMap::new(),
             shown: State::STARTING,
         })));
         status.lock().publish();
@@ -124,6 +128,26 @@ impl Status {
         inner.set(Phase::Flowing);
     }
 
+    /// A shard has joined.
+    pub(super) fn join(&self, shard: ShardWatch) {
+        self.lock().shards.push(shard);
+    }
+
+    /// A shard has left.
+    pub(super) fn leave(&self, key: &ShardKey) {
+        let mut inner = self.lock();
+        if let Some(place) = inner.shards.iter().position(|shard| shard.key == *key) {
+            inner.shards.remove(place).forget();
+        }
+    }
+
+    /// How the list of targets of a source stands.
+    pub(super) fn targets(&self, source: &str, fact: TargetsFact) {
+        let mut inner = self.lock();
+        inner.targets.insert(source.to_owned(), fact);
+        inner.look();
+    }
+
     /// The pipeline failed; what follows is said by the type of the failure.
     pub(super) fn fail(&self, reason: &FailureReason) {
         let why = reason.to_string();
@@ -160,6 +184,7 @@ impl Inner {
             // What was received and not committed is dropped, and so is every call.
             self.shards.drain(..).for_each(|shard| shard.forget());
             self.sink = SinkFacts::default();
+            self.targets.clear();
         }
         self.phase = phase;
         self.look();
@@ -179,8 +204,8 @@ impl Inner {
     }
 
     fn derive(&self, now: Duration) -> State {
-        let Inner { phase, sink, interval, .. } = self;
-        Facts { phase, shards: &self.links(), sink, interval: *interval }.state(now)
+        let Inner { phase, sink, targets, interval, .. } = self;
+        Facts { phase, shards: &self.links(), sink, targets, interval: *interval }.state(now)
     }
 
     fn links(&self) -> Vec<(&ShardKey, LinkFacts)> {

@@ -19,7 +19,7 @@
 use crate::limits::CALL_SILENT_MAX;
 use crate::source::ShardEnd;
 use headwater_engine::clock::Clock;
-use headwater_engine::position::Counters;
+use headwater_engine::position::{Counters, Position};
 use prometheus::IntGauge;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex};
@@ -68,6 +68,8 @@ struct Inner {
     committed: AtomicU64,
     connected: IntGauge,
     clock: Arc<dyn Clock>,
+    /// Behind the last batch that was handed over.
+    handed_over: Mutex<Option<Arc<Position>>>,
 }
 
 impl LinkFacts {
@@ -113,6 +115,7 @@ impl Link {
             committed: AtomicU64::new(taken),
             connected,
             clock,
+            handed_over: Mutex::default(),
         }))
     }
 
@@ -142,6 +145,19 @@ impl Link {
     /// What was received so far.
     pub(crate) fn received(&self, counters: Counters) {
         self.0.received.store(taken(counters), Release);
+    }
+
+    /// A batch was handed over; a shard that begins anew in this process goes on behind it.
+    pub(crate) fn handed_over(&self, position: Option<Arc<Position>>) {
+        if position.is_some() {
+            *self.0.handed_over.lock().expect("storing a position does not panic") = position;
+        }
+    }
+
+    /// Where the shard stands behind all that it handed over; none before the first batch.
+    #[must_use]
+    pub fn position(&self) -> Option<Arc<Position>> {
+        self.0.handed_over.lock().expect("reading a position does not panic").clone()
     }
 
     /// What became durable.

@@ -6,9 +6,11 @@
 //!
 //! Next: `grpc/mod.rs`.
 
+pub mod feed;
 pub mod grpc;
 pub mod link;
 
+use crate::source::feed::Feed;
 use crate::source::link::Link;
 use crate::telemetry::ShardMetrics;
 use headwater_engine::clock::Clock;
@@ -59,6 +61,8 @@ pub struct ShardContext {
     /// The pipeline's failure; set it only for what no reconnect of this shard can heal and what
     /// must stop the other shards too.
     pub failure: Arc<Failure>,
+    /// The feed that this shard is one upstream of, if there are several.
+    pub feed: Option<Arc<Feed>>,
     /// Where to say how the call stands.
     pub link: Link,
     /// What to count. Updated per batch and per event, never per record.

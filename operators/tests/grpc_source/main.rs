@@ -8,11 +8,15 @@
 
 mod check;
 mod expired;
+mod fleet;
 mod groups;
 mod losses;
 mod marks;
+mod polling;
 mod recovery;
 mod server;
+mod srv;
 mod streams;
 mod tls;
+mod upstreams;
 mod world;

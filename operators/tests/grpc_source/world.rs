@@ -16,6 +16,7 @@ use headwater_engine::spec::{
     Checked, Diagnostics, Encoding, KindEntry, NodeView, Registry, Report, Role, Source,
     StreamFacts, SystemVariables, load, schema_of,
 };
+use headwater_operators::source::feed::Feed;
 use headwater_operators::source::grpc::{GrpcSource, entry};
 use headwater_operators::source::link::Link;
 use headwater_operators::source::{ShardContext, ShardEnd};
@@ -136,6 +137,13 @@ impl World {
     /// Runs the first `count` shards of `source`; the end is that of the first which is broken, or
     /// of the last.
     pub fn run_shards(source: Arc<GrpcSource>, count: u32, start: Option<Position>) -> World {
+        World::run_from(source, vec![start; count as usize])
+    }
+
+    /// Runs the first shards of `source`, each from its own place.
+    pub fn run_from(source: Arc<GrpcSource>, starts: Vec<Option<Position>>) -> World {
+        let seen = starts.iter().flatten().filter_map(|start| start.seen.as_ref());
+        let feed = source.feed(0).map(|_| Feed::new(0, seen));
         let clock = Arc::new(SystemClock::default());
         let bounds =
             EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20, closed_max: 1 };
@@ -158,12 +166,13 @@ impl World {
         let inlets = running.inlets[0].take().expect("a source has inlets");
         let telemetry = Telemetry::default();
         let stop = CancellationToken::new();
-        let context = |index: u32| {
+        let context = |index: u32, start: Option<Position>| {
             let metrics = telemetry.shard("test", "s", &index.to_string());
             let counters = start.as_ref().map(|position| position.counters).unwrap_or_default();
             ShardContext {
                 index: ShardIndex(index),
-                start: start.clone(),
+                start,
+                feed: feed.clone(),
                 inlet: inlets[0].clone(),
                 stop: stop.clone(),
                 failure: shared.failure.clone(),
@@ -173,8 +182,8 @@ impl World {
             }
         };
         let mut shards: JoinSet<ShardEnd> = JoinSet::new();
-        for index in 0..count {
-            shards.spawn(source.clone().run_shard(index as usize, context(index)));
+        for (index, start) in (0..).zip(starts) {
+            shards.spawn(source.clone().run_shard(index as usize, context(index, start)));
         }
         drop(inlets);
         let task = tokio::spawn(async move {

@@ -7,6 +7,7 @@ use headwater_engine::commit::progress::StoredProgress;
 use headwater_engine::ids::{Epoch, Sequence, Session, ShardIndex, ShardKey};
 use headwater_engine::position::Position;
 use headwater_engine::record::{Batch, ReceivedAt, Values};
+use headwater_engine::shards::ShardTable;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, Registry, Role, Source, StreamType, SystemVariables, load,
     schema_of,
@@ -123,7 +124,7 @@ impl Rig {
             message_bytes_max: 4 << 20,
             needs_progress: false,
             accept_change: None,
-            shards: vec![ShardEntry { key, fingerprint: fingerprint.to_owned() }],
+            shards: ShardTable::new([ShardEntry { key, fingerprint: fingerprint.to_owned() }]),
         }
     }
 

@@ -248,7 +248,7 @@ fn key(field: &FieldDescriptor, segment: &Segment<'_>, text: &str) -> Result<Key
     })
 }
 
-fn unknown(inside: &MessageDescriptor, segment: &Segment<'_>) -> PathError {
+pub(super) fn unknown(inside: &MessageDescriptor, segment: &Segment<'_>) -> PathError {
     let names = inside.fields().map(|field| field.name().to_owned());
     let hint = match nearest(segment.name, names) {
         Some(name) => Some(format!("did you mean \"{name}\"?")),
@@ -271,7 +271,7 @@ fn listed(inside: &MessageDescriptor) -> Option<String> {
     Some(format!("its fields are {}", names.join(", ")))
 }
 
-fn no_fields(leaf: &Segment<'_>) -> PathError {
+pub(super) fn no_fields(leaf: &Segment<'_>) -> PathError {
     PathError {
         column: leaf.column,
         message: format!("field \"{}\" is not a message, expected the path to end here", leaf.name),

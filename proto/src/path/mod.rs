@@ -7,6 +7,7 @@
 
 mod compile;
 mod find;
+mod items;
 mod parse;
 
 use std::borrow::Cow;
@@ -16,6 +17,7 @@ use prost_reflect::{FieldDescriptor, MessageDescriptor};
 
 use crate::wire::WireError;
 use compile::{Access, Step};
+pub use items::ItemsPath;
 
 /// A path to one field, compiled against a message type.
 ///

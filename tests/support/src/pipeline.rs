@@ -21,6 +21,8 @@ pub struct Pipeline {
     pub credit_bytes: Option<u64>,
     /// The gRPC server.
     pub endpoint: String,
+    /// Where a fleet's servers are found, as YAML, instead of the one server.
+    pub targets: Option<String>,
     /// The request's fields, as YAML flow values.
     pub request: Vec<(String, String)>,
     /// Several requests, each a shard with a name, instead of the one.
@@ -95,6 +97,7 @@ impl Pipeline {
             ring: None,
             credit_bytes: None,
             endpoint: endpoint.into(),
+            targets: None,
             request: Vec::new(),
             requests: Vec::new(),
             resume: Some(Resume::default()),
@@ -156,7 +159,10 @@ impl Pipeline {
             OnEnd::Finish => "finish",
         };
         writeln!(out, "sources:\n  events:\n    kind: grpc")?;
-        writeln!(out, "    endpoint: {}", self.endpoint)?;
+        match &self.targets {
+            None => writeln!(out, "    endpoint: {}", self.endpoint)?,
+            Some(targets) => writeln!(out, "    targets: {targets}")?,
+        }
         writeln!(out, "    method: bench.v1.Telemetry/Subscribe")?;
         writeln!(out, "    descriptors: {{ protos: [telemetry.proto], includes: [.] }}")?;
         if !self.request.is_empty() {

@@ -17,8 +17,8 @@ use crate::decode::column::{ColumnReader, Demand};
 use crate::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
 use headwater_engine::dataflow::step::{Step, StepError, StepFactory};
 use headwater_engine::failure::Recovery;
-use headwater_engine::ids::ShardKey;
 use headwater_engine::record::{Batch, Column, DeadLetter, Packed, Values};
+use headwater_engine::shards::ShardTable;
 use headwater_proto::JsonTranscoder;
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct DecodeFactory {
     /// The pipeline's columns; `None` for those that no sink behind this decoder reads.
     pub demands: Vec<Option<Demand>>,
     /// The pipeline's shards, to name a record in an error.
-    pub shards: Arc<[ShardKey]>,
+    pub shards: ShardTable,
 }
 
 struct Decode {
@@ -42,7 +42,7 @@ struct Decode {
     on_error: OnError,
     transcoder: Option<JsonTranscoder>,
     columns: Vec<Option<ColumnReader>>,
-    shards: Arc<[ShardKey]>,
+    shards: ShardTable,
     /// The JSON size of the last batch per wire byte, times 256: the next one is probably alike.
     growth: usize,
 }
@@ -144,7 +144,7 @@ impl Decode {
             let raw = batch.values.to_bytes(index);
             return Ok(DeadLetter { sequence, node: self.node.clone(), reason, raw });
         }
-        let shard = &self.shards[batch.shard.0 as usize];
+        let shard = &self.shards.get(batch.shard).key;
         let session = batch.session;
         let message = format!(
             "message of shard `{shard}`, session {session}, sequence {sequence} cannot become a \

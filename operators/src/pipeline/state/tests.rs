@@ -16,6 +16,7 @@ struct Known {
     phase: Phase,
     shards: Vec<(ShardKey, LinkFacts)>,
     sink: SinkFacts,
+    targets: BTreeMap<String, TargetsFact>,
 }
 
 impl Known {
@@ -26,6 +27,7 @@ impl Known {
             phase: Phase::Flowing,
             shards: (1..=shards).map(shard).collect(),
             sink: SinkFacts::default(),
+            targets: BTreeMap::new(),
         }
     }
 
@@ -59,9 +61,9 @@ impl Known {
     }
 
     fn at(&self, now: Duration) -> State {
-        let Known { phase, shards, sink } = self;
+        let Known { phase, shards, sink, targets } = self;
         let shards: Vec<_> = shards.iter().map(|(key, link)| (key, link.clone())).collect();
-        Facts { phase, shards: &shards, sink, interval: INTERVAL }.state(now)
+        Facts { phase, shards: &shards, sink, targets, interval: INTERVAL }.state(now)
     }
 
     /// Word, reason and readiness in one line.
@@ -185,4 +187,28 @@ fn all_that_is_in_the_way_is_told_and_another_cause_is_news() {
         "1 of 3 shards cannot go on: feed/3: NOT_FOUND; 2 of 3 calls away: feed/1: UNAVAILABLE; \
          sink: commit: no; aborting, and sending the epoch again"
     );
+}
+
+#[test]
+fn a_list_that_cannot_be_used_degrades_a_pipeline_that_works_on() {
+    let mut known = Known::running(2);
+    let reason = "t.txt:1:1: no".to_owned();
+    let refused = |is_first| TargetsFact::Refused { reason: reason.clone(), is_first };
+    known.targets.insert("feed".to_owned(), refused(false));
+    let words = "targets of `feed` stay as they were: t.txt:1:1: no";
+    assert_eq!(known.shown(START), format!("degraded: {words} [ready]"));
+    known.targets.insert("feed".to_owned(), TargetsFact::Fine);
+    assert_eq!(known.shown(START), "running [ready]");
+    known.targets.insert("feed".to_owned(), refused(true));
+    let words = "targets of `feed` not known yet: t.txt:1:1: no";
+    assert_eq!(known.shown(START), format!("connecting: {words}"));
+}
+
+#[test]
+fn a_fleet_whose_servers_are_not_known_yet_connects() {
+    let mut known = Known::running(0);
+    known.targets.insert("feed".to_owned(), TargetsFact::Unknown);
+    assert_eq!(known.shown(START), "connecting: targets of `feed` not known yet");
+    known.targets.insert("feed".to_owned(), TargetsFact::Fine);
+    assert_eq!(known.shown(START), "running [ready]", "also one without servers");
 }

@@ -16,7 +16,7 @@ use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::config::Delivery;
 use crate::sink::kafka::context::FailedDelivery;
 use crate::sink::kafka::error::KafkaStartError;
-use crate::sink::kafka::plan::{AcceptChange, HeldGeneration, OutletPlan, ShardEntry, SinkEntry};
+use crate::sink::kafka::plan::{AcceptChange, HeldGeneration, OutletPlan, SinkEntry};
 use crate::sink::kafka::producer::{Drained, SinkProducer};
 use crate::sink::kafka::progress::Mark;
 use crate::sink::kafka::record::SinkWriter;
@@ -33,6 +33,7 @@ use headwater_engine::fault::{Sabotage, is_sabotaged};
 use headwater_engine::ids::{Epoch, ShardIndex, ShardKey, Slot};
 use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
+use headwater_engine::shards::{ShardEntry, ShardTable};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
@@ -42,7 +43,7 @@ pub struct KafkaOutlet {
     target: KafkaTarget,
     identity: Identity,
     writers: Vec<SinkWriter>,
-    shards: Vec<ShardEntry>,
+    shards: ShardTable,
     /// The ring, by slot.
     producers: Vec<Arc<SinkProducer>>,
     /// The open transactions, in the order of their epochs.
@@ -108,7 +109,7 @@ impl KafkaOutlet {
         };
         let writers = plan.sinks.into_iter().map(writer).collect();
         if plan.accept_change == Some(AcceptChange::Reset) {
-            forget_changed(&plan.shards, &mut acquired.stored);
+            forget_changed(&plan.shards.entries(), &mut acquired.stored);
         }
         let stored = acquired.stored.clone();
         let outlet = KafkaOutlet {
@@ -151,12 +152,12 @@ impl KafkaOutlet {
     /// # Errors
     /// The repair that is due.
     pub fn stage(&mut self, place: usize, batch: &Batch) -> Result<(), OutletError> {
-        let shard = &self.shards[batch.shard.0 as usize].key.0;
+        let shard = self.shards.get(batch.shard);
         let open = self.open.back_mut().expect("records go into an open transaction");
         let producer = &self.producers[open.slot.0 as usize];
         let known = self.refusals.of(open.epoch);
         let mut staging = Staging { producer, open, known };
-        match self.writers[place].write(&mut staging, batch, shard) {
+        match self.writers[place].write(&mut staging, batch, &shard.key.0) {
             Ok(()) => Ok(()),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::Failed(failed)) => Err(self.failed(self.open.len() - 1, &failed)),
@@ -217,8 +218,8 @@ impl KafkaOutlet {
         self.has_manifest = true;
         self.stale_claims.clear();
         for moved in positions {
-            let key = &self.shards[moved.shard.0 as usize].key;
-            let totals = self.totals.entry(key.clone()).or_default();
+            let key = self.shards.get(moved.shard).key.clone();
+            let totals = self.totals.entry(key).or_default();
             totals.committed += moved.records;
             totals.dead_letters += moved.dead_letters;
         }
@@ -347,7 +348,7 @@ impl KafkaOutlet {
     }
 
     fn position_of(&self, epoch: Epoch, moved: &ShardPosition) -> (ProgressKey, Vec<u8>) {
-        let shard = &self.shards[moved.shard.0 as usize];
+        let shard = self.shards.get(moved.shard);
         let before = self.totals.get(&shard.key).copied().unwrap_or_default();
         let progress = ShardProgress {
             fmt: PROGRESS_FORMAT,
@@ -382,7 +383,7 @@ fn check(plan: &OutletPlan, stored: &StoredProgress) -> Result<(), KafkaStartErr
         let topic = plan.sinks[0].sink.progress_topic(&plan.pipeline);
         return Err(KafkaStartError::ProgressMissing { topic });
     }
-    match changed(&plan.shards, stored).next() {
+    match changed(&plan.shards.entries(), stored).next() {
         Some(shard) if plan.accept_change.is_none() => {
             Err(KafkaStartError::FingerprintChanged { shard: shard.to_string() })
         }
@@ -392,10 +393,10 @@ fn check(plan: &OutletPlan, stored: &StoredProgress) -> Result<(), KafkaStartErr
 
 /// The shards whose stored cursor belongs to another source, where it may mean another place.
 fn changed<'a>(
-    shards: &'a [ShardEntry],
+    shards: &'a [Arc<ShardEntry>],
     stored: &'a StoredProgress,
 ) -> impl Iterator<Item = &'a ShardKey> {
-    let is_changed = |shard: &&ShardEntry| {
+    let is_changed = |shard: &&Arc<ShardEntry>| {
         let known = stored.shards.get(&shard.key);
         known.is_some_and(|known| known.fingerprint != shard.fingerprint)
     };
@@ -403,7 +404,7 @@ fn changed<'a>(
 }
 
 /// The positions are replaced in Kafka with the next commit; the epochs go on.
-fn forget_changed(shards: &[ShardEntry], stored: &mut StoredProgress) {
+fn forget_changed(shards: &[Arc<ShardEntry>], stored: &mut StoredProgress) {
     let changed: Vec<ShardKey> = changed(shards, stored).cloned().collect();
     for key in changed {
         let known = stored.shards.get_mut(&key).expect("it was found there");

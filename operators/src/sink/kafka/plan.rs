@@ -7,18 +7,11 @@
 //! Next: `acquire.rs` takes the pipeline over, `outlet.rs` fills its transactions.
 
 use crate::sink::kafka::KafkaSink;
-use headwater_engine::ids::{Generation, ShardKey};
+use headwater_engine::ids::Generation;
+pub use headwater_engine::shards::ShardEntry;
+use headwater_engine::shards::ShardTable;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// A shard as the outlet knows it.
-#[derive(Clone, Debug)]
-pub struct ShardEntry {
-    /// Its lasting name.
-    pub key: ShardKey,
-    /// What gives its cursor a meaning.
-    pub fingerprint: String,
-}
 
 /// A Kafka sink in its pipeline.
 #[derive(Clone, Debug)]
@@ -46,8 +39,9 @@ pub struct OutletPlan {
     pub instance: String,
     /// All Kafka sinks, in the order of the pipeline file.
     pub sinks: Vec<SinkEntry>,
-    /// All shards, by `ShardIndex`.
-    pub shards: Vec<ShardEntry>,
+    /// What a `ShardIndex` means. At the start it holds the shards that the file names; those of a
+    /// list that changes enter it when they join.
+    pub shards: ShardTable,
     /// The generation this process holds or held.
     pub held: HeldGeneration,
     /// How many transactional producers take turns.

@@ -28,7 +28,7 @@ use headwater_engine::limits::{
 };
 use headwater_engine::position::{Counters, CursorValue, Position, Seen};
 use headwater_engine::record::{Batch, DeadLetter, Gap, GapReason, ReceivedAt, Values};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 
@@ -151,8 +151,24 @@ pub(super) enum Refused {
          `resume.on_out_of_order` is `stop`; go on without such messages by `drop` or `dead_letter`"
     )]
     OutOfOrder { value: i128, newest: i128 },
+    #[error(
+        "an answer has messages and no cursor, so nobody could say where a restart goes on; if it \
+         is the last page so far, say `poll.without_cursor: last_page`"
+    )]
+    NoCursor,
     #[error(transparent)]
     Unfit(#[from] Unfit),
+}
+
+/// Whether an answer says where to go on behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AnswerCursor {
+    /// The source does not resume.
+    Undeclared,
+    /// It does not.
+    Missing,
+    /// It does.
+    There,
 }
 
 impl<'a> Batcher<'a> {
@@ -198,6 +214,22 @@ impl<'a> Batcher<'a> {
     pub(super) fn remember(&mut self, seen: &Seen) {
         if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
             window.restore(seen);
+        }
+    }
+
+    /// Where several shards deliver one feed: what is known is brought by [`Batcher::lend`] from here
+    /// on.
+    pub(super) fn share_window(&mut self) {
+        let window = self.judge.as_mut().and_then(|judge| judge.window.as_mut());
+        if let Some(window) = window.filter(|window| window.is_shared()) {
+            window.share();
+        }
+    }
+
+    /// Exchanges what is known here for what is known to all, and back.
+    pub(super) fn lend(&mut self, known: &mut HashSet<u128>) {
+        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut()) {
+            window.lend(known);
         }
     }
 
@@ -334,6 +366,56 @@ impl<'a> Batcher<'a> {
         self.keep(sequence, message, verdict, Extra { loss, identity })?;
         let is_new = verdict.fate != Fate::Keep || is_readable;
         Ok(if is_new { Taken::New } else { Taken::Unreadable })
+    }
+
+    /// Begins an answer, whose messages have one cursor together: it is asked for from the place, so
+    /// what was taken behind the place comes again.
+    ///
+    /// # Errors
+    /// [`Refused::Expired`] where it says that the cursor is gone.
+    pub(super) fn open_answer(&mut self, answer: &Bytes) -> Result<AnswerCursor, Refused> {
+        let Some(judge) = &mut self.judge else { return Ok(AnswerCursor::Undeclared) };
+        if judge.control.is_some_and(|control| control.role(answer) == Role::Expired) {
+            return Err(Refused::Expired(answer.clone()));
+        }
+        judge.resume.open();
+        let is_readable = judge.paths.observe(answer, &mut judge.observed).is_ok();
+        let is_there = judge.observed.values.iter().any(Option::is_some);
+        Ok(if is_readable && is_there { AnswerCursor::There } else { AnswerCursor::Missing })
+    }
+
+    /// Takes one message of the answer; `is_counted` where nothing but their number tells those that
+    /// were taken.
+    pub(super) fn push_item(
+        &mut self,
+        item: Bytes,
+        is_counted: bool,
+        now: impl FnOnce() -> ReceivedAt,
+    ) -> Taken {
+        let sequence = self.next;
+        self.next = sequence.next();
+        self.counters.received += 1;
+        self.open.received.get_or_insert_with(now);
+        let mut fate = Fate::Keep;
+        let mut identity = None;
+        if let Some(judge) = &mut self.judge {
+            fate = judge.resume.accept_item(is_counted, judge.paths.components.len());
+            identity = judge.identity(&item, &mut fate);
+        }
+        if fate == Fate::Duplicate {
+            self.drop_duplicate();
+            return Taken::Duplicate;
+        }
+        self.open.keep(sequence, item);
+        self.settle(identity);
+        Taken::New
+    }
+
+    /// All messages of the answer are taken: a restart begins behind it.
+    pub(super) fn close_answer(&mut self) {
+        if let Some(judge) = &mut self.judge {
+            self.has_moved |= judge.resume.advance_behind(&mut judge.observed);
+        }
     }
 
     /// Whether the batch should be handed over before more is taken.

@@ -15,6 +15,7 @@ use super::status::CallError;
 use bytes::Bytes;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio_stream::Stream;
 use tonic::client::Grpc;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
@@ -87,6 +88,53 @@ impl Call {
     ) -> Poll<Option<Result<Bytes, CallError>>> {
         let polled = Pin::new(&mut self.stream).poll_next(context);
         polled.map_err(|status| CallError::of_status(&status).because_of(&self.tls_end))
+    }
+}
+
+/// A connection for one call after the other.
+pub(super) struct Client<'a> {
+    source: &'a GrpcSource,
+    target: &'a Target,
+    client: Grpc<Channel>,
+    tls_end: TlsEnd,
+}
+
+impl<'a> Client<'a> {
+    /// Connects.
+    ///
+    /// # Errors
+    /// What went wrong, and whether connecting again may heal it.
+    pub(super) async fn connect(
+        source: &'a GrpcSource,
+        target: &'a Target,
+    ) -> Result<Self, CallError> {
+        let tls_end = TlsEnd::default();
+        let client = connect(source, target, &tls_end).await?;
+        Ok(Client { source, target, client, tls_end })
+    }
+
+    /// Sends `request` and waits for its one answer, for `timeout` at most.
+    ///
+    /// # Errors
+    /// What went wrong, and whether asking again may heal it; with `DEADLINE_EXCEEDED` where the
+    /// answer did not come in time, whoever noticed.
+    pub(super) async fn ask(
+        &mut self,
+        request: &Outgoing,
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        let of_status = |status| CallError::of_status(&status).because_of(&self.tls_end);
+        self.client
+            .ready()
+            .await
+            .map_err(|error| CallError::of_connect(&error).because_of(&self.tls_end))?;
+        let mut request = with_metadata(request.message.clone(), self.target, &request.metadata);
+        request.set_timeout(timeout);
+        let asked = self.client.unary(request, self.source.method.clone(), RawCodec);
+        match tokio::time::timeout(timeout, asked).await {
+            Ok(answer) => Ok(answer.map_err(of_status)?.into_inner()),
+            Err(_) => Err(CallError::late(timeout)),
+        }
     }
 }
 

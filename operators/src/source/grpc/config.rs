@@ -10,13 +10,16 @@
 
 mod control;
 mod expired;
+mod poll;
 mod resume;
+mod targets;
 
 use crate::limits::{
     STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
 };
-pub(super) use control::{DedupeConfig, OnLoss};
+pub(super) use control::{DedupeConfig, DedupeScope, OnLoss};
 pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
+pub(super) use poll::{PageConfig, PollConfig, WithoutCursor};
 pub(super) use resume::{
     Boundary, BoundaryConfig, ComponentConfig, ComponentType, Mode, OnGap, OnOutOfOrder,
     OverlayConfig, PositionKind, Reduce, ResumeConfig, SequenceKind, Verify,
@@ -27,6 +30,7 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+pub(super) use targets::{OnEmpty, SchemeName, TargetsConfig, WatchedConfig};
 
 /// A gRPC source: calls a server-streaming method and takes its messages as they are.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
@@ -43,8 +47,14 @@ pub(super) struct Config {
     #[schemars(length(min = 1, max = 1024))]
     pub(super) endpoints: Option<Vec<EndpointEntry>>,
 
+    /// A fleet of servers: a list as in `endpoints`, where a server may be written as HOST:PORT; or
+    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and leave.
+    /// Excludes `endpoint` and `endpoints`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) targets: Option<TargetsConfig>,
+
     /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
-    /// a stream of answers.
+    /// a stream of answers; with `poll` unary: one request, one answer.
     #[schemars(length(min = 3))]
     pub(super) method: String,
 
@@ -92,9 +102,14 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) reconnect: ReconnectConfig,
 
-    /// What happens when the server ends the stream with status OK.
+    /// What happens when the server ends the stream with status OK; with `poll`, when an answer says
+    /// that there is no more (`poll.more`, `poll.page`).
     #[serde(default)]
     pub(super) on_end: OnEnd,
+
+    /// Calls a unary method again and again instead of a stream once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) poll: Option<PollConfig>,
 
     /// How a new call goes on where the last one ended. Left out: it does not, and what the server
     /// sends while no call is open is lost.

@@ -68,6 +68,8 @@ pub(super) struct DedupeRule {
     pub(super) key: Vec<FieldPath>,
     /// How many are remembered.
     pub(super) window: usize,
+    /// Whether one window serves all endpoints.
+    pub(super) is_shared: bool,
 }
 
 impl Control {

@@ -7,7 +7,9 @@
 //! | `config` | the keys of the pipeline file |
 //! | `check` | config → [`GrpcSource`]: types, request, cursor paths, metadata, TLS material |
 //! | `source` | what a checked source is, its shards and what it promises |
+//! | `targets` | lists of servers that change while the pipeline runs |
 //! | `shard` | one task per shard: call, receive, wait, call again |
+//! | `poll`, `shard/poll` | a unary method, asked again and again |
 //! | `request`, `template` | the request of the next call and its metadata, from the cursor |
 //! | `channel`, `link`, `tls` | the connection |
 //! | `call`, `codec` | the open call and its messages as bytes |
@@ -38,6 +40,7 @@ mod expired;
 mod link;
 mod metadata;
 mod peer;
+mod poll;
 mod receive;
 mod request;
 mod resume;
@@ -45,6 +48,7 @@ mod seen;
 mod shard;
 mod source;
 mod status;
+mod targets;
 mod template;
 mod tls;
 
@@ -52,3 +56,4 @@ pub use check::entry;
 pub use codec::RawCodec;
 pub use peer::{Asked, CursorField};
 pub use source::GrpcSource;
+pub use targets::{News, TargetList, TargetShard, TargetWatch};

@@ -17,10 +17,12 @@ use super::config::OnEnd;
 use super::status::CallError;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
 use crate::source::ShardContext;
+use crate::source::feed::Turn;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::limits::{BATCH_BYTES_MAX, BATCH_RECORDS_MAX};
+use headwater_engine::position::Counters;
 use headwater_engine::record::{Batch, Gap, GapReason, ReceivedAt};
 use std::future::poll_fn;
 use std::pin::pin;
@@ -40,6 +42,8 @@ pub(super) enum CallEnd {
     Starved,
     /// The pipeline asked to stop.
     Stopped,
+    /// The next request cannot be made of what came; why.
+    Unfit(String),
     /// The dataflow is gone.
     DataflowEnded,
 }
@@ -86,6 +90,8 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) charged: Charged,
     /// When a place that moved without a message may be handed over again.
     pub(super) place_due: Duration,
+    /// Messages that wait for the turn of their upstream; none where there is only one.
+    pub(super) waiting: Vec<Bytes>,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -98,12 +104,20 @@ pub(super) struct Charged {
 
 /// What one read took.
 #[derive(Clone, Copy, Default)]
-struct Pass {
+pub(super) struct Pass {
     messages: u64,
     bytes: u64,
 }
 
-impl Reader<'_, '_> {
+impl Pass {
+    /// A message of so many bytes was read.
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes as u64;
+    }
+}
+
+impl<'r> Reader<'r, '_> {
     /// Reads until the call ends or the pipeline asks to stop.
     pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
         let end = self.read(call).await;
@@ -124,20 +138,15 @@ impl Reader<'_, '_> {
                 () = &mut stopped => Some(CallEnd::Stopped),
                 end = poll_fn(|waker| self.poll_ready(call, &mut pass, waker)) => end,
             };
+            let (turn, end) = self.in_turn(end).await;
             if end == Some(CallEnd::Complete) {
                 self.complete(call).await;
             }
             let batch = self.batcher.take().or_else(|| self.take_place(end.is_some()));
-            self.count(pass, before);
-            if let Some(batch) = batch {
-                batch.gaps.iter().for_each(|gap| self.log_gap(gap));
-                fault::point(Point::SrcRecv);
-                if context.inlet.send(batch).await.is_err() {
-                    return CallEnd::DataflowEnded;
-                }
-                context.metrics.batches.inc();
-                self.tally.batches += 1;
+            if let Err(end) = self.hand_over(batch, pass, before).await {
+                return end;
             }
+            drop(turn);
             if let Some(end) = end {
                 return end;
             }
@@ -147,6 +156,19 @@ impl Reader<'_, '_> {
                 has_room = self.settle() => if !has_room { return CallEnd::Starved },
             }
         }
+    }
+
+    /// Of several upstreams of one feed each takes what it has read in its turn, which lasts until
+    /// that is handed over: the keys that were claimed and the batch that bears them go together.
+    async fn in_turn(&mut self, end: Option<CallEnd>) -> (Option<Turn<'r>>, Option<CallEnd>) {
+        let context = self.context;
+        let Some(feed) = &context.feed else { return (None, end) };
+        let mut turn = feed.turn().await;
+        self.batcher.lend(&mut turn);
+        let waiting = std::mem::take(&mut self.waiting);
+        let taken = waiting.into_iter().try_for_each(|message| self.take(message));
+        self.batcher.lend(&mut turn);
+        (Some(turn), taken.err().map(CallEnd::Refused).or(end))
     }
 
     /// The server has ended the stream with status OK.
@@ -162,7 +184,7 @@ impl Reader<'_, '_> {
     }
 
     /// A batch that only moves the position, where it has moved without a message; not too often.
-    fn take_place(&mut self, is_end: bool) -> Option<Batch> {
+    pub(super) fn take_place(&mut self, is_end: bool) -> Option<Batch> {
         if !self.batcher.has_moved() {
             return None;
         }
@@ -172,6 +194,30 @@ impl Reader<'_, '_> {
         }
         self.place_due = now + PLACE_INTERVAL;
         self.batcher.take_place(|| received_at(self.context))
+    }
+
+    /// Counts what was read, and hands over the batch it makes, if it makes one.
+    ///
+    /// # Errors
+    /// [`CallEnd::DataflowEnded`]
+    pub(super) async fn hand_over(
+        &mut self,
+        batch: Option<Batch>,
+        pass: Pass,
+        before: Counters,
+    ) -> Result<(), CallEnd> {
+        self.count(pass, before);
+        let Some(batch) = batch else { return Ok(()) };
+        batch.gaps.iter().for_each(|gap| self.log_gap(gap));
+        fault::point(Point::SrcRecv);
+        let position = batch.position.clone();
+        if self.context.inlet.send(batch).await.is_err() {
+            return Err(CallEnd::DataflowEnded);
+        }
+        self.context.link.handed_over(position);
+        self.context.metrics.batches.inc();
+        self.tally.batches += 1;
+        Ok(())
     }
 
     /// Charges what is held back now, beyond what each shard may hold; false if there was no room
@@ -209,9 +255,10 @@ impl Reader<'_, '_> {
         while !is_full(pass) && !self.batcher.is_full() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
-                    pass.messages += 1;
-                    pass.bytes += message.len() as u64;
-                    if let Err(refused) = self.take(message) {
+                    pass.add(message.len());
+                    if self.context.feed.is_some() {
+                        self.waiting.push(message);
+                    } else if let Err(refused) = self.take(message) {
                         return Poll::Ready(Some(CallEnd::Refused(refused)));
                     }
                 }
@@ -238,7 +285,17 @@ impl Reader<'_, '_> {
         Ok(())
     }
 
-    fn count(&mut self, pass: Pass, before: headwater_engine::position::Counters) {
+    /// Takes a message of an answer, whose cursor is the answer's.
+    pub(super) fn take_item(&mut self, item: Bytes, is_counted: bool) {
+        let context = self.context;
+        let taken = self.batcher.push_item(item, is_counted, || received_at(context));
+        self.tally.messages += 1;
+        if taken == Taken::Duplicate {
+            self.note_duplicate();
+        }
+    }
+
+    fn count(&mut self, pass: Pass, before: Counters) {
         let metrics = &self.context.metrics;
         let now = self.batcher.counters();
         metrics.received_messages.inc_by(pass.messages);

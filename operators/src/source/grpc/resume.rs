@@ -375,6 +375,34 @@ impl Resume {
         Fate::Keep
     }
 
+    /// Judges one message of an answer, which has no cursor of its own: those that were taken behind
+    /// the place come first. With `is_counted` it is counted with them.
+    pub(super) fn accept_item(&mut self, is_counted: bool, components: usize) -> Fate {
+        if let Some(overlap) = &mut self.overlap
+            && overlap.broken > 0
+        {
+            overlap.broken -= 1;
+            return Fate::Duplicate;
+        }
+        if is_counted {
+            let place = self.place.get_or_insert_default();
+            place.values.resize(components, None);
+            place.broken += 1;
+        }
+        Fate::Keep
+    }
+
+    /// The whole answer is taken: the place is its cursor. True if that is another one than before.
+    pub(super) fn advance_behind(&mut self, observed: &mut Observed) -> bool {
+        (self.overlap, self.is_unverified) = (None, false);
+        let max = self.rules.max;
+        let place = self.place.get_or_insert_default();
+        let before = place.values.clone();
+        (place.within, place.broken) = (Within::Count(1), 0);
+        place.take_values(observed, &[], max);
+        place.values != before
+    }
+
     /// The gap that [`Resume::accept`] would find before this message.
     pub(super) fn gap_before(&self, observed: &Observed) -> Option<Missing> {
         let has_cursor = observed.values.iter().any(Option::is_some);

@@ -3,6 +3,9 @@
 //! They lie in segments, oldest first. A full segment never changes, so that a position takes it
 //! along for the price of a reference; what is copied with each batch is the open one.
 //!
+//! Where several shards deliver one feed they share the set, and each keeps the segments of what it
+//! passed on itself: the set is lent to the shard whose turn it is (`source/feed.rs`).
+//!
 //! Invariants
 //! 1. An identity is in the set exactly while it is in a segment or claimed by a held message.
 //! 2. At least `window` identities are remembered, and at most a segment more.
@@ -40,6 +43,21 @@ impl<'a> Window<'a> {
                 self.settle(*identity);
             }
         }
+    }
+
+    /// Whether several shards share what is known.
+    pub(super) fn is_shared(&self) -> bool {
+        self.rule.is_shared
+    }
+
+    /// From here on others know what is known; [`Window::lend`] brings it.
+    pub(super) fn share(&mut self) {
+        self.known = HashSet::new();
+    }
+
+    /// Exchanges what is known here for what is known to all, and back.
+    pub(super) fn lend(&mut self, known: &mut HashSet<u128>) {
+        std::mem::swap(&mut self.known, known);
     }
 
     /// What identifies a message.
@@ -91,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_newest_are_known_and_the_oldest_forgotten_also_after_a_restart() {
-        let rule = DedupeRule { key: Vec::new(), window: 1_000 };
+        let rule = DedupeRule { key: Vec::new(), window: 1_000, is_shared: false };
         let mut window = Window::new(&rule);
         for identity in 0..10_000 {
             assert!(take(&mut window, identity));
@@ -106,7 +124,7 @@ mod tests {
 
     #[test]
     fn a_claim_that_is_taken_back_is_new_again() {
-        let rule = DedupeRule { key: Vec::new(), window: 10 };
+        let rule = DedupeRule { key: Vec::new(), window: 10, is_shared: false };
         let mut window = Window::new(&rule);
         assert!(window.claim(7) && !window.claim(7));
         window.forget(7);
@@ -115,10 +133,10 @@ mod tests {
 
     #[test]
     fn a_smaller_window_keeps_the_newest_of_what_was_written_down() {
-        let wide = DedupeRule { key: Vec::new(), window: 5_000 };
+        let wide = DedupeRule { key: Vec::new(), window: 5_000, is_shared: false };
         let mut window = Window::new(&wide);
         (0..5_000).for_each(|identity| drop(take(&mut window, identity)));
-        let narrow = DedupeRule { key: Vec::new(), window: 300 };
+        let narrow = DedupeRule { key: Vec::new(), window: 300, is_shared: false };
         let mut restored = Window::new(&narrow);
         restored.restore(&window.to_seen());
         assert!(!restored.claim(4_999) && !restored.claim(4_700) && restored.claim(0));

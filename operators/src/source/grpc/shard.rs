@@ -32,12 +32,14 @@ use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
 use crate::limits::GROUP_WAITS_MAX;
-use crate::source::{ShardContext, ShardEnd};
+use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
 use std::sync::Arc;
 use std::time::Duration;
+
+mod poll;
 
 /// A shard's task between two calls.
 struct Shard<'a> {
@@ -74,10 +76,15 @@ enum Next {
     End(ShardEnd),
 }
 
-/// Runs shard `index` of `source` until it ends.
-pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext) -> ShardEnd {
-    let names = Names { source: &source.name, shard: &source.shards[index].key };
-    let end = match Shard::new(source, index, &context, names) {
+/// Runs the shard `spec` of `source` until it ends.
+pub(super) async fn run(
+    source: &GrpcSource,
+    spec: &ShardSpec,
+    target: &Target,
+    context: ShardContext,
+) -> ShardEnd {
+    let names = Names { source: &source.name, shard: &spec.key };
+    let end = match Shard::new(source, target, &context, names) {
         Ok(shard) => shard.run().await,
         Err(reason) => ShardEnd::Broken(reason),
     };
@@ -96,7 +103,7 @@ pub(super) async fn run(source: &GrpcSource, index: usize, context: ShardContext
 impl<'a> Shard<'a> {
     fn new(
         source: &'a GrpcSource,
-        index: usize,
+        target: &'a Target,
         context: &'a ShardContext,
         names: Names<'a>,
     ) -> Result<Self, String> {
@@ -112,7 +119,7 @@ impl<'a> Shard<'a> {
         };
         let mut shard = Shard {
             source,
-            target: &source.targets[index],
+            target,
             context,
             names,
             batcher: Batcher::new(
@@ -132,6 +139,9 @@ impl<'a> Shard<'a> {
         };
         if let Some(seen) = &start.seen {
             shard.batcher.remember(seen);
+        }
+        if context.feed.is_some() {
+            shard.batcher.share_window();
         }
         Ok(shard)
     }
@@ -165,14 +175,10 @@ impl<'a> Shard<'a> {
         };
         self.context.metrics.calls.inc();
         let begun = self.context.clock.now();
-        let opened = tokio::select! {
-            biased;
-            () = self.context.stop.cancelled() => return Next::End(ShardEnd::Stopped),
-            opened = self.open(request) => opened,
-        };
-        let (end, tally) = match opened {
-            Err(error) => (CallEnd::Failed(error), Tally::default()),
-            Ok(mut call) => self.read(&mut call).await,
+        let source = self.source;
+        let (end, tally) = match &source.poll {
+            Some(plan) => self.poll(plan).await,
+            None => self.stream(request).await,
         };
         self.log_ended(&end, &tally);
         if tally.batches > 0 {
@@ -185,6 +191,19 @@ impl<'a> Shard<'a> {
         }
         let lasted = self.context.clock.now().saturating_sub(begun);
         self.after(end, CallFacts { had_cursor, has_news, lasted })
+    }
+
+    /// Opens the call and reads it to its end.
+    async fn stream(&mut self, request: Outgoing) -> (CallEnd, Tally) {
+        let opened = tokio::select! {
+            biased;
+            () = self.context.stop.cancelled() => return (CallEnd::Stopped, Tally::default()),
+            opened = self.open(request) => opened,
+        };
+        match opened {
+            Err(error) => (CallEnd::Failed(error), Tally::default()),
+            Ok(mut call) => self.read(&mut call).await,
+        }
     }
 
     /// The request of the next call. Behind a cursor that is gone it stays the declared one until
@@ -249,6 +268,7 @@ impl<'a> Shard<'a> {
             tally: Tally::default(),
             charged: Charged::default(),
             place_due: Duration::ZERO,
+            waiting: Vec::new(),
         };
         let end = reader.run(call).await;
         let tally = reader.tally;
@@ -277,6 +297,7 @@ impl<'a> Shard<'a> {
             CallEnd::Starved => self.after_starvation(),
             CallEnd::Refused(Refused::Expired(message)) => self.after_message(&message, call),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
+            CallEnd::Unfit(reason) => Next::End(ShardEnd::Broken(reason)),
             CallEnd::Failed(error) => match self.loss(&error, call) {
                 Loss::None => self.after_failure(error),
                 loss => self.after_loss(loss, &error.text, None),
@@ -408,6 +429,7 @@ impl<'a> Shard<'a> {
             CallEnd::Stopped => ("CANCELLED", "asked to stop"),
             CallEnd::Starved => ("CANCELLED", "no room for its held group"),
             CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),
+            CallEnd::Unfit(reason) => ("CANCELLED", reason.as_str()),
             CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
         };
         let Tally { messages, duplicates, .. } = *tally;

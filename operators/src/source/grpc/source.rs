@@ -15,8 +15,10 @@ use super::config::{
 use super::control::{Control, DedupeRule};
 use super::cursor::{Component, CursorPaths};
 use super::expired::{ExpiredPlan, Reentry};
+use super::poll::PollPlan;
 use super::request::Requests;
 use super::resume::Rules;
+use super::targets::{TargetShard, TargetWatch};
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
 use headwater_proto::MessageDescriptor;
 use http::uri::PathAndQuery;
@@ -30,9 +32,11 @@ pub struct GrpcSource {
     pub(super) message: MessageDescriptor,
     pub(super) shards: Vec<ShardSpec>,
     pub(super) targets: Vec<Target>,
+    pub(super) watch: Option<Arc<TargetWatch>>,
     pub(super) message_bytes_max: usize,
     pub(super) reconnect: ReconnectConfig,
     pub(super) on_end: OnEnd,
+    pub(super) poll: Option<PollPlan>,
     pub(super) resume: Option<ResumePlan>,
 }
 
@@ -44,6 +48,11 @@ pub(super) struct Target {
     pub(super) metadata: MetadataMap,
     /// The request of each call.
     pub(super) requests: Requests,
+    /// The place of its server in the list it comes from.
+    pub(super) entry: usize,
+    /// Which feed it delivers, where several servers deliver one: the end of the names of its
+    /// shards.
+    pub(super) feed: Option<String>,
 }
 
 /// How calls go on where the last one ended.
@@ -75,7 +84,21 @@ impl GrpcSource {
         self.message_bytes_max
     }
 
-    /// The shards, in the order of the pipeline file.
+    /// The list its shards come from, if that changes while the pipeline runs. It has no other ones
+    /// then.
+    #[must_use]
+    pub fn watch(&self) -> Option<&Arc<TargetWatch>> {
+        self.watch.as_ref()
+    }
+
+    /// How many shards there are, as far as that is known, for people.
+    #[must_use]
+    pub fn shard_count(&self) -> usize {
+        let listed = self.watch.as_ref().and_then(|watch| watch.list());
+        listed.map_or(self.shards.len(), |list| list.len())
+    }
+
+    /// The shards that stay for as long as the pipeline runs, in the order of the pipeline file.
     #[must_use]
     pub fn shards(&self) -> &[ShardSpec] {
         &self.shards
@@ -101,7 +124,26 @@ impl GrpcSource {
     /// How exact a restart can be, derived from what the pipeline file declares.
     #[must_use]
     pub fn resumability(&self) -> Resumability {
-        self.resume.as_ref().map_or(Resumability::None, ResumePlan::resumability)
+        match (&self.resume, &self.poll) {
+            (None, _) => Resumability::None,
+            (Some(plan), poll) => {
+                let own = poll.as_ref().map_or_else(|| plan.resumability(), PollPlan::resumability);
+                if own == Resumability::Exact && plan.has_upstreams() { BEHIND } else { own }
+            }
+        }
+    }
+
+    /// Which feed a shard of [`GrpcSource::shards`] delivers, where several deliver one: the end of
+    /// the names of its shards.
+    #[must_use]
+    pub fn feed(&self, shard: usize) -> Option<&str> {
+        self.targets[shard].feed.as_deref()
+    }
+
+    /// Whether it is asked for answers and not for a stream.
+    #[must_use]
+    pub fn is_polled(&self) -> bool {
+        self.poll.is_some()
     }
 
     /// What `explain` prints: key and text, no secrets.
@@ -112,8 +154,17 @@ impl GrpcSource {
         for (shard, target) in self.shards.iter().zip(&self.targets) {
             line("shard", format!("{} at {}", shard.key, target.dial.shown()));
         }
+        if let Some(watch) = &self.watch {
+            line("targets", watch.describe());
+            for shard in watch.list().iter().flat_map(|list| list.iter()) {
+                line("shard", format!("{} at {}", shard.spec.key, shard.shown()));
+            }
+        }
         line("method", self.method.path().trim_start_matches('/').to_owned());
         line("message", self.message.full_name().to_owned());
+        if let Some(poll) = &self.poll {
+            line("poll", poll.describe());
+        }
         match &self.resume {
             None => line("resume", "none: a new call gets what the server sends then".to_owned()),
             Some(plan) => plan.describe(line),
@@ -131,11 +182,32 @@ impl GrpcSource {
     /// # Panics
     /// If `shard` is not the place of one of [`GrpcSource::shards`].
     pub async fn run_shard(self: Arc<Self>, shard: usize, context: ShardContext) -> ShardEnd {
-        super::shard::run(&self, shard, context).await
+        super::shard::run(&self, &self.shards[shard], &self.targets[shard], context).await
+    }
+
+    /// The same of a shard that a list of targets made.
+    pub async fn run_target(
+        self: Arc<Self>,
+        shard: Arc<TargetShard>,
+        context: ShardContext,
+    ) -> ShardEnd {
+        super::shard::run(&self, &shard.spec, &shard.target, context).await
     }
 }
 
+/// Several upstreams are exact as far as the window reaches.
+const BEHIND: Resumability = Resumability::Weakened {
+    field: "resume.dedupe.window",
+    because: "of several upstreams one that is further behind than the window delivers a second \
+              copy",
+};
+
 impl ResumePlan {
+    /// Whether several endpoints deliver one feed.
+    fn has_upstreams(&self) -> bool {
+        self.dedupe.as_ref().is_some_and(|dedupe| dedupe.is_shared)
+    }
+
     /// 1. Where the server repeats (`at`), a repetition must be told from a new message: by an
     ///    identifier, by values of which each belongs to one message (`contiguous`), or by groups
     ///    that are handed over whole (`change`). Counting relies on the server's order.
@@ -274,7 +346,11 @@ impl ResumePlan {
             let key: Vec<String> = dedupe.key.iter().map(ToString::to_string).collect();
             let key = if key.is_empty() { "@payload".to_owned() } else { key.join(", ") };
             let window = dedupe.window;
-            line("dedupe", format!("{key} is known again among the newest {window} messages"));
+            let of = match dedupe.is_shared {
+                true => "messages of all upstreams, of which the first to arrive is passed on",
+                false => "messages",
+            };
+            line("dedupe", format!("{key} is known again among the newest {window} {of}"));
         }
     }
 }

@@ -15,6 +15,7 @@
 use super::link::TlsEnd;
 use std::error::Error;
 use std::io;
+use std::time::Duration;
 use tonic::{Code, Status};
 
 /// How much of a server's own text is passed on.
@@ -67,6 +68,10 @@ impl CallError {
         if let Some(size) = oversize(status) {
             return Self::too_large(size);
         }
+        if is_local_timeout(status) {
+            let code = Code::DeadlineExceeded;
+            return CallError { code, ..Self::of_transport(code, status) };
+        }
         match status.source() {
             // No server spoke: the library wraps what happened to the connection.
             Some(source) => Self::of_transport(status.code(), source),
@@ -80,6 +85,28 @@ impl CallError {
                     trailers: status.metadata().clone().into_headers(),
                 }),
             },
+        }
+    }
+
+    /// An answer did not come in time.
+    pub(super) fn late(timeout: Duration) -> Self {
+        CallError {
+            code: Code::DeadlineExceeded,
+            text: format!("no answer within {} ms", timeout.as_millis()),
+            healing: Healing::Retry,
+            said: Box::default(),
+            is_servers_word: false,
+        }
+    }
+
+    /// An answer that is not what its type says.
+    pub(super) fn of_answer(reason: &str) -> Self {
+        CallError {
+            code: Code::Internal,
+            text: format!("the answer cannot be read: {}", escaped(reason)),
+            healing: Healing::Retry,
+            said: Box::default(),
+            is_servers_word: false,
         }
     }
 
@@ -185,6 +212,16 @@ fn oversize(status: &Status) -> Option<&str> {
     let is_local = status.code() == Code::OutOfRange && status.metadata().is_empty();
     let (_, sizes) = status.message().split_once(TOO_LARGE).filter(|_| is_local)?;
     Some(sizes)
+}
+
+/// Whether the library gave the call up because its time was over.
+fn is_local_timeout(status: &Status) -> bool {
+    let first: &(dyn Error + 'static) = status;
+    let causes = std::iter::successors(Some(first), |cause: &&(dyn Error + 'static)| {
+        let cause: &(dyn Error + 'static) = *cause;
+        cause.source()
+    });
+    causes.take(CAUSES_MAX).any(|cause| cause.is::<tonic::TimeoutExpired>())
 }
 
 /// A server's text on one line, without control characters, cut at a bound.

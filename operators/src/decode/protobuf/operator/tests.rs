@@ -4,8 +4,9 @@ use super::*;
 use crate::decode::column::Purpose;
 use crate::sink::kafka::TimestampUnit;
 use bytes::Bytes;
-use headwater_engine::ids::{Sequence, Session, ShardIndex};
+use headwater_engine::ids::{Sequence, Session, ShardIndex, ShardKey};
 use headwater_engine::record::ReceivedAt;
+use headwater_engine::shards::ShardEntry;
 use headwater_proto::telemetry::Event;
 use headwater_proto::{DescriptorInput, Descriptors, MessageDescriptor, TELEMETRY_PROTO};
 use prost::Message;
@@ -28,7 +29,10 @@ fn step(to: OutputFormat, on_error: OnError) -> Box<dyn Step> {
         node: Arc::from("decoder"),
         decoder: ProtobufDecoder { message: event(), to, on_error },
         demands: vec![None, Some(key), Some(moment)],
-        shards: Arc::from([ShardKey("events/a".to_owned())]),
+        shards: ShardTable::new([ShardEntry {
+            key: ShardKey("events/a".to_owned()),
+            fingerprint: String::new(),
+        }]),
     };
     factory.make()
 }

@@ -766,8 +766,11 @@ fn a_heartbeat_moves_the_place_is_not_handed_over_and_completes_what_is_held_bef
 
 #[test]
 fn what_is_known_by_its_key_is_dropped_also_after_a_restart_and_a_cut_group_is_not_known() {
-    let dedupe =
-        Some(super::super::control::DedupeRule { key: vec![path("device_id")], window: 9 });
+    let dedupe = Some(super::super::control::DedupeRule {
+        key: vec![path("device_id")],
+        window: 9,
+        is_shared: false,
+    });
     let plan = ResumePlan { dedupe, ..when_ends(SequenceKind::Monotone) };
     let numbered = |batcher: &mut Batcher<'_>, value, number, alarm| {
         let event = Event { alarm, ..event(value, number) };

@@ -3,7 +3,7 @@
 //!
 //! Next: `expired.rs`.
 
-use super::super::config::{BoundaryConfig, DedupeConfig};
+use super::super::config::{BoundaryConfig, DedupeConfig, DedupeScope};
 use super::super::control::{Control, DedupeRule, Heartbeat, LossRule};
 use super::resume::Check;
 use headwater_engine::spec::{Report, Step};
@@ -65,10 +65,13 @@ impl Check<'_, '_> {
         message: Option<&MessageDescriptor>,
         report: &mut Report,
     ) -> Option<Option<DedupeRule>> {
-        let Some(DedupeConfig { key, window }) = &self.config.dedupe else { return Some(None) };
+        let Some(DedupeConfig { key, window, scope }) = &self.config.dedupe else {
+            return Some(None);
+        };
+        let (window, is_shared) = (*window, *scope == DedupeScope::Upstreams);
         let texts = key.as_slice();
         if texts == [PAYLOAD] {
-            return Some(Some(DedupeRule { key: Vec::new(), window: *window }));
+            return Some(Some(DedupeRule { key: Vec::new(), window, is_shared }));
         }
         let paths: Vec<Option<FieldPath>> = (texts.iter().enumerate())
             .map(|(index, text)| {
@@ -84,7 +87,8 @@ impl Check<'_, '_> {
                 self.path(text, message?, &at, report)
             })
             .collect();
-        Some(Some(DedupeRule { key: paths.into_iter().collect::<Option<_>>()?, window: *window }))
+        let key = paths.into_iter().collect::<Option<_>>()?;
+        Some(Some(DedupeRule { key, window, is_shared }))
     }
 
     /// A predicate; without a message type only its language is checked.

@@ -1,8 +1,9 @@
 //! From keys to a [`GrpcSource`](super::GrpcSource): everything that can be known offline is found
 //! out here, and every mistake of the node is reported in one run, at its place in the file.
 //!
-//! `node` walks the keys in order, `types` loads the descriptors, `resume` checks how a new call
-//! goes on (with `cursor`, `control` and `expired`), `shards` crosses endpoints with requests.
+//! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
+//! answers, `resume` checks how a new call goes on (with `cursor`, `control` and `expired`), `shards`
+//! crosses endpoints with requests, `fleet` does so for lists that change.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -16,9 +17,13 @@
 mod control;
 mod cursor;
 mod expired;
+mod fleet;
 mod node;
+mod poll;
 mod resume;
 mod shards;
 mod types;
+mod upstreams;
 
+pub(super) use fleet::Maker;
 pub use node::entry;

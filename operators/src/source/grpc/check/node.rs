@@ -3,7 +3,7 @@
 use super::super::config::{Config, Windows};
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
-use super::{resume, shards, types};
+use super::{fleet, poll, resume, shards, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -27,15 +27,24 @@ pub fn entry() -> KindEntry {
 /// A source is made of whatever was understood: after a mistake it only serves to check the nodes
 /// behind it and the plan.
 fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
-    let config: Config = view.parse(report)?;
+    let mut config: Config = view.parse(report)?;
+    fleet::complete(&mut config);
     check_sizes(&config, view, report);
     let tls = check_tls(&config, view, report);
     let method = types::method(&config, view, report);
     let resume = resume::check(&config, method.as_ref(), view, report);
     let known = resume.as_ref().and_then(Option::as_ref);
-    let shards = shards::Shards { config: &config, view, tls, method: method.as_ref() };
+    upstreams::check(&config, known, view, report);
+    let shards_min = fleet::shards_min(&config);
+    let known_tls = tls.clone();
+    let shards = shards::Shards { config: &config, view, tls, method: method.as_ref(), shards_min };
     let (specs, targets) = shards.check(known, report).into_iter().flatten().unzip();
+    let watch = fleet::watch(&config, method.as_ref(), known_tls.as_ref(), view, report);
+    let poll = poll::check(&config, method.as_ref(), view, report);
+    let items = poll.as_ref().and_then(Option::as_ref).and_then(|poll| poll.items.as_ref());
     let message = method.as_ref().map(Method::output);
+    let is_listed = config.poll.as_ref().is_some_and(|poll| poll.items.is_some());
+    let message = if is_listed { items.map(|items| items.message().clone()) } else { message };
     let output = facts(message.as_ref());
     let is_resume_known = resume.is_some();
     let source = GrpcSource {
@@ -44,9 +53,11 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         message: message.unwrap_or_else(stand_in::message),
         shards: specs,
         targets,
+        watch,
         message_bytes_max: usize::try_from(config.message_bytes_max).unwrap_or(usize::MAX),
         reconnect: config.reconnect,
         on_end: config.on_end,
+        poll: poll.flatten(),
         resume: resume.flatten().map(|resume| resume.plan),
     };
     let checked = Checked::new(source, output);

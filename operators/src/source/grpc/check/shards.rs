@@ -5,7 +5,9 @@
 //! a restart finds the progress of the run before it.
 
 use super::super::channel::Dial;
-use super::super::config::{Config, EndpointEntry, Mode, OverlayConfig, PositionKind};
+use super::super::config::{
+    Config, EndpointEntry, Mode, OverlayConfig, PositionKind, TargetsConfig,
+};
 use super::super::metadata;
 use super::super::request::{Outgoing, Requests, Restart};
 use super::super::source::Target;
@@ -32,6 +34,8 @@ pub(super) struct Shards<'c, 'v> {
     /// Outside `None` after an error.
     pub(super) tls: Option<Option<TlsMaterial>>,
     pub(super) method: Option<&'c Method>,
+    /// How many shards the windows are to suffice for, where more may join.
+    pub(super) shards_min: usize,
 }
 
 /// One endpoint of the file.
@@ -90,7 +94,8 @@ impl<'c> Shards<'c, '_> {
         let of_endpoint = |(index, endpoint): (usize, &EndpointAt<'_>)| {
             requests.iter().filter(|request| request.is_for(index, endpoint)).count()
         };
-        let count = endpoints.iter().enumerate().map(of_endpoint).sum();
+        let count: usize = endpoints.iter().enumerate().map(of_endpoint).sum();
+        let count = count.max(self.shards_min);
         let mut keys: Vec<ShardKey> = Vec::new();
         let mut made: Vec<Option<Made>> = Vec::new();
         for (index, endpoint) in endpoints.iter().enumerate() {
@@ -99,14 +104,15 @@ impl<'c> Shards<'c, '_> {
             for (request, compiled) in own.filter(|(request, _)| request.is_for(index, endpoint)) {
                 keys.extend(self.key(endpoint, server, request));
                 let metadata = metadata[index].clone();
-                let target = self.target(server, metadata, compiled.clone(), count);
+                let target = self.target(server, metadata, compiled.clone(), (index, count));
                 let spec = server.and_then(|server| self.spec(endpoint, server, request, resume));
-                made.push(spec.zip(target));
+                let feed = server.and_then(|server| self.feed(endpoint, server, &spec, resume));
+                made.push(spec.zip(target).map(|(spec, target)| (spec, Target { feed, ..target })));
             }
         }
         self.check_unique(&keys, report);
         let made: Vec<Made> = made.into_iter().collect::<Option<_>>()?;
-        Some(made).filter(|made| is_given_once && !made.is_empty())
+        Some(made).filter(|made| is_given_once && (self.is_fleet() || !made.is_empty()))
     }
 
     fn target(
@@ -114,11 +120,11 @@ impl<'c> Shards<'c, '_> {
         server: Option<&Server>,
         metadata: Option<MetadataMap>,
         requests: Option<Requests>,
-        shards: usize,
+        (entry, shards): (usize, usize),
     ) -> Option<Target> {
         let server = server?;
         let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?, shards);
-        Some(Target { dial, metadata: metadata?, requests: requests? })
+        Some(Target { dial, metadata: metadata?, requests: requests?, entry, feed: None })
     }
 
     /// The servers; none in the place of one that was not understood.
@@ -128,7 +134,7 @@ impl<'c> Shards<'c, '_> {
         let may_be_https = |server: &Option<Server>| {
             server.as_ref().is_none_or(|server| server.uri.scheme() == Some(&Scheme::HTTPS))
         };
-        if self.config.tls.is_some() && !servers.iter().any(may_be_https) {
+        if self.config.tls.is_some() && !self.is_fleet() && !servers.iter().any(may_be_https) {
             report
                 .error(&self.view.at_key(&["tls"]), "`tls` is given, but no endpoint uses TLS")
                 .hint("write the endpoint as https://HOST:PORT");
@@ -138,24 +144,39 @@ impl<'c> Shards<'c, '_> {
 
     /// All endpoints, however they are named.
     fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
-        let Config { endpoint, endpoints, .. } = self.config;
-        match (endpoint, endpoints) {
-            (None, None) => {
+        let Config { endpoint, endpoints, targets, .. } = self.config;
+        match (endpoint.is_some(), endpoints.is_some(), targets.is_some()) {
+            (false, false, false) => {
                 report
                     .error(&self.view.place(), "no endpoint is named")
                     .hint("add `endpoint: http://HOST:PORT`");
             }
-            (Some(_), Some(_)) => {
+            (true, true, false) => {
                 report
                     .error(&self.view.at_key(&["endpoints"]), "endpoints are named twice")
                     .detail("expected: either `endpoint` or `endpoints`");
             }
-            (Some(_), None) | (None, Some(_)) => {}
+            (true, _, true) | (_, true, true) => {
+                report
+                    .error(&self.view.at_key(&["targets"]), "endpoints are named twice")
+                    .detail("expected: one of `endpoint`, `endpoints` and `targets`");
+            }
+            (true, false, false) | (false, true, false) | (false, false, true) => {}
         }
         let one = endpoint.iter().map(|url| EndpointAt::of_url(url, vec![Step::Key("endpoint")]));
-        let at = |index| vec![Step::Key("endpoints"), Step::Index(index)];
+        let listed = |key, index| vec![Step::Key(key), Step::Index(index)];
         let several = endpoints.iter().flatten().enumerate();
-        one.chain(several.map(|(index, entry)| EndpointAt::of_entry(entry, at(index)))).collect()
+        let several =
+            several.map(|(index, entry)| EndpointAt::of_entry(entry, listed("endpoints", index)));
+        let fleet = targets.iter().flat_map(TargetsConfig::listed).enumerate();
+        let fleet =
+            fleet.map(|(index, entry)| EndpointAt::of_entry(entry, listed("targets", index)));
+        one.chain(several).chain(fleet).collect()
+    }
+
+    /// Whether servers may join and leave, so that little can be said of all of them.
+    fn is_fleet(&self) -> bool {
+        self.shards_min > 0
     }
 
     /// The text of a wrong URL is not repeated: it may hold credentials.
@@ -369,6 +390,22 @@ impl<'c> Shards<'c, '_> {
             part("replay_all");
         }
         Some(ShardSpec { key, fingerprint: hex(&hash.finalize()) })
+    }
+
+    /// What the names of all shards end with that deliver the same feed, where several do: what
+    /// follows the server's name.
+    fn feed(
+        &self,
+        endpoint: &EndpointAt<'_>,
+        server: &Server,
+        spec: &Option<ShardSpec>,
+        resume: Option<&CheckedResume>,
+    ) -> Option<String> {
+        let dedupe = resume?.plan.dedupe.as_ref()?;
+        let label = endpoint.name.unwrap_or(&server.address);
+        let own = format!("{}/{label}", self.view.name);
+        let rest = spec.as_ref()?.key.0.strip_prefix(&own)?;
+        dedupe.is_shared.then(|| rest.to_owned())
     }
 
     /// The request as text, without the fields that a restart changes and in an order of its own.

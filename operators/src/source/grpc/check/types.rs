@@ -17,7 +17,7 @@ pub(super) fn method(config: &Config, view: &NodeView<'_>, report: &mut Report) 
         }
     };
     match descriptors.method(&config.method) {
-        Ok(method) => check_shape(method, view, report),
+        Ok(method) => check_shape(method, config.poll.is_some(), view, report),
         Err(error) => {
             report.error(&view.at(&["method"]), error.to_string());
             None
@@ -25,17 +25,31 @@ pub(super) fn method(config: &Config, view: &NodeView<'_>, report: &mut Report) 
     }
 }
 
-fn check_shape(method: Method, view: &NodeView<'_>, report: &mut Report) -> Option<Method> {
+fn check_shape(
+    method: Method,
+    is_polled: bool,
+    view: &NodeView<'_>,
+    report: &mut Report,
+) -> Option<Method> {
     let shape = match (method.client_streaming(), method.server_streaming()) {
-        (false, true) => return Some(method),
+        (false, true) if !is_polled => return Some(method),
+        (false, false) if is_polled => return Some(method),
+        (false, true) => "server-streaming: it answers with a stream of messages",
         (false, false) => "unary: it answers with one message",
         (true, false) => "client-streaming: it answers a stream of requests with one message",
         (true, true) => "bidirectional: it expects a stream of requests",
     };
+    let is_unary = !method.client_streaming() && !method.server_streaming();
+    let expected = match is_polled {
+        true => "expected with `poll`: a unary method, `rpc …(Request) returns (Message)`",
+        false => "expected: a server-streaming method, `rpc …(Request) returns (stream Message)`",
+    };
     let name = method.path().trim_start_matches('/');
-    report
-        .error(&view.at(&["method"]), format!("method {name:?} is {shape}"))
-        .detail("expected: a server-streaming method, `rpc …(Request) returns (stream Message)`");
+    let finding = report.error(&view.at(&["method"]), format!("method {name:?} is {shape}"));
+    finding.detail(expected);
+    if is_unary {
+        finding.hint("to call it again and again, add `poll: {}`");
+    }
     None
 }
 

@@ -68,6 +68,23 @@ pub(in crate::source::grpc) struct DedupeConfig {
     #[serde(default = "window")]
     #[schemars(range(min = 1, max = 32_768))]
     pub(in crate::source::grpc) window: usize,
+
+    /// Whose messages are known again.
+    #[serde(default)]
+    pub(in crate::source::grpc) scope: DedupeScope,
+}
+
+/// Whose messages are known again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::source::grpc) enum DedupeScope {
+    /// Those of the shard itself.
+    #[default]
+    Shard,
+    /// Those of all endpoints: they deliver the same feed, and of messages with one key the first
+    /// to arrive is passed on. Each endpoint has a cursor of its own, so none is relied upon. One
+    /// that is further behind than the window delivers a second copy.
+    Upstreams,
 }
 
 fn yes() -> bool {
