@@ -13,7 +13,7 @@
 //! | `call`, `codec` | the open call and its messages as bytes |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
-//! | `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
+//! | `origin`, `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
 //! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
@@ -37,6 +37,7 @@ mod cursor;
 mod expired;
 mod link;
 mod metadata;
+mod origin;
 mod peer;
 mod receive;
 mod request;

@@ -2,7 +2,7 @@
 //! out here, and every mistake of the node is reported in one run, at its place in the file.
 //!
 //! `node` walks the keys in order, `types` loads the descriptors, `resume` checks how a new call
-//! goes on (with `cursor`, `control` and `expired`), `shards` crosses endpoints with requests.
+//! goes on (with `cursor`, `change`, `control` and `expired`), `shards` crosses endpoints with requests.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -13,6 +13,7 @@
 //!
 //! Next: `node.rs`.
 
+mod change;
 mod control;
 mod cursor;
 mod expired;
