@@ -5,9 +5,10 @@
 
 use super::PredicateError;
 use super::evaluate::{Constant, Guard, Has, Operand, Read, Size, Test, TextTest};
+use super::field::{Field, field_of};
 use super::parse::{Expression, Form, Literal, Name, Relation, Segment};
 use crate::nearest::nearest;
-use crate::path::{FieldPath, ListPath, PathError};
+use crate::path::{FieldPath, ListPath};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
 use regex::{Regex, RegexBuilder};
 
@@ -28,19 +29,6 @@ enum Type {
 }
 
 type Typed = (Operand, Type);
-
-/// A field of the message, by its path.
-struct Field<'e> {
-    /// As the path's text.
-    text: String,
-    /// Byte offsets in that text, and where they are in the predicate.
-    columns: Vec<(usize, usize)>,
-    /// How much of the text leads up to and with the last element of a list or a map on the way.
-    element: Option<usize>,
-    /// Whether it ends in such an element.
-    is_element: bool,
-    last: &'e Name,
-}
 
 /// Compiles a predicate.
 pub(super) fn compile(
@@ -340,81 +328,6 @@ impl Compiler<'_> {
         let Some(length) = field.element else { return Ok(Guard::None) };
         let path = FieldPath::compile(self.message, &field.text[..length]);
         path.map(Guard::Element).map_err(|error| field.error(error))
-    }
-}
-
-impl<'e> Field<'e> {
-    fn of(segments: &'e [Segment], message: &MessageDescriptor) -> Self {
-        let mut field = Field {
-            text: String::new(),
-            columns: Vec::new(),
-            element: None,
-            is_element: false,
-            last: segments.first().expect("a path has a segment").name(),
-        };
-        let (mut inside, mut found) = (Some(message.clone()), None);
-        for segment in segments {
-            let name = segment.name();
-            field.is_element = matches!(segment, Segment::Index(_));
-            if field.is_element {
-                field.columns.push((field.text.len(), name.column));
-                let is_plain_key = found.as_ref().is_some_and(has_plain_keys);
-                let quote = if is_plain_key && !name.text.starts_with('"') { "\"" } else { "" };
-                field.text += &format!("[{quote}{}{quote}]", name.text);
-                field.element = Some(field.text.len());
-            } else {
-                field.text += if field.text.is_empty() { "" } else { "." };
-                field.columns.push((field.text.len(), name.column));
-                field.text += &name.text;
-                field.last = name;
-                found = inside.and_then(|inside| field_of(&inside, &name.text));
-                inside = found.as_ref().and_then(message_of);
-            }
-        }
-        field
-    }
-
-    /// A mistake of the path, at its place in the predicate.
-    fn error(&self, error: PathError) -> PredicateError {
-        let before = self.columns.iter().rev().find(|(offset, _)| *offset <= error.column);
-        let column = before.map_or(0, |(_, column)| *column);
-        PredicateError { column, message: error.message, hint: error.hint }
-    }
-}
-
-fn field_of(message: &MessageDescriptor, name: &str) -> Option<FieldDescriptor> {
-    message.get_field_by_name(name).or_else(|| message.get_field_by_json_name(name))
-}
-
-/// The message that a field, an element of it or its map's values are.
-fn message_of(field: &FieldDescriptor) -> Option<MessageDescriptor> {
-    match field.kind() {
-        Kind::Message(entry) if field.is_map() => {
-            entry.map_entry_value_field().kind().as_message().cloned()
-        }
-        kind => kind.as_message().cloned(),
-    }
-}
-
-/// Whether a field is a map whose keys CEL writes without quotes.
-fn has_plain_keys(field: &FieldDescriptor) -> bool {
-    match field.kind() {
-        Kind::Message(entry) if field.is_map() => {
-            entry.map_entry_key_field().kind() != Kind::String
-        }
-        _ => false,
-    }
-}
-
-impl Segment {
-    fn name(&self) -> &Name {
-        match self {
-            Segment::Field(name) | Segment::Index(name) => name,
-        }
-    }
-
-    fn text(&self) -> &str {
-        &self.name().text
     }
 }
 

@@ -12,10 +12,11 @@
 //! message that is broken on the way to a field. `false && unanswerable` is false, `true ||
 //! unanswerable` is true, in either order; what is unanswerable as a whole does not hold.
 //!
-//! Next: `lex.rs`, `parse.rs`, `compile.rs`, `evaluate.rs`, in this order.
+//! Next: `lex.rs`, `parse.rs`, `field.rs`, `compile.rs`, `evaluate.rs`, in this order.
 
 mod compile;
 mod evaluate;
+mod field;
 mod lex;
 mod parse;
 

@@ -14,13 +14,20 @@
 //!
 //! Next: `engine/src/record.rs` is what comes out.
 
-use super::config::{OnGap, OnLoss, OnOutOfOrder};
-use super::control::{Control, LossRule, Role};
-use super::cursor::{Component, CursorPaths, Observed, Value};
+mod answer;
+mod held;
+mod judge;
+mod open;
+mod taken;
+
+use super::config::OnOutOfOrder;
+use super::control::Role;
+use super::cursor::{Component, Observed};
 use super::request::store;
-use super::resume::{Closes, Fate, Missing, Resume, Unfit, Verdict, rank};
+use super::resume::{Fate, Missing, Resume, rank};
 use super::seen::Window;
 use super::source::ResumePlan;
+pub(super) use answer::AnswerCursor;
 use bytes::Bytes;
 use headwater_engine::ids::{Sequence, Session, ShardIndex};
 use headwater_engine::limits::{
@@ -28,8 +35,12 @@ use headwater_engine::limits::{
 };
 use headwater_engine::position::{Counters, CursorValue, Position, Seen};
 use headwater_engine::record::{Batch, DeadLetter, Gap, GapReason, ReceivedAt, Values};
+use held::Extra;
+use judge::Judge;
+use open::Open;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+pub(super) use taken::{Refused, Taken};
 use tonic::metadata::MetadataMap;
 
 /// The batch of one shard that is being gathered.
@@ -78,97 +89,6 @@ struct Lost {
     from: Option<i128>,
     /// The first value of the present call.
     first: Option<i128>,
-}
-
-/// The rules of a source that resumes, and what they work on.
-struct Judge<'a> {
-    paths: &'a CursorPaths,
-    on_gap: OnGap,
-    on_out_of_order: OnOutOfOrder,
-    resume: Resume,
-    observed: Observed,
-    /// The place of the message in the order of mixed groups.
-    rank: Option<i128>,
-    control: Option<&'a Control>,
-    window: Option<Window<'a>>,
-}
-
-/// The batch so far.
-#[derive(Default)]
-struct Open {
-    first: Sequence,
-    received: Option<ReceivedAt>,
-    values: Vec<Bytes>,
-    value_bytes: usize,
-    /// The places of the values in `first..`, once one of them is not where a dense run has it.
-    kept: Option<Vec<u32>>,
-}
-
-/// What became of a message beside being kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Taken {
-    /// Nothing to tell.
-    New,
-    /// It was dropped: it had been taken before.
-    Duplicate,
-    /// It was kept, and its cursor could not be read.
-    Unreadable,
-    /// It goes as a dead letter, because it stands where it may not.
-    Aside,
-    /// It was dropped: it only said that the stream lives.
-    Heartbeat,
-}
-
-/// The shard cannot go past a message.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Refused {
-    #[error(
-        "messages with cursor values {} to {} are missing, and `resume.on_gap` is `stop`; go on \
-         without them by `on_gap: report`", .0.from, .0.to
-    )]
-    Gap(Missing),
-    #[error(
-        "the first message of a new call lies behind the cursor it was given, and must bear it \
-         (`position: at`, `resume.verify: strict`); `resume.on_gap` is `stop`; go on by `on_gap: \
-         report`, or declare `position: after` if the server does not repeat what stands at the \
-         cursor"
-    )]
-    Unverified,
-    #[error(
-        "the messages that belong together (`resume.boundary`) are longer than {0} bytes, more \
-         than can be held back; raise `memory.credit_bytes`, or use `boundary: message`"
-    )]
-    GroupTooLarge(u64),
-    #[error(
-        "a message says that others were lost (`resume.loss`), and its `action` is `fail`; go on \
-         without them by `count` or `dead_letter`"
-    )]
-    Loss,
-    #[error("a message says that the cursor is gone (`resume.expired`)")]
-    Expired(Bytes),
-    #[error(
-        "a message with cursor value {value} came behind one with {newest}, and \
-         `resume.on_out_of_order` is `stop`; go on without such messages by `drop` or `dead_letter`"
-    )]
-    OutOfOrder { value: i128, newest: i128 },
-    #[error(
-        "an answer has messages and no cursor, so nobody could say where a restart goes on; if it \
-         is the last page so far, say `poll.without_cursor: last_page`"
-    )]
-    NoCursor,
-    #[error(transparent)]
-    Unfit(#[from] Unfit),
-}
-
-/// Whether an answer says where to go on behind it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum AnswerCursor {
-    /// The source does not resume.
-    Undeclared,
-    /// It does not.
-    Missing,
-    /// It does.
-    There,
 }
 
 impl<'a> Batcher<'a> {
@@ -368,56 +288,6 @@ impl<'a> Batcher<'a> {
         Ok(if is_new { Taken::New } else { Taken::Unreadable })
     }
 
-    /// Begins an answer, whose messages have one cursor together: it is asked for from the place, so
-    /// what was taken behind the place comes again.
-    ///
-    /// # Errors
-    /// [`Refused::Expired`] where it says that the cursor is gone.
-    pub(super) fn open_answer(&mut self, answer: &Bytes) -> Result<AnswerCursor, Refused> {
-        let Some(judge) = &mut self.judge else { return Ok(AnswerCursor::Undeclared) };
-        if judge.control.is_some_and(|control| control.role(answer) == Role::Expired) {
-            return Err(Refused::Expired(answer.clone()));
-        }
-        judge.resume.open();
-        let is_readable = judge.paths.observe(answer, &mut judge.observed).is_ok();
-        let is_there = judge.observed.values.iter().any(Option::is_some);
-        Ok(if is_readable && is_there { AnswerCursor::There } else { AnswerCursor::Missing })
-    }
-
-    /// Takes one message of the answer; `is_counted` where nothing but their number tells those that
-    /// were taken.
-    pub(super) fn push_item(
-        &mut self,
-        item: Bytes,
-        is_counted: bool,
-        now: impl FnOnce() -> ReceivedAt,
-    ) -> Taken {
-        let sequence = self.next;
-        self.next = sequence.next();
-        self.counters.received += 1;
-        self.open.received.get_or_insert_with(now);
-        let mut fate = Fate::Keep;
-        let mut identity = None;
-        if let Some(judge) = &mut self.judge {
-            fate = judge.resume.accept_item(is_counted, judge.paths.components.len());
-            identity = judge.identity(&item, &mut fate);
-        }
-        if fate == Fate::Duplicate {
-            self.drop_duplicate();
-            return Taken::Duplicate;
-        }
-        self.open.keep(sequence, item);
-        self.settle(identity);
-        Taken::New
-    }
-
-    /// All messages of the answer are taken: a restart begins behind it.
-    pub(super) fn close_answer(&mut self) {
-        if let Some(judge) = &mut self.judge {
-            self.has_moved |= judge.resume.advance_behind(&mut judge.observed);
-        }
-    }
-
     /// Whether the batch should be handed over before more is taken.
     pub(super) fn is_full(&self) -> bool {
         self.open.values.len() >= BATCH_RECORDS_MAX || self.open.value_bytes >= BATCH_BYTES_MAX
@@ -562,128 +432,6 @@ impl<'a> Batcher<'a> {
         Ok(Taken::Aside)
     }
 
-    /// Counts a message that is held back.
-    fn hold(&mut self, bytes: usize) -> Result<(), Refused> {
-        self.held_bytes += bytes as u64 + RECORD_OVERHEAD_BYTES;
-        if self.held_bytes > self.held_bytes_max {
-            return Err(Refused::GroupTooLarge(self.held_bytes_max));
-        }
-        Ok(())
-    }
-
-    /// Puts a message into the batch or the held group, and hands over what it completes.
-    fn keep(
-        &mut self,
-        sequence: Sequence,
-        message: Bytes,
-        verdict: Verdict,
-        extra: Extra<'_>,
-    ) -> Result<(), Refused> {
-        if verdict.closes == Closes::Earlier {
-            self.release(None);
-        }
-        if let Some(loss) = extra.loss {
-            let told = loss.count(&message);
-            self.gaps.push(Gap { told, ..self.gap(sequence, GapReason::Told, None) });
-            if loss.action == OnLoss::DeadLetter {
-                return self.set_loss_aside(sequence, message, verdict, extra);
-            }
-        }
-        let is_holding = self.judge.as_ref().is_some_and(|judge| judge.resume.is_holding());
-        if !is_holding {
-            self.open.keep(sequence, message);
-            self.settle(extra.identity);
-            return Ok(());
-        }
-        let bytes = message.len();
-        self.held.push((sequence, message));
-        self.tag(extra);
-        self.hold(bytes)?;
-        if verdict.closes != Closes::Earlier {
-            self.complete(verdict.closes);
-        }
-        Ok(())
-    }
-
-    /// It is no record, and so not remembered as one.
-    fn set_loss_aside(
-        &mut self,
-        sequence: Sequence,
-        message: Bytes,
-        verdict: Verdict,
-        extra: Extra<'_>,
-    ) -> Result<(), Refused> {
-        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut())
-            && let Some(identity) = extra.identity
-        {
-            window.forget(identity);
-        }
-        self.set_aside(sequence, message, "it says that messages were lost".to_owned())?;
-        self.complete(verdict.closes);
-        Ok(())
-    }
-
-    /// Notes what is needed of a message that was held just now.
-    fn tag(&mut self, extra: Extra<'_>) {
-        let Some(judge) = &mut self.judge else { return };
-        let is_mixed = judge.resume.is_mixed();
-        if is_mixed || judge.window.is_some() {
-            let rank = judge.rank.take().filter(|_| is_mixed);
-            self.tags.push(Tag { rank, identity: extra.identity.unwrap_or_default() });
-        }
-    }
-
-    /// Remembers a message that is handed over.
-    fn settle(&mut self, identity: Option<u128>) {
-        if let Some(window) = self.judge.as_mut().and_then(|judge| judge.window.as_mut())
-            && let Some(identity) = identity
-        {
-            window.settle(identity);
-        }
-    }
-
-    /// Hands over the held messages that are complete.
-    fn complete(&mut self, closes: Closes) {
-        match closes {
-            Closes::Nothing => {}
-            Closes::Earlier | Closes::All => self.release(None),
-            Closes::UpTo(limit) => self.release(Some(limit)),
-        }
-    }
-
-    /// Hands over what is held, up to a value where groups are mixed.
-    fn release(&mut self, limit: Option<i128>) {
-        let Some(limit) = limit else {
-            self.held_bytes = 0;
-            for (sequence, message) in self.held.drain(..) {
-                self.open.keep(sequence, message);
-            }
-            let tags = std::mem::take(&mut self.tags);
-            tags.iter().for_each(|tag| self.settle(Some(tag.identity)));
-            return;
-        };
-        let numbers: Vec<Sequence> = self.held.iter().map(|(sequence, _)| *sequence).collect();
-        let mut numbers = numbers.into_iter();
-        let tags = std::mem::take(&mut self.tags);
-        let (mut messages, mut later) = (Vec::new(), Vec::new());
-        for ((_, message), tag) in self.held.drain(..).zip(tags) {
-            if tag.rank.is_none_or(|rank| rank <= limit) {
-                self.held_bytes -= message.len() as u64 + RECORD_OVERHEAD_BYTES;
-                messages.push((message, tag.identity));
-            } else {
-                later.push((message, tag));
-            }
-        }
-        for ((message, identity), sequence) in messages.into_iter().zip(&mut numbers) {
-            self.open.keep(sequence, message);
-            self.settle(Some(identity));
-        }
-        for ((message, tag), sequence) in later.into_iter().zip(numbers) {
-            self.held.push((sequence, message));
-            self.tags.push(tag);
-        }
-    }
-
     fn gap(&self, sequence: Sequence, reason: GapReason, missing: Option<Missing>) -> Gap {
         let node = self.node.clone();
         let (from, to) = (missing.map(|it| it.from), missing.map(|it| it.to));
@@ -727,104 +475,6 @@ impl<'a> Batcher<'a> {
         let seen = window.map(Window::to_seen);
         let (session, counters) = (self.session, self.counters);
         Position { session, next_sequence, cursor, counters, seen }
-    }
-}
-
-/// What else is known of a message that is kept.
-#[derive(Clone, Copy)]
-struct Extra<'r> {
-    /// The rule that found in it that others were lost.
-    loss: Option<&'r LossRule>,
-    /// What identifies it for `dedupe`.
-    identity: Option<u128>,
-}
-
-impl Judge<'_> {
-    /// The message's cursor, as a number.
-    fn first_value(&mut self, message: &Bytes) -> Option<i128> {
-        self.paths.observe(message, &mut self.observed).ok()?;
-        rank(&self.observed.values)
-    }
-
-    /// Reads the message's cursor; false if that is broken.
-    fn observe(&mut self, message: &Bytes, role: Role) -> bool {
-        let is_readable = self.paths.observe(message, &mut self.observed).is_ok();
-        if role == Role::Uncounted {
-            self.observed.values.fill(None);
-        }
-        if let Some(control) = self.control {
-            self.observed.is_boundary = control.is_boundary(message);
-        }
-        if self.resume.is_mixed() {
-            self.rank = rank(&self.observed.values);
-        }
-        is_readable
-    }
-
-    /// The verdict on the message observed; what must stop the shard is refused before the place
-    /// moves.
-    fn accept(&mut self, loss: Option<&LossRule>) -> Result<Verdict, Refused> {
-        let is_fatal = loss.is_some_and(|loss| loss.action == OnLoss::Fail);
-        if is_fatal && !self.resume.has_taken(&self.observed) {
-            return Err(Refused::Loss);
-        }
-        if self.on_gap == OnGap::Stop {
-            if let Some(gap) = self.resume.gap_before(&self.observed) {
-                return Err(Refused::Gap(gap));
-            }
-            if self.resume.is_misplaced(&self.observed) {
-                return Err(Refused::Unverified);
-            }
-        }
-        let mut verdict = self.resume.accept(&mut self.observed)?;
-        if is_fatal {
-            verdict.fate = Fate::Duplicate;
-        }
-        Ok(verdict)
-    }
-
-    /// What identifies a message that the cursor calls new; none where nobody asks. One that was
-    /// taken before all the same becomes a duplicate.
-    fn identity(&mut self, message: &[u8], fate: &mut Fate) -> Option<u128> {
-        let window = self.window.as_mut()?;
-        let is_new = !matches!(fate, Fate::Duplicate | Fate::OutOfOrder);
-        let identity = is_new.then(|| window.identity(message))?;
-        if !window.claim(identity) {
-            *fate = Fate::Duplicate;
-        }
-        Some(identity)
-    }
-
-    /// What a call's headers or trailers say of the components, where one comes from there.
-    fn of_call(&self, metadata: &MetadataMap, is_end: bool) -> Option<Vec<Option<Value>>> {
-        let components = &self.paths.components;
-        if components.iter().all(Component::is_of_messages) {
-            return None;
-        }
-        Some(components.iter().map(|it| it.of_call(metadata, is_end)).collect())
-    }
-}
-
-impl Open {
-    /// The sequence of the first value.
-    fn first_kept(&self) -> Sequence {
-        let offset = self.kept.as_ref().and_then(|kept| kept.first()).copied().unwrap_or(0);
-        Sequence(self.first.0 + u64::from(offset))
-    }
-
-    fn keep(&mut self, sequence: Sequence, message: Bytes) {
-        debug_assert!(sequence >= self.first, "a batch begins at its first message");
-        let offset = sequence.0 - self.first.0;
-        let place = self.values.len();
-        if self.kept.is_none() && offset != place as u64 {
-            self.kept = Some((0..).take(place).collect());
-        }
-        if let Some(kept) = &mut self.kept {
-            let offset = u32::try_from(offset);
-            kept.push(offset.expect("a batch is handed over long before 2^32 messages"));
-        }
-        self.value_bytes += message.len();
-        self.values.push(message);
     }
 }
 

@@ -14,15 +14,13 @@
 //! Next: `resume.rs` judges each message by these values.
 
 use super::config::ComponentType;
+use super::origin::{Origin, of_metadata};
 use bytes::Bytes;
 use headwater_engine::position::CursorValue;
-use headwater_proto::wire::{DEPTH_MAX, Raw, Reader, WireError};
-use headwater_proto::{
-    CursorComponent, CursorScalar, FieldPath, Leaf, LeafKind, MessageDescriptor, Timestamp,
-};
+use headwater_proto::wire::WireError;
+use headwater_proto::{CursorComponent, CursorScalar, FieldPath, Leaf, LeafKind, Timestamp};
 use sha2::{Digest, Sha256};
 use std::borrow::Cow;
-use std::fmt;
 use tonic::metadata::MetadataMap;
 
 const NANOS_PER_SECOND: i32 = 1_000_000_000;
@@ -47,28 +45,6 @@ pub(super) struct Component {
     pub(super) kind: ComponentType,
     /// Whether the highest value counts, and not the last.
     pub(super) is_max: bool,
-}
-
-/// Where a component's value comes from.
-#[derive(Clone, Debug)]
-pub(super) enum Origin {
-    /// A field of each message.
-    Field(FieldPath),
-    /// A field that the descriptors do not know, by its number.
-    Unknown(UnknownField),
-    /// A response header of the call.
-    Header(String),
-    /// A trailer of a call that ends with status OK.
-    Trailer(String),
-}
-
-/// A field that the descriptors do not know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct UnknownField {
-    /// Its number.
-    pub(super) number: u32,
-    /// Whether it is a number on the wire; bytes otherwise.
-    pub(super) is_number: bool,
 }
 
 /// A component's value in one message.
@@ -259,78 +235,6 @@ impl Component {
             }
         }
     }
-}
-
-// === impl Origin, UnknownField ===
-
-impl Origin {
-    /// What sort of value it gives.
-    pub(super) fn leaf_kind(&self) -> LeafKind {
-        match self {
-            Origin::Field(path) => path.kind(),
-            Origin::Unknown(field) if field.is_number => LeafKind::Uint,
-            Origin::Unknown(_) => LeafKind::Bytes,
-            Origin::Header(key) | Origin::Trailer(key) if key.ends_with("-bin") => LeafKind::Bytes,
-            Origin::Header(_) | Origin::Trailer(_) => LeafKind::Text,
-        }
-    }
-
-    /// The message type it gives, if it gives messages.
-    pub(super) fn message(&self) -> Option<&MessageDescriptor> {
-        match self {
-            Origin::Field(path) => path.message(),
-            _ => None,
-        }
-    }
-
-    pub(super) fn is_timestamp(&self) -> bool {
-        matches!(self, Origin::Field(path) if path.is_timestamp())
-    }
-}
-
-impl fmt::Display for Origin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Origin::Field(path) => path.fmt(f),
-            Origin::Unknown(field) => write!(f, "@unknown:{}", field.number),
-            Origin::Header(key) => write!(f, "@metadata:{key}"),
-            Origin::Trailer(key) => write!(f, "@trailer:{key}"),
-        }
-    }
-}
-
-impl UnknownField {
-    /// The last one in the message; one that is written otherwise is not this field.
-    fn find(self, message: &Bytes) -> Result<Option<Value>, WireError> {
-        let mut reader = Reader::new(message);
-        let mut found = None;
-        while !reader.is_empty() {
-            let tag = reader.tag()?;
-            let value = reader.value(tag, DEPTH_MAX)?;
-            if tag.number != self.number {
-                continue;
-            }
-            found = match value {
-                Raw::Varint(value) if self.is_number => Some(Value::Uint(value)),
-                Raw::Fixed64(value) if self.is_number => Some(Value::Uint(value)),
-                Raw::Fixed32(value) if self.is_number => Some(Value::Uint(value.into())),
-                Raw::Bytes(bytes) if !self.is_number && !bytes.is_empty() => {
-                    Some(Value::Opaque(message.slice_ref(bytes)))
-                }
-                _ => found,
-            };
-        }
-        Ok(found)
-    }
-}
-
-fn of_metadata(metadata: &MetadataMap, key: &str) -> Option<Value> {
-    let value = if key.ends_with("-bin") {
-        Value::Opaque(metadata.get_bin(key)?.to_bytes().ok()?)
-    } else {
-        Value::Text(Bytes::copy_from_slice(metadata.get(key)?.to_str().ok()?.as_bytes()))
-    };
-    Some(value).filter(|value| !matches!(value, Value::Text(b) | Value::Opaque(b) if b.is_empty()))
 }
 
 // === impl Value ===

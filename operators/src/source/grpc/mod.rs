@@ -15,7 +15,7 @@
 //! | `call`, `codec` | the open call and its messages as bytes |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
-//! | `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
+//! | `origin`, `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
 //! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
@@ -39,6 +39,7 @@ mod cursor;
 mod expired;
 mod link;
 mod metadata;
+mod origin;
 mod peer;
 mod poll;
 mod receive;

@@ -6,7 +6,7 @@
 //! Next: `src/bench/generator.rs` plays the part.
 
 use super::config::PositionKind;
-use super::cursor::Origin;
+use super::origin::Origin;
 use super::source::{GrpcSource, ResumePlan};
 use headwater_proto::{CursorScalar, FieldPath};
 use std::collections::BTreeMap;

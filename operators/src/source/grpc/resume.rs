@@ -33,12 +33,16 @@
 //!
 //! Next: `batcher.rs` puts the kept ones into batches.
 
+mod groups;
+mod mark;
+
 use super::config::{Boundary, PositionKind, SequenceKind, Verify};
 use super::cursor::{Observed, Value};
 use crate::limits::CURSOR_WITHIN_IDS_MAX;
 use headwater_engine::position::Within;
+pub(super) use mark::{Mark, rank};
+use mark::{Overlap, add, first};
 use std::cmp::Ordering;
-use std::collections::HashSet;
 
 /// What the pipeline file declares.
 #[derive(Clone, Copy, Debug)]
@@ -128,17 +132,6 @@ pub(super) enum Unfit {
     Misplaced,
 }
 
-/// Values, and what is taken of the messages that bear them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Mark {
-    /// One per component; `None` until a message has shown it.
-    pub(super) values: Vec<Option<Value>>,
-    /// The messages taken at exactly these values.
-    pub(super) within: Within,
-    /// The broken messages taken since, which a restart from here repeats.
-    pub(super) broken: u64,
-}
-
 /// The state of one shard.
 #[derive(Clone, Debug)]
 pub(super) struct Resume {
@@ -150,14 +143,6 @@ pub(super) struct Resume {
     is_unverified: bool,
     /// What the call itself says of components, where one comes from it.
     of_call: Vec<Option<Value>>,
-}
-
-/// What a call may still repeat of the place's own value (`position: at`).
-#[derive(Clone, Debug, Default)]
-struct Overlap {
-    count: u64,
-    ids: HashSet<u128>,
-    broken: u64,
 }
 
 /// A message's value next to the newest one.
@@ -187,6 +172,10 @@ impl Rules {
     /// Whether groups may be mixed up, and their values tell them apart.
     pub(super) fn is_mixed(self) -> bool {
         self.boundary == Boundary::When && self.is_ordered && self.sequence == SequenceKind::None
+    }
+
+    fn is_max(self, component: usize) -> bool {
+        self.max & 1 << component != 0
     }
 }
 
@@ -287,37 +276,6 @@ impl Resume {
             return false;
         }
         self.clone().is_repetition(self.relation(observed), observed.id)
-    }
-
-    /// A message that only says how far the stream is. Everything before it was sent, so what is
-    /// held by its value is complete, and a restart may begin behind it.
-    pub(super) fn advance_to(&mut self, observed: &mut Observed) -> (bool, Closes) {
-        let Rules { position, boundary, is_ordered, is_counted, .. } = self.rules;
-        let none = (false, Closes::Nothing);
-        if is_counted || observed.values.iter().all(Option::is_none) {
-            return none;
-        }
-        // Where only equality tells, what the server repeats must be seen first.
-        let is_blind = position == PositionKind::At && !is_ordered && self.overlap.is_some();
-        let is_open = boundary == Boundary::When && self.held.is_some();
-        let relation = self.relation(observed);
-        if is_blind || is_open || relation == Relation::Below {
-            return none;
-        }
-        let closes = if self.held.is_some() { Closes::Earlier } else { Closes::Nothing };
-        if let Some(held) = self.held.take() {
-            self.place = Some(held);
-        }
-        if relation == Relation::Equal {
-            return (closes != Closes::Nothing, closes);
-        }
-        (self.overlap, self.is_unverified) = (None, false);
-        let max = self.rules.max;
-        let place = self.place.get_or_insert_default();
-        let nothing = if self.rules.has_ids { Within::Ids(Vec::new()) } else { Within::Count(0) };
-        (place.within, place.broken) = (nothing, 0);
-        place.take_values(observed, &self.of_call, max);
-        (true, closes)
     }
 
     /// Whether the first message of a call lies further on than it was to (an error if before).
@@ -532,176 +490,12 @@ impl Resume {
         Ok(())
     }
 
-    /// `boundary: change`: the place moves when the value does.
-    fn hold(&mut self, relation: Relation, observed: &mut Observed) -> Closes {
-        let Rules { position, max, .. } = self.rules;
-        if relation == Relation::Equal
-            && let Some(held) = &mut self.held
-        {
-            held.forget_broken(position, relation);
-            held.within = Within::Count(held.count() + 1);
-            held.take_values(observed, &self.of_call, max);
-            return Closes::Nothing;
-        }
-        let complete = self.held.take();
-        let closes = if complete.is_some() { Closes::Earlier } else { Closes::Nothing };
-        // The old place's memory serves the new group.
-        let mut group = match complete {
-            Some(complete) => self.place.replace(complete).unwrap_or_default(),
-            None => Mark::default(),
-        };
-        if let Some(place) = &self.place {
-            group.values.clone_from(&place.values);
-        }
-        (group.within, group.broken) = (Within::Count(1), 0);
-        group.take_values(observed, &self.of_call, max);
-        self.held = Some(group);
-        closes
-    }
-
-    /// `boundary: { when }`: the place moves with a message that ends a group.
-    fn join(&mut self, observed: &mut Observed) -> Closes {
-        let (rules, is_boundary) = (self.rules, observed.is_boundary);
-        let of_message = rank(&observed.values);
-        let own = observed.values.first().cloned().flatten();
-        let held = self.held.get_or_insert_default();
-        // The highest of mixed values: what remains held when a lower group ends.
-        let max = if rules.is_mixed() { rules.max | 1 } else { rules.max };
-        if observed.values.iter().any(Option::is_some) {
-            held.forget_broken(rules.position, Relation::Equal);
-            held.take_values(observed, &self.of_call, max);
-        }
-        if !is_boundary {
-            return Closes::Nothing;
-        }
-        match of_message.filter(|_| rules.is_mixed()) {
-            Some(limit) => {
-                let place = self.place.get_or_insert_default();
-                (place.values, place.within, place.broken) = (vec![own], Within::Count(0), 0);
-                if rank(&held.values) <= Some(limit) {
-                    self.held = None;
-                }
-                Closes::UpTo(limit)
-            }
-            None => {
-                self.end_group();
-                Closes::All
-            }
-        }
-    }
-
-    /// The held group becomes the place; components it has not shown keep their value.
-    fn end_group(&mut self) {
-        let Some(mut held) = self.held.take().filter(Mark::has_values) else { return };
-        if let Some(place) = &self.place {
-            for (mine, old) in held.values.iter_mut().zip(&place.values) {
-                if mine.is_none() {
-                    mine.clone_from(old);
-                }
-            }
-        }
-        held.within = Within::Count(0);
-        self.place = Some(held);
-    }
-
     /// Whether the call bears another token than the place.
     fn is_another_token(&self) -> bool {
         let Some(place) = &self.place else { return false };
         let mut pairs = self.of_call.iter().zip(&place.values);
         pairs.any(|(new, old)| new.is_some() && new != old)
     }
-}
-
-// === impl Mark, Overlap ===
-
-impl Mark {
-    /// Components that the message does not show keep their value.
-    fn take_values(&mut self, observed: &mut Observed, of_call: &[Option<Value>], max: u32) {
-        self.values.resize(observed.values.len(), None);
-        for (component, (mine, new)) in self.values.iter_mut().zip(&mut observed.values).enumerate()
-        {
-            let is_lower = max & 1 << component != 0
-                && mine.as_ref().and_then(Value::rank) > new.as_ref().and_then(Value::rank);
-            if new.is_some() && !is_lower {
-                *mine = new.take();
-            }
-        }
-        self.add_of_call(of_call);
-    }
-
-    fn add_of_call(&mut self, of_call: &[Option<Value>]) {
-        if self.values.len() < of_call.len() {
-            self.values.resize(of_call.len(), None);
-        }
-        for (mine, new) in self.values.iter_mut().zip(of_call) {
-            if new.is_some() && mine != new {
-                mine.clone_from(new);
-            }
-        }
-    }
-
-    /// Whether a component has a value.
-    pub(super) fn has_values(&self) -> bool {
-        self.values.iter().any(Option::is_some)
-    }
-
-    /// A message with a cursor follows: only a server that repeats its value (`position: at`) also
-    /// repeats the broken ones before it.
-    fn forget_broken(&mut self, position: PositionKind, relation: Relation) {
-        if position != PositionKind::At || relation != Relation::Equal {
-            self.broken = 0;
-        }
-    }
-
-    fn count(&self) -> u64 {
-        match &self.within {
-            Within::Count(count) => *count,
-            Within::Ids(ids) => ids.len() as u64,
-        }
-    }
-}
-
-impl Overlap {
-    fn of(place: &Mark) -> Self {
-        let (count, ids) = match &place.within {
-            Within::Count(count) => (*count, HashSet::new()),
-            Within::Ids(ids) => (0, ids.iter().copied().collect()),
-        };
-        Overlap { count, ids, broken: place.broken }
-    }
-
-    /// Whether the next message at the place's value was taken; each one covers one message.
-    fn covers(&mut self, id: u128) -> bool {
-        if self.count > 0 {
-            self.count -= 1;
-            return true;
-        }
-        self.ids.contains(&id)
-    }
-}
-
-impl Rules {
-    fn is_max(self, component: usize) -> bool {
-        self.max & 1 << component != 0
-    }
-}
-
-/// The place of a cursor's values in their order, where they have one.
-pub(super) fn rank(values: &[Option<Value>]) -> Option<i128> {
-    values.first()?.as_ref()?.rank()
-}
-
-fn first(has_ids: bool, id: u128) -> Within {
-    if has_ids { Within::Ids(vec![id]) } else { Within::Count(1) }
-}
-
-fn add(within: &mut Within, id: u128) -> Result<(), TooManyIds> {
-    match within {
-        Within::Count(count) => *count += 1,
-        Within::Ids(ids) if ids.len() >= CURSOR_WITHIN_IDS_MAX => return Err(TooManyIds),
-        Within::Ids(ids) => ids.push(id),
-    }
-    Ok(())
 }
 
 #[cfg(test)]

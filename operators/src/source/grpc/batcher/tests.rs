@@ -8,8 +8,9 @@ use super::super::config::{
     Boundary, ComponentType, ExpiredConfig, Mode, OnGap, OnOutOfOrder, PositionKind, SequenceKind,
 };
 use super::super::control::Control;
-use super::super::cursor::{Component, CursorPaths, Origin, Value};
+use super::super::cursor::{Component, CursorPaths, Value};
 use super::super::expired::{ExpiredPlan, Reentry};
+use super::super::origin::Origin;
 use super::super::request::{restore, store};
 use super::super::resume::{Mark, Rules};
 use super::super::source::ResumePlan;

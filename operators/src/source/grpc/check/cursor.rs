@@ -3,7 +3,8 @@
 //! Next: `resume.rs` asks whether they can do what the rules ask of them.
 
 use super::super::config::{ComponentConfig, ComponentType, Reduce};
-use super::super::cursor::{Component, Origin, UnknownField};
+use super::super::cursor::Component;
+use super::super::origin::{Origin, UnknownField};
 use super::resume::Check;
 use crate::limits::CURSOR_COMPONENTS_MAX;
 use headwater_engine::spec::{Report, Step};

@@ -1,10 +1,12 @@
 //! What follows a cursor that is gone: how it is told, and a request that can be made then.
 
 use super::super::config::{ExpiredAction, ExpiredConfig, ExpiredMatch, UnaryConfig};
-use super::super::cursor::{Component, Origin};
+use super::super::cursor::Component;
 use super::super::expired::{Reentry, UnaryPlan};
+use super::super::origin::Origin;
+use super::change::{Change, report_request};
 use super::cursor::is_same;
-use super::resume::{Change, Check, report_request};
+use super::resume::Check;
 use headwater_engine::spec::{Report, Step};
 use headwater_proto::{CursorComponent, Descriptors, MessageDescriptor, Method, RequestTemplate};
 use serde_json::Value as Json;

@@ -2,8 +2,8 @@
 //! out here, and every mistake of the node is reported in one run, at its place in the file.
 //!
 //! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
-//! answers, `resume` checks how a new call goes on (with `cursor`, `control` and `expired`), `shards`
-//! crosses endpoints with requests, `fleet` does so for lists that change.
+//! answers, `resume` checks how a new call goes on (with `cursor`, `change`, `control` and `expired`),
+//! `shards` crosses endpoints with requests, `fleet` does so for lists that change.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -14,6 +14,7 @@
 //!
 //! Next: `node.rs`.
 
+mod change;
 mod control;
 mod cursor;
 mod expired;

@@ -5,30 +5,17 @@
 //! Invariant: without the method, or without a component, all is checked that needs neither.
 
 use super::super::config::{
-    Boundary, ComponentType, Config, Mode, OnGap, OnOutOfOrder, OverlayConfig, PositionKind,
-    ResumeConfig, SequenceKind,
+    Boundary, ComponentType, Config, Mode, OnGap, OnOutOfOrder, PositionKind, ResumeConfig,
+    SequenceKind,
 };
 use super::super::cursor::{Component, CursorPaths};
 use super::super::expired::{ExpiredPlan, Reentry};
 use super::super::resume::Rules;
 use super::super::source::ResumePlan;
 use super::super::template::MetadataTemplate;
+use super::change::{Change, words};
 use headwater_engine::spec::{NodeView, Report, Step};
-use headwater_proto::{
-    CursorComponent, FieldPath, LeafKind, MessageDescriptor, Method, Overlay, PathSegment,
-    RequestError,
-};
-use serde_json::Value as Json;
-
-/// What a cursor's component can be.
-const CURSOR_KINDS: [LeafKind; 6] = [
-    LeafKind::Int,
-    LeafKind::Uint,
-    LeafKind::Enum,
-    LeafKind::Text,
-    LeafKind::Bytes,
-    LeafKind::Message,
-];
+use headwater_proto::{CursorComponent, FieldPath, MessageDescriptor, Method};
 
 /// Keys that only a cursor gives a meaning.
 const OF_CURSOR: [&str; 10] = [
@@ -54,13 +41,6 @@ pub(super) struct CheckedResume {
     /// Of a call behind a cursor that is gone, where that is declared.
     pub(super) reentry: Option<Change>,
     pub(super) position: PositionKind,
-}
-
-/// Changes to a request and its metadata.
-#[derive(Clone)]
-pub(super) struct Change {
-    pub(super) overlay: Overlay,
-    pub(super) metadata: MetadataTemplate,
 }
 
 /// What a check of the block needs.
@@ -208,8 +188,7 @@ impl Check<'_, '_> {
         if components.is_empty() {
             return None;
         }
-        let ResumeConfig { position, sequence, id, on_gap, on_out_of_order, verify, .. } =
-            self.config;
+        let ResumeConfig { position, sequence, id, verify, .. } = self.config;
         let boundary = self.config.boundary.kind();
         let is_only = components.len() == 1;
         let may_be =
@@ -253,22 +232,7 @@ impl Check<'_, '_> {
             "`sequence: {sequence}` needs a cursor of exactly one component that is {needs}"
         );
         demand("sequence", sequence_fits, &message, report);
-        let is_sequence_known = self.view.knows(&["resume", "sequence"]);
-        let is_idle = *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous;
-        if is_sequence_known && is_idle {
-            report
-                .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
-                .detail("only `sequence: contiguous` can show that messages are missing");
-        }
-        let is_idle = *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None;
-        if is_sequence_known && is_idle {
-            report
-                .warning(
-                    &self.view.at(&["resume", "on_out_of_order"]),
-                    "`on_out_of_order` has no effect here",
-                )
-                .detail("with `sequence: none` values have no order that could be broken");
-        }
+        self.warn_idle_rules(report);
         let has_ids =
             id.is_some() && *position == PositionKind::At && boundary == Boundary::Message;
         let is_max = |(index, it): (usize, &Option<Component>)| {
@@ -286,170 +250,24 @@ impl Check<'_, '_> {
         })
     }
 
-    /// The changes to a request and its metadata that stand at a place of the block.
-    pub(super) fn change(
-        &self,
-        place: &[&'static str],
-        config: &OverlayConfig,
-        message: &MessageDescriptor,
-        cursors: &[Vec<CursorComponent>],
-        report: &mut Report,
-    ) -> Option<Change> {
-        let overlay = self.overlay(place, config, message, cursors, report);
-        let metadata = self.metadata(place, config, &cursors[0], report);
-        Some(Change { overlay: overlay?, metadata: metadata? })
-    }
-
-    fn metadata(
-        &self,
-        place: &[&'static str],
-        config: &OverlayConfig,
-        cursor: &[CursorComponent],
-        report: &mut Report,
-    ) -> Option<MetadataTemplate> {
-        let problems = match MetadataTemplate::compile(&config.metadata, cursor) {
-            Ok(template) => return Some(template),
-            Err(problems) => problems,
-        };
-        for problem in problems {
-            let mut at = steps(place);
-            at.extend([Step::Key("metadata"), Step::Key(problem.key())]);
-            report.error(&self.view.at_key(&at), problem.to_string());
+    /// What the order of values gives no meaning.
+    fn warn_idle_rules(&self, report: &mut Report) {
+        let ResumeConfig { sequence, on_gap, on_out_of_order, .. } = self.config;
+        let is_sequence_known = self.view.knows(&["resume", "sequence"]);
+        let is_idle = *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous;
+        if is_sequence_known && is_idle {
+            report
+                .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
+                .detail("only `sequence: contiguous` can show that messages are missing");
         }
-        None
-    }
-
-    /// Checks an overlay with each of the cursors there may be; reports what none of them mends.
-    fn overlay(
-        &self,
-        place: &[&'static str],
-        config: &OverlayConfig,
-        message: &MessageDescriptor,
-        cursors: &[Vec<CursorComponent>],
-        report: &mut Report,
-    ) -> Option<Overlay> {
-        let set = Json::Object(config.set.clone());
-        let mut errors: Option<Vec<RequestError>> = None;
-        let mut overlay = None;
-        for cursor in cursors {
-            let found = match Overlay::compile_with(message, &set, &config.clear, cursor) {
-                Ok(compiled) => {
-                    overlay = Some(compiled);
-                    Vec::new()
-                }
-                Err(found) => found,
-            };
-            let earlier = errors.get_or_insert_with(|| found.clone());
-            earlier.retain(|error| found.contains(error));
+        let is_idle = *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None;
+        if is_sequence_known && is_idle {
+            report
+                .warning(
+                    &self.view.at(&["resume", "on_out_of_order"]),
+                    "`on_out_of_order` has no effect here",
+                )
+                .detail("with `sequence: none` values have no order that could be broken");
         }
-        let errors = errors.unwrap_or_default();
-        for error in &errors {
-            let list = match error.path.first() {
-                Some(PathSegment::Index(_)) => "clear",
-                _ => "set",
-            };
-            let mut at = steps(place);
-            at.push(Step::Key(list));
-            report_request(error, &at, self.view, report);
-        }
-        overlay.filter(|_| errors.is_empty())
     }
-
-    /// What the components of the cursor may be. Of one that holds a mistake the type is hidden, so
-    /// it is tried with each: only what is wrong with all of them is wrong for certain.
-    fn possible(&self, known: &[CursorComponent]) -> Vec<Vec<CursorComponent>> {
-        let mut names: Vec<&str> = self.config.cursor.keys().map(String::as_str).collect();
-        if names.is_empty() {
-            self.config.restart.set.values().for_each(|value| placeholders(value, &mut names));
-        }
-        names.retain(|name| known.iter().all(|known| known.name != *name));
-        if names.is_empty() {
-            return vec![known.to_vec()];
-        }
-        let with = |kind: LeafKind| {
-            let hidden =
-                |name: &&str| CursorComponent { name: (*name).to_owned(), kind, message: None };
-            known.iter().cloned().chain(names.iter().map(hidden)).collect()
-        };
-        CURSOR_KINDS.into_iter().map(with).collect()
-    }
-
-    fn warn_unused(&self, components: &[Component], restart: &Change, report: &mut Report) {
-        let mut used = restart.overlay.cursors();
-        used.extend(restart.metadata.cursors());
-        let unused: Vec<&str> = components
-            .iter()
-            .map(|component| component.name.as_str())
-            .filter(|name| !used.contains(name))
-            .collect();
-        if unused.is_empty() || !self.view.knows(&["resume", "restart"]) {
-            return;
-        }
-        let first = unused[0];
-        report
-            .warning(
-                &self.view.at_key(&["resume", "restart"]),
-                format!("a new call is not given the cursor: {} unused", unused.join(", ")),
-            )
-            .detail(
-                "the server then begins where the request says, as if nothing had been received",
-            )
-            .hint(format!(
-                "set the field it resumes from, `set: {{ FIELD: \"${{cursor.{first}}}\" }}`"
-            ));
-    }
-}
-
-/// Reports a mistake in a request's value that stands at `at`.
-pub(super) fn report_request(
-    error: &RequestError,
-    at: &[Step<'_>],
-    view: &NodeView<'_>,
-    report: &mut Report,
-) {
-    let inner = error.path.iter().map(|segment| match segment {
-        PathSegment::Key(key) => Step::Key(key),
-        PathSegment::Index(index) => Step::Index(*index),
-    });
-    let path: Vec<Step<'_>> = at.iter().copied().chain(inner).collect();
-    // A field may lack a value that was reported before; its name cannot be told from its value.
-    if view.at(&path).is_reported() {
-        return;
-    }
-    let finding = report.error(&view.at_key(&path), error.message.clone());
-    if let Some(hint) = &error.hint {
-        finding.hint(hint.clone());
-    }
-}
-
-/// A place of the block, from the node's own.
-fn steps<'p>(place: &[&'p str]) -> Vec<Step<'p>> {
-    std::iter::once("resume").chain(place.iter().copied()).map(Step::Key).collect()
-}
-
-/// The names of components that a value asks for.
-fn placeholders<'v>(value: &'v Json, names: &mut Vec<&'v str>) {
-    match value {
-        Json::String(text) => {
-            names.extend(text.strip_prefix("${cursor.").and_then(|rest| rest.strip_suffix('}')));
-        }
-        Json::Array(items) => items.iter().for_each(|item| placeholders(item, names)),
-        Json::Object(map) => map.values().for_each(|value| placeholders(value, names)),
-        Json::Null | Json::Bool(_) | Json::Number(_) => {}
-    }
-}
-
-/// What a restart changes; only names and placeholders, as values may be secret.
-fn words(restart: &OverlayConfig) -> String {
-    let set = restart.set.iter().map(|(field, value)| match value {
-        Json::String(text) if text.starts_with("${cursor.") => format!("sets {field} to {text}"),
-        _ => format!("sets {field}"),
-    });
-    let sent = restart.metadata.keys().map(|key| format!("sends metadata {key}"));
-    let cleared = restart.clear.iter().map(|field| format!("clears {field}"));
-    let all: Vec<String> = cleared.chain(set).chain(sent).collect();
-    if all.is_empty() {
-        return "a new call's request is the same".to_owned();
-    }
-    format!("a new call's request {}", all.join(", "))
 }
