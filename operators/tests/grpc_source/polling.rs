@@ -249,7 +249,7 @@ async fn an_answer_is_in_one_batch_or_not_at_all() {
     let ends: Vec<usize> =
         finished.batches.iter().map(headwater_engine::record::Batch::len).collect();
     assert_eq!(ends, [3_000; 3], "a cut within an answer would lose what follows it");
-    assert!(3_000 * 256 < CREDIT_BYTES, "the credit holds one");
+    const { assert!(3_000 * 256 < CREDIT_BYTES, "the credit holds one") };
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
