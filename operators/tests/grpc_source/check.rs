@@ -85,6 +85,54 @@ fn one_mistake_gives_one_finding_at_its_line() {
 }
 
 #[test]
+fn a_mistake_in_how_a_stream_goes_on_is_told_alone_and_at_its_line() {
+    let resume = |more: &str| {
+        format!(
+            r#"resume:
+      cursor: {{ s: {{ from: sequence }} }}
+      restart: {{ set: {{ from_sequence: "${{cursor.s}}" }} }}
+      {more}"#
+        )
+    };
+    let cursor = |cursor: &str| format!("resume: {{ cursor: {{ s: {{ {cursor} }} }} }}");
+    let cases: [(String, &str); 19] = [
+        ("resume: { mode: ack }".to_owned(), "needs a bidirectional method"),
+        (
+            cursor("from: site").replace("{ cursor", "{ mode: none, cursor"),
+            "`cursor` means nothing",
+        ),
+        ("resume: { mode: replay_all, position: at }".to_owned(), "`position` means nothing"),
+        (resume("boundary: { when: sequenc > 1 }"), "has no field \"sequenc\""),
+        (resume("boundary: { when: sequence }"), "expected yes or no, found a number"),
+        (resume("heartbeat: { when: 'size(samples) = 0' }"), "found \"=\""),
+        (resume("loss: { when: alarm, messages: site }"), "which counts nothing"),
+        (resume("loss: { when: alarm and true }"), "found \"and\""),
+        (resume("dedupe: { key: [site, '@payload'] }"), "is the whole message"),
+        (resume("dedupe: { key: sitee }"), "has no field \"sitee\""),
+        (resume("expired: { match: [ { when: alarn } ] }"), "has no field \"alarn\""),
+        (cursor("from: '@unknown:1'"), "field 1 is known, as \"sequence\""),
+        (cursor("from: '@unknown:x'"), "is no field number"),
+        (cursor("from: '@header:x'"), "expected @unknown:NUMBER"),
+        (cursor("from: '@metadata:a b'"), "not a valid metadata key"),
+        (cursor("from: ['@metadata:a', site]"), "comes from messages and calls"),
+        (cursor("from: site, reduce: max"), "needs values that have an order"),
+        (
+            cursor("from: '@trailer:a'").replace("} } }", "} }, boundary: change }"),
+            "a group needs a cursor that its messages bear",
+        ),
+        (
+            resume("").replace("from_sequence: \"${cursor.s}\" }", "} , metadata: { te: a }"),
+            "is set by the protocol",
+        ),
+    ];
+    for (keys, expected) in cases {
+        let text = errors(URL, &keys);
+        assert!(text.contains(expected), "{keys}: {expected} is missing from:\n{text}");
+        assert_eq!(text.matches("error:").count(), 1, "{keys}:\n{text}");
+    }
+}
+
+#[test]
 fn a_method_that_is_not_there_or_does_not_stream_is_refused() {
     let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
     let wrong = pipeline(URL, "").replace("/Subscribe", "/Subscrib");
@@ -186,6 +234,18 @@ fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
     assert_eq!(resumability(", position: at, boundary: change"), "resume.sequence");
     assert_eq!(resumability(", position: at, boundary: change, sequence: monotone"), "exact");
     assert_eq!(resumability(", position: at, sequence: contiguous"), "exact");
+    let groups = ", boundary: { when: alarm }";
+    assert_eq!(resumability(groups), "exact", "the end of a group ends all up to its value");
+    assert_eq!(resumability(&format!("{groups}, position: at")), "exact");
+    assert_eq!(resumability(", verify: \"off\", sequence: monotone"), "resume.verify");
+    let of = |keys: &str| {
+        let keys = format!("resume: {keys}");
+        read(&pipeline(URL, &keys), base_dir).unwrap_or_else(|e| panic!("{e}")).0.resumability()
+    };
+    assert_eq!(of("{ mode: none }"), Resumability::None);
+    let weakened =
+        |found| matches!(found, Resumability::Weakened { field, .. } if field == "resume.mode");
+    assert!(weakened(of("{ mode: replay_all }")));
     let unordered =
         format!("resume: {{ cursor: {{ s: {{ from: sequence, type: opaque }} }}, {restart} }}");
     let (source, _) = read(&pipeline(URL, &unordered), base_dir).expect("an opaque number");
