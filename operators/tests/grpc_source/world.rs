@@ -186,11 +186,15 @@ impl World {
             shards.spawn(source.clone().run_shard(index as usize, context(index, start)));
         }
         drop(inlets);
+        let has_upstreams = feed.is_some();
         let task = tokio::spawn(async move {
             let mut last = ShardEnd::Stopped;
             while let Some(end) = shards.join_next().await {
-                last = end.expect("the shard does not panic");
-                if matches!(last, ShardEnd::Broken(_)) {
+                if !matches!(last, ShardEnd::Broken(_)) {
+                    last = end.expect("the shard does not panic");
+                }
+                // The other upstreams of a feed go on without it.
+                if matches!(last, ShardEnd::Broken(_)) && !has_upstreams {
                     break;
                 }
             }
