@@ -9,8 +9,8 @@
 use super::super::config::{
     Config, EndpointEntry, OnEmpty, SchemeName, TargetsConfig, WatchedConfig,
 };
+use super::super::reload::TlsMaterial;
 use super::super::targets::{Place, TargetShard, TargetWatch};
-use super::super::tls::TlsMaterial;
 use super::resume::{self, CheckedResume};
 use super::shards::Shards;
 use crate::limits::{FLEET_SHARDS_MIN, TARGETS_MAX};

@@ -3,7 +3,8 @@
 //!
 //! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
 //! answers, `resume` checks how a new call goes on (with `cursor`, `change`, `control` and `expired`),
-//! `shards` crosses endpoints with requests, `fleet` does so for lists that change.
+//! `shards` crosses endpoints with requests, `fleet` does so for lists that change, `reach` finds the
+//! way to an endpoint, `auth` reads who calls.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -14,6 +15,7 @@
 //!
 //! Next: `node.rs`.
 
+mod auth;
 mod change;
 mod control;
 mod cursor;
@@ -21,6 +23,7 @@ mod expired;
 mod fleet;
 mod node;
 mod poll;
+mod reach;
 mod resume;
 mod shards;
 mod types;

@@ -108,7 +108,8 @@ impl SchemeName {
 
     /// The entry with a whole URL, where it is written as HOST:PORT.
     pub(in crate::source::grpc) fn complete(self, entry: EndpointEntry) -> EndpointEntry {
-        let whole = |url: String| match url.contains("://") {
+        let is_whole = |url: &str| url.contains("://") || url.starts_with("unix:");
+        let whole = |url: String| match is_whole(&url) {
             true => url,
             false => format!("{}://{url}", self.as_str()),
         };
