@@ -1,5 +1,5 @@
-//! Goal: each way to describe a stream's resumption that is called exact is so under kill -9: what a
-//! `read_committed` reader finds is every message once.
+//! Goal: each way to describe a stream's resumption that is called exact is so under kill -9: what
+//! a `read_committed` reader finds is every message once.
 //! Method: kills at random moments under load; the server plays the kind that is described. That a
 //! protection did its work is seen from what the pipeline dropped or where it committed.
 
@@ -86,8 +86,8 @@ fn a_stream_that_is_replayed_as_a_whole_is_there_once() -> Result<()> {
     Ok(())
 }
 
-/// The server repeats the last message, the file says that it does not, and nothing is compared with
-/// the cursor: only the keys that are kept with the progress know what is there.
+/// The server repeats the last message, the file says that it does not, and nothing is compared
+/// with the cursor: only the keys that are kept with the progress know what is there.
 #[test]
 fn what_a_server_repeats_is_known_by_keys_that_outlive_the_process() -> Result<()> {
     let mut random = random();

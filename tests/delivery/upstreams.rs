@@ -1,5 +1,5 @@
-//! Goal: a feed that two servers deliver is in the topic once, whatever dies: the program, a server,
-//! or both.
+//! Goal: a feed that two servers deliver is in the topic once, whatever dies: the program, a
+//! server, or both.
 //! Method: two servers of the same numbers, kills and stops at random, a reader that counts copies.
 
 use anyhow::{Result, ensure};

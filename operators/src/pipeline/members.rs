@@ -123,7 +123,8 @@ enum State {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "progress of {stored} shards is stored, and a pipeline whose targets change keeps at most \
-     {SHARDS_KNOWN_MAX} in memory: forget those that do not come back with `headwater offsets reset`"
+     {SHARDS_KNOWN_MAX} in memory: forget those that do not come back with `headwater offsets \
+     reset`"
 )]
 pub(super) struct TooManyStored {
     stored: usize,
@@ -215,8 +216,8 @@ impl Members {
         true
     }
 
-    /// The tasks that are left, and the shards that could not go on. Nobody joins any more, and what
-    /// is left of the inlets goes.
+    /// The tasks that are left, and the shards that could not go on. Nobody joins any more, and
+    /// what is left of the inlets goes.
     pub(super) fn close(self) -> (Tasks, Vec<(ShardKey, String)>) {
         (self.tasks, self.broken)
     }

@@ -24,7 +24,9 @@ service History {
 }
 message GetRequest { string page_token = 1; int64 after = 2; Page page = 3; }
 message Page { string token = 1; }
-message GetResponse { repeated Event events = 1; string next_page_token = 2; int64 last = 3; bool done = 4; }
+message GetResponse {
+  repeated Event events = 1; string next_page_token = 2; int64 last = 3; bool done = 4;
+}
 message Event { int64 id = 1; }
 "#;
 

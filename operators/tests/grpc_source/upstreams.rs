@@ -1,5 +1,5 @@
-//! Several upstreams of one feed: the first copy to arrive is passed on, and none is lost or doubled
-//! whatever becomes of one of them.
+//! Several upstreams of one feed: the first copy to arrive is passed on, and none is lost or
+//! doubled whatever becomes of one of them.
 
 use crate::server::{Server, Step, event, events};
 use crate::world::{FAST, World, broken, pipeline, read, until};

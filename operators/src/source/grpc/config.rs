@@ -74,8 +74,8 @@ pub(super) struct Config {
     pub(super) endpoints: Option<Vec<EndpointEntry>>,
 
     /// A fleet of servers: a list as in `endpoints`, where a server may be written as HOST:PORT; or
-    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and leave.
-    /// Excludes `endpoint` and `endpoints`.
+    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and
+    /// leave. Excludes `endpoint` and `endpoints`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) targets: Option<TargetsConfig>,
 
@@ -159,8 +159,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) reconnect: ReconnectConfig,
 
-    /// What happens when the server ends the stream with status OK; with `poll`, when an answer says
-    /// that there is no more (`poll.more`, `poll.page`).
+    /// What happens when the server ends the stream with status OK; with `poll`, when an answer
+    /// says that there is no more (`poll.more`, `poll.page`).
     #[serde(default)]
     pub(super) on_end: OnEnd,
 

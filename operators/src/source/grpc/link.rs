@@ -1,11 +1,11 @@
 //! The bytes of a connection, TLS included, and why the other side ends it.
 //!
 //! Why a connector of our own. With TLS 1.3 the client's handshake is over before the server has
-//! seen its certificate ([RFC 8446 §2](https://www.rfc-editor.org/rfc/rfc8446#section-2)): a refusal
-//! comes as an alert when the call is already under way. Which error reaches the call then depends
-//! on who is faster: the alert, the end of the connection or a write that fails. The library below
-//! keeps only the last two, and "connection closed" tells nobody to look at a certificate. In the
-//! same way it forgets why HTTP/2 ends a connection: see `frames.rs`.
+//! seen its certificate ([RFC 8446 §2](https://www.rfc-editor.org/rfc/rfc8446#section-2)): a
+//! refusal comes as an alert when the call is already under way. Which error reaches the call then
+//! depends on who is faster: the alert, the end of the connection or a write that fails. The
+//! library below keeps only the last two, and "connection closed" tells nobody to look at a
+//! certificate. In the same way it forgets why HTTP/2 ends a connection: see `frames.rs`.
 //!
 //! Invariants
 //! 1. What TLS said first is kept for the call, whichever error the call meets.

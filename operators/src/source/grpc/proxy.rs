@@ -1,8 +1,8 @@
 //! An HTTP proxy between this program and a server: CONNECT, RFC 9110 §9.3.6.
 //!
 //! Which one it is stands in the pipeline file or in the environment. The environment's is for
-//! `https://` endpoints alone, as its name says, and never for this machine; what `NO_PROXY` excepts
-//! is read as curl reads it.
+//! `https://` endpoints alone, as its name says, and never for this machine; what `NO_PROXY`
+//! excepts is read as curl reads it.
 //!
 //! Invariant: no `Debug` form; a proxy's credentials are in here.
 //!
