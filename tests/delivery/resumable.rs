@@ -79,10 +79,13 @@ fn a_stream_that_is_replayed_as_a_whole_is_there_once() -> Result<()> {
         ScriptedServer::start(Script::new(u64::MAX).rest([Step::Send(SENT), Step::Stall]))?;
     let mut bench = bench("resumes-replayed", &server, "resume: { mode: replay_all }")?;
     kill_rounds(&mut bench, &server, ROUNDS, &mut random)?;
+    let sent = server.sent();
     let total = bench.finish(server)?;
     bench.demand_exact(total)?;
+    // What is dropped is written down with the next message, and behind the last one there is none:
+    // then all of it was there before a kill, and was sent again.
     let dropped = sum(&positions(&bench)?, "dropped_duplicates");
-    assert!(dropped > 0, "nothing was replayed");
+    assert!(dropped > 0 || sent > SENT, "nothing was replayed: {sent} were sent");
     Ok(())
 }
 
