@@ -1,10 +1,11 @@
 //! Brings the demo up, watches it, and takes it down so that the comparison at the end is fair.
 //!
 //! Why the order of the end matters:
-//! 1. the server closes its stream, so nothing new is on its way;
+//! 1. the server ends its streams, so nothing new is on its way, and keeps its connections: a client
+//!    that is told to leave one may do so before it has read all;
 //! 2. the reader sees all that was sent, because it is committed as ever;
 //! 3. the pipeline stops, and nothing is left to commit;
-//! 4. only then is counted, and the broker goes last.
+//! 4. only then is counted; the server and the broker go last.
 
 use crate::args::{Demo, LogFormat, Logs};
 use crate::demo::reader::Reader;
@@ -22,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 /// How often the view is drawn.
 const DRAW_EVERY: Duration = Duration::from_secs(1);
 
-/// How long the reader may take to see what was sent, once the server has closed.
+/// How long the reader may take to see what was sent, once the streams have ended.
 const CATCH_UP_MAX: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether the reader has.
@@ -94,23 +95,19 @@ impl Show {
     /// Takes everything down in order, and compares.
     async fn end(mut self, ran: Duration, ended: tokio::task::JoinHandle<Exit>) -> Outcome {
         let World { server, broker, .. } = self.world;
-        let sent_before = server.sent();
-        server.shutdown().await;
+        // The calls that come now are those of a pipeline that looks whether the server is back.
+        let calls = self.watched.shards.iter().map(|shard| shard.calls.get()).sum();
+        server.end_streams();
         let received = || self.watched.received();
         let counts = || self.reader.ledger().counts();
-        wait(|| received() >= sent_before && counts().distinct >= received()).await;
+        wait(|| received() >= server.sent() && counts().distinct >= received()).await;
         self.stop.cancel();
         let exit = ended.await.map_err(|error| Exit::Internal.because(error))?;
         let committed = self.watched.metrics.committed_records.get();
         wait(|| counts().distinct >= committed).await;
-        let tally = Tally {
-            // What left while the server closed was received, because it closes with a last word.
-            sent: sent_before.max(received()),
-            calls: self.watched.shards.iter().map(|shard| shard.calls.get()).sum(),
-            received: received(),
-            committed,
-            seen: counts(),
-        };
+        let seen = counts();
+        let tally = Tally { sent: server.sent(), calls, received: received(), committed, seen };
+        server.shutdown().await;
         let latencies = self.reader.ledger().latencies();
         output::print(&summary(&tally, latencies, ran));
         let reader = tokio::task::spawn_blocking(move || self.reader.end());
@@ -137,10 +134,14 @@ async fn after(until: Option<Duration>, started: Instant) {
     }
 }
 
-/// Waits until `is_so`, but not for ever: what is then missing shows in the summary.
+/// Waits until `is_so`, but not for ever: what is then missing shows in the summary. What goes on
+/// as it begins is over by the first look.
 async fn wait(is_so: impl Fn() -> bool) {
     let until = Instant::now() + CATCH_UP_MAX;
-    while !is_so() && Instant::now() < until {
+    loop {
         tokio::time::sleep(LOOK_EVERY).await;
+        if is_so() || Instant::now() >= until {
+            return;
+        }
     }
 }

@@ -22,7 +22,11 @@ use crate::stream::Shared;
 pub struct TelemetryServer {
     local_addr: SocketAddr,
     sent: Arc<AtomicU64>,
+    /// Ends the streams.
     closing: CancellationToken,
+    /// Ends the serving, which tells clients to leave.
+    leaving: CancellationToken,
+    /// Cuts what is left.
     down: CancellationToken,
     task: JoinHandle<Result<(), tonic::transport::Error>>,
 }
@@ -61,12 +65,19 @@ impl TelemetryServer {
             closing: closing.clone(),
             rate_default,
         });
-        let down = CancellationToken::new();
+        let (leaving, down) = (CancellationToken::new(), CancellationToken::new());
         let incoming = Incoming::new(listener, down.clone());
         let serving = Server::builder()
             .add_service(service)
-            .serve_with_incoming_shutdown(incoming, closing.clone().cancelled_owned());
-        Ok(TelemetryServer { local_addr, sent, closing, down, task: tokio::spawn(serving) })
+            .serve_with_incoming_shutdown(incoming, leaving.clone().cancelled_owned());
+        Ok(TelemetryServer {
+            local_addr,
+            sent,
+            closing,
+            leaving,
+            down,
+            task: tokio::spawn(serving),
+        })
     }
 
     /// Where it listens.
@@ -84,10 +95,18 @@ impl TelemetryServer {
         self.sent.load(Ordering::Relaxed)
     }
 
+    /// Ends every stream with `UNAVAILABLE`, and each later one before its first event. The
+    /// connections stay: a client that is told to leave one (GOAWAY) may do so at once, without
+    /// what is still on its way, because it can ask for that again. Here it gets all that was sent.
+    pub fn end_streams(&self) {
+        self.closing.cancel();
+    }
+
     /// Ends every stream with `UNAVAILABLE`, waits a moment for the clients to read that, then
     /// cuts what is left. Done when the port is free again.
     pub async fn shutdown(mut self) {
-        self.closing.cancel();
+        self.end_streams();
+        self.leaving.cancel();
         let ended = tokio::time::timeout(CLOSE_MAX, &mut self.task).await;
         self.down.cancel();
         if ended.is_err() {

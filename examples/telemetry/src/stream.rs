@@ -140,6 +140,7 @@ impl Timing {
         context: &mut Context<'_>,
     ) -> Poll<Result<i64, Status>> {
         match self {
+            Timing::Paced(_) if closing.token.is_cancelled() => Poll::Ready(Err(shutting_down())),
             Timing::Paced(pace) => match pace.poll_due(context) {
                 Poll::Ready(due_ns) => Poll::Ready(Ok(due_ns)),
                 Poll::Pending => closing.wake.as_mut().poll(context).map(|()| Err(shutting_down())),

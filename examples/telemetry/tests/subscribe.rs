@@ -109,3 +109,25 @@ async fn shutdown_does_not_wait_for_a_client_that_reads_nothing() {
     tokio::net::TcpListener::bind(address).await.expect("the port is free again");
     drop(unread);
 }
+
+/// All that was counted as sent arrives, and a later call gets nothing.
+#[tokio::test]
+async fn streams_that_are_ended_deliver_what_was_sent() {
+    let server = started().await;
+    let request = SubscribeRequest { rate: 20_000, ..Default::default() };
+    let mut client = Client::open(server.endpoint(), request.clone()).await.unwrap();
+    let mut received = 0;
+    let ended = loop {
+        match client.next().await {
+            Ok(event) => received += u64::from(event.is_some()),
+            Err(ended) => break ended,
+        }
+        if received == 500 {
+            server.end_streams();
+        }
+    };
+    assert_eq!((ended.code(), server.sent()), (Code::Unavailable, received));
+    let later = Client::events(server.endpoint(), request).await.unwrap_err();
+    assert_eq!((later.code(), server.sent()), (Code::Unavailable, received));
+    server.shutdown().await;
+}
