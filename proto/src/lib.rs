@@ -10,11 +10,15 @@
 //! 4. [`path`]: one field of a message, found on the wire without decoding the message.
 //! 5. [`predicate`]: questions asked of a message, answered along such paths.
 //! 6. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
-//! 7. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
+//! 7. [`reflection`]: what a server says of its own types.
+//! 8. [`print`]: types as `.proto` text, for people.
+//! 9. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
 
 pub mod descriptors;
 pub mod path;
 pub mod predicate;
+pub mod print;
+pub mod reflection;
 pub mod request;
 pub mod telemetry;
 pub mod transcode;

@@ -21,8 +21,9 @@
 //! 1. Every step reports all it finds, and a later step runs for all that is still intact: a
 //!    value that was reported is mended with a stand-in ([`NodeView::knows`]). So one run tells
 //!    every mistake of a file, and no finding is only the consequence of another.
-//! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened.
-//! 3. Only [`load()`] and [`load_changed()`] make a [`Plan`]; changes come before every check.
+//! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened. What only
+//!    a server knows is handed out as a [`Question`].
+//! 3. Only [`load()`] and its kin make a [`Plan`]; changes come before every check.
 //!
 //! Next: `engine/src/spec/load.rs`.
 
@@ -56,7 +57,7 @@ mod yaml;
 pub use change::Values;
 pub use diagnostic::{Diagnostic, Place, Report, Severity, Span};
 pub use limits::*;
-pub use load::{Source, load, load_changed};
+pub use load::{Loaded, Outline, Question, Source, load, load_changed, load_or_outline};
 pub use plan::{Plan, PlanNode};
 pub use publish::document_schema;
 pub use recheck::{ListForm, Recheck};

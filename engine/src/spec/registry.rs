@@ -95,6 +95,7 @@ pub struct Checked {
     config: Option<Arc<dyn Any + Send + Sync>>,
     output: StreamFacts,
     refused: Vec<&'static str>,
+    question: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// All kinds, built once from their entries.
@@ -130,7 +131,8 @@ impl Checked {
     /// A node that gives records, with its typed config: the plan's
     /// [`PlanNode::config`](super::PlanNode::config).
     pub fn new<T: Any + Send + Sync>(config: T, output: impl Into<StreamFacts>) -> Self {
-        Self { config: Some(Arc::new(config)), output: output.into(), refused: Vec::new() }
+        let output = output.into();
+        Self { config: Some(Arc::new(config)), output, refused: Vec::new(), question: None }
     }
 
     /// A sink with its typed config.
@@ -140,7 +142,7 @@ impl Checked {
 
     /// A node that a mistake leaves without a config: only what is known of its records.
     pub fn refused(output: impl Into<StreamFacts>) -> Self {
-        Self { config: None, output: output.into(), refused: Vec::new() }
+        Self { config: None, output: output.into(), refused: Vec::new(), question: None }
     }
 
     /// The same, but that a key holds a mistake of meaning: the config says nothing of it, and no
@@ -149,6 +151,18 @@ impl Checked {
     pub fn without(mut self, key: &'static str) -> Self {
         self.refused.push(key);
         self
+    }
+
+    /// The same, but that something outside must be asked before the node can be checked in full.
+    /// Whoever loads the file gets the question, and loads it again with the answer put into its
+    /// values.
+    #[must_use]
+    pub fn asking<Q: Any + Send + Sync>(self, question: Q) -> Self {
+        Self { question: Some(Arc::new(question)), ..self }
+    }
+
+    pub(crate) fn question(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.question.as_ref()
     }
 
     pub(crate) fn refused_keys(&self) -> impl Iterator<Item = &'static str> {
