@@ -34,8 +34,15 @@ pub(crate) enum Command {
 
     /// Check pipeline files and name all their mistakes.
     ///
-    /// Nothing is contacted. Every mistake comes with its line, what was expected and what to do.
-    #[command(after_help = "Example:\n  headwater validate pipelines/*.yaml")]
+    /// Nothing is contacted, unless --online asks the servers of files with
+    /// `descriptors.reflection` for their types. Every mistake comes with its line, what was
+    /// expected and what to do.
+    #[command(
+        visible_alias = "check",
+        after_help = "Examples:\n  \
+        headwater validate pipelines/*.yaml\n  \
+        headwater validate --online orders.yaml"
+    )]
     Validate(Files),
 
     /// Show what a pipeline file comes to: nodes, shards, topics, and what each stream is promised.
@@ -189,6 +196,9 @@ pub(crate) struct Files {
     /// Pipeline files; `-` reads one from standard input.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) online: Online,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +206,17 @@ pub(crate) struct File {
     /// The pipeline file; `-` reads it from standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) online: Online,
+}
+
+/// Whether a command that only looks may contact servers.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Online {
+    /// Ask the servers of sources with `descriptors.reflection` for their types.
+    #[arg(long = "online")]
+    pub(crate) is_asked: bool,
 }
 
 #[derive(Debug, Args)]
@@ -203,6 +224,9 @@ pub(crate) struct Graph {
     /// The pipeline file; `-` reads it from standard input.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) online: Online,
 
     /// The language of the drawing.
     #[arg(long, value_name = "FORMAT", default_value = "mermaid")]

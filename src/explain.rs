@@ -2,24 +2,29 @@
 //!
 //! Invariant: of metadata, properties and static headers only names are shown, never values.
 
+use crate::args::File;
 use crate::exit::{Exit, Outcome};
 use crate::words::{bytes, plural};
-use crate::{load, output};
+use crate::{learn, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
 use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
 use headwater_operators::sink::kafka::{CreateTopic, KafkaSink, PartitionBy, TimestampUnit};
 use headwater_operators::source::grpc::GrpcSource;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// The width of the column of keys.
 const KEY_CHARS: usize = 14;
 
 /// Explains one file.
-pub(crate) fn explain(file: &Path) -> Outcome {
-    let plan = load::file(file)?;
+pub(crate) fn explain(options: &File) -> Outcome {
+    let (plan, learned) = learn::plan(&options.file, options.online.is_asked)?;
     output::print(&text(&plan));
+    if !learned.is_empty() {
+        let mut page = Page("\n".to_owned());
+        learned.iter().for_each(|it| page.line("types", it.summary()));
+        output::print(&page.0);
+    }
     Ok(Exit::Done)
 }
 

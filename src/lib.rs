@@ -8,6 +8,7 @@
 //! | `args` | the command line, as types |
 //! | `exit` | every exit code, and which end of a pipeline means which |
 //! | `load` | files → plans, or all mistakes of all files |
+//! | `learn` | files that leave types to their servers: the servers are asked |
 //! | `run` | `headwater run`: from plans to an exit code |
 //! | `pipelines` | all pipelines of one process, on one set of workers |
 //! | `signals` | the first asks, the second leaves |
@@ -23,7 +24,8 @@
 //! | `words` | numbers, bytes and durations for people |
 //!
 //! Invariants
-//! 1. Nothing is contacted and no port is opened before all files are sound.
+//! 1. Nothing is contacted and no port is opened before all files are sound, as far as that can be
+//!    known without asking their servers.
 //! 2. Standard output belongs to results and to the `stdout` sink; all else goes to standard error.
 //! 3. No value of metadata, of a property or of a static header is ever printed.
 //!
@@ -38,6 +40,7 @@ mod exit;
 mod explain;
 mod graph;
 mod http;
+mod learn;
 mod load;
 mod logs;
 mod offsets;
@@ -87,9 +90,9 @@ fn told(outcome: Outcome) -> Exit {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(options) => run::run(&options),
-        Command::Validate(options) => check::validate(&options.files),
-        Command::Explain(options) => explain::explain(&options.file),
-        Command::Graph(options) => graph::graph(&options.file, options.format),
+        Command::Validate(options) => check::validate(&options),
+        Command::Explain(options) => explain::explain(&options),
+        Command::Graph(options) => graph::graph(&options),
         Command::Schema => schema::print(),
         Command::Reference => schema::print_reference(),
         Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),

@@ -129,3 +129,16 @@ pub const TARGET_MISTAKES_SHOWN_MAX: usize = 3;
 /// The number of shards whose windows a shard of a fleet is given at least: as they join one after
 /// the other, the first ones must not take windows as if they stayed alone.
 pub const FLEET_SHARDS_MIN: usize = 64;
+
+/// How long a server's reflection service may take to give the types of one method, in one version
+/// of the protocol.
+pub const REFLECTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Descriptor files that a server may give for one method.
+pub const REFLECTION_FILES_MAX: usize = 4096;
+
+/// Bytes of descriptors that a server may give for one method, and of one answer.
+pub const REFLECTION_BYTES_MAX: usize = 16 << 20;
+
+/// Questions to a reflection service that may be open at once.
+pub const REFLECTION_ASKS_MAX: usize = 64;

@@ -231,7 +231,10 @@ fn load_base64(text: &str) -> Result<Descriptors, DescriptorError> {
     decode_set(&bytes, || "the base64 text".to_owned())
 }
 
-pub(crate) fn decode_set(bytes: &[u8], origin: impl Fn() -> String) -> Result<Descriptors, DescriptorError> {
+pub(crate) fn decode_set(
+    bytes: &[u8],
+    origin: impl Fn() -> String,
+) -> Result<Descriptors, DescriptorError> {
     let refused = |reason: String| DescriptorError::Set { origin: origin(), reason };
     if bytes.is_empty() {
         return Err(refused("it is empty".to_owned()));
@@ -288,7 +291,12 @@ fn compiler_text(error: &protox::Error) -> String {
     }
 }
 
-fn split_method(path: &str) -> Result<(&str, &str), MethodError> {
+/// The service and the name of a method written as `package.Service/Method`; a leading `/` is
+/// allowed.
+///
+/// # Errors
+/// It is not written so.
+pub fn split_method(path: &str) -> Result<(&str, &str), MethodError> {
     let trimmed = path.strip_prefix('/').unwrap_or(path);
     match trimmed.split_once('/') {
         Some((service, method))

@@ -12,6 +12,7 @@ use crate::demo::verdict::Tally;
 use crate::demo::view::{View, introduction, summary};
 use crate::demo::world::World;
 use crate::exit::{Exit, Failed, Outcome};
+use crate::load::Sound;
 use crate::pipelines::{Pipelines, Watched};
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -59,7 +60,7 @@ async fn show(options: &Demo, screen: Screen) -> Outcome {
     let reader = reader.map_err(|error| Exit::Internal.because(error))?;
     let reader = reader.map_err(|error| Exit::Unavailable.because(error))?;
     let stop = CancellationToken::new();
-    let pipelines = Pipelines::start(std::slice::from_ref(&world.plan), None, &stop)?;
+    let pipelines = Pipelines::start(vec![Sound::Whole(world.plan.clone())], None, &stop)?;
     let watched = pipelines.watched.first().expect("one plan is one pipeline").clone();
     let ended = tokio::spawn(pipelines.ended());
     let show = Show { world, reader, watched, view: View::new(screen), stop };
@@ -106,7 +107,7 @@ impl Show {
         let tally = Tally {
             // What left while the server closed was received, because it closes with a last word.
             sent: sent_before.max(received()),
-            calls: self.watched.shards.iter().map(|shard| shard.calls.get()).sum(),
+            calls: self.watched.shards().iter().map(|shard| shard.calls.get()).sum(),
             received: received(),
             committed,
             seen: counts(),

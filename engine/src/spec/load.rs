@@ -155,6 +155,11 @@ impl Outline {
         &self.sketch
     }
 
+    /// The same, for those who need no more.
+    pub fn into_sketch(self) -> Plan {
+        self.sketch
+    }
+
     /// What must be asked, in the order of the file; at least one.
     pub fn questions(&self) -> &[Question] {
         &self.questions

@@ -14,6 +14,7 @@ mod losses;
 mod marks;
 mod polling;
 mod recovery;
+mod reflection;
 mod server;
 mod srv;
 mod streams;

@@ -162,7 +162,7 @@ pub(super) struct RequestEntry {
     pub(super) request: Map<String, Json>,
 }
 
-/// Where message types come from: exactly one of `file`, `base64` and `protos`.
+/// Where message types come from: exactly one of `file`, `base64`, `protos` and `reflection`.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DescriptorsConfig {
@@ -183,6 +183,17 @@ pub(super) struct DescriptorsConfig {
     /// source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) includes: Vec<PathBuf>,
+
+    /// Asks the server for them when the pipeline starts, by gRPC server reflection (v1, else
+    /// v1alpha). Of several endpoints the first that answers is asked; while none does, the start
+    /// waits as `reconnect` says. What needs the types is checked then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reflection: bool,
+
+    /// Further descriptor sets, for types that the method does not name: what a
+    /// `google.protobuf.Any` may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) extra: Vec<PathBuf>,
 }
 
 /// TLS settings; all files are PEM and are read when the pipeline file is.

@@ -19,6 +19,7 @@
 //! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
+//! | `reflect` | the types, from the server itself |
 //!
 //! Invariants
 //! 1. A message gets its sequence number at receipt, before anything may drop it.
@@ -43,6 +44,7 @@ mod origin;
 mod peer;
 mod poll;
 mod receive;
+mod reflect;
 mod request;
 mod resume;
 mod seen;
@@ -56,5 +58,6 @@ mod tls;
 pub use check::entry;
 pub use codec::RawCodec;
 pub use peer::{Asked, CursorField};
+pub use reflect::{Away, Inquiry, InquiryError, Learned, NoAnswer, put_types};
 pub use source::GrpcSource;
 pub use targets::{News, TargetList, TargetShard, TargetWatch};

@@ -45,8 +45,14 @@ const TREE: [(&str, &str); 4] = [
          message Top { Left left = 1; Bottom bottom = 2; }
          service S { rpc Get(Top) returns (stream Top); }",
     ),
-    ("left.proto", "syntax = \"proto3\"; package t; import public \"bottom.proto\"; message Left { Bottom b = 1; }"),
-    ("right.proto", "syntax = \"proto3\"; package t; import \"bottom.proto\"; message Right { Bottom b = 1; }"),
+    (
+        "left.proto",
+        "syntax = \"proto3\"; package t; import public \"bottom.proto\"; message Left { Bottom b = 1; }",
+    ),
+    (
+        "right.proto",
+        "syntax = \"proto3\"; package t; import \"bottom.proto\"; message Right { Bottom b = 1; }",
+    ),
     (
         "bottom.proto",
         "syntax = \"proto3\"; package t; import \"google/protobuf/timestamp.proto\";

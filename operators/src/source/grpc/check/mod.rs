@@ -3,7 +3,8 @@
 //!
 //! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
 //! answers, `resume` checks how a new call goes on (with `cursor`, `change`, `control` and `expired`),
-//! `shards` crosses endpoints with requests, `fleet` does so for lists that change.
+//! `shards` crosses endpoints with requests, `fleet` does so for lists that change. Where the types
+//! are the server's to tell, `inquiry` leaves the question open.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -19,6 +20,7 @@ mod control;
 mod cursor;
 mod expired;
 mod fleet;
+mod inquiry;
 mod node;
 mod poll;
 mod resume;
@@ -26,5 +28,5 @@ mod shards;
 mod types;
 mod upstreams;
 
-pub(super) use fleet::Maker;
+pub(super) use fleet::{Maker, WatchedPeers};
 pub use node::entry;

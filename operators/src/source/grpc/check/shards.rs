@@ -40,7 +40,7 @@ pub(super) struct Shards<'c, 'v> {
 }
 
 /// One endpoint of the file.
-struct EndpointAt<'c> {
+pub(super) struct EndpointAt<'c> {
     url: &'c str,
     name: Option<&'c str>,
     request: Option<&'c Map<String, Json>>,
@@ -70,8 +70,8 @@ enum Receivers {
 }
 
 /// A server that was understood.
-struct Server {
-    uri: Uri,
+pub(super) struct Server {
+    pub(super) uri: Uri,
     /// Host and port.
     address: String,
 }
@@ -144,7 +144,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// All endpoints, however they are named.
-    fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
+    pub(super) fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
         let Config { endpoint, endpoints, targets, .. } = self.config;
         match (endpoint.is_some(), endpoints.is_some(), targets.is_some()) {
             (false, false, false) => {
@@ -181,7 +181,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// The text of a wrong URL is not repeated: it may hold credentials.
-    fn server(&self, endpoint: &EndpointAt<'_>, report: &mut Report) -> Option<Server> {
+    pub(super) fn server(&self, endpoint: &EndpointAt<'_>, report: &mut Report) -> Option<Server> {
         let place = self.view.at(&endpoint.place());
         let mut refuse = |message: &str, hint: &str| {
             report.error(&place, message.to_owned()).hint(hint.to_owned());
@@ -265,7 +265,7 @@ impl<'c> Shards<'c, '_> {
         endpoints.iter().map(|endpoint| self.metadata(Some(endpoint), report)).collect()
     }
 
-    fn metadata(
+    pub(super) fn metadata(
         &self,
         endpoint: Option<&EndpointAt<'_>>,
         report: &mut Report,
@@ -324,7 +324,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// Without a `tls` block an `https://` endpoint trusts the system's certificate authorities.
-    fn tls_of(&self, server: &Server) -> Option<Option<TlsMaterial>> {
+    pub(super) fn tls_of(&self, server: &Server) -> Option<Option<TlsMaterial>> {
         let material = self.tls.clone()?;
         let is_https = server.uri.scheme() == Some(&Scheme::HTTPS);
         Some(is_https.then(|| material.unwrap_or_default()))
