@@ -11,6 +11,7 @@ use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
 use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
 use headwater_operators::sink::kafka::{CreateTopic, KafkaSink, PartitionBy, TimestampUnit};
 use headwater_operators::source::grpc::GrpcSource;
+use serde_json::Value as Json;
 use std::fmt::Write as _;
 
 /// The width of the column of keys.
@@ -102,6 +103,30 @@ fn describe_source(node: &PlanNode, page: &mut Page) {
     page.line("shards", plural(source.shard_count(), "shard"));
     for (key, text) in source.describe() {
         page.line(&key, text);
+    }
+    if let Some(preset) = &node.preset {
+        page.line("preset", format!("{}, which gives:", preset.name));
+        for (path, value) in leaves(&preset.given) {
+            page.line("", format!("  {path}: {value}"));
+        }
+    }
+}
+
+/// What a preset gives, one value a line. It is no secret: nobody wrote it into the file.
+fn leaves(given: &Json) -> Vec<(String, String)> {
+    match given {
+        Json::Object(map) if !map.is_empty() => {
+            let below = |(key, value): (&String, &Json)| {
+                let join = |(path, value): (String, String)| match path.as_str() {
+                    "" => (key.clone(), value),
+                    path => (format!("{key}.{path}"), value),
+                };
+                leaves(value).into_iter().map(join).collect::<Vec<_>>()
+            };
+            map.iter().flat_map(below).collect()
+        }
+        Json::String(text) => vec![(String::new(), text.clone())],
+        other => vec![(String::new(), other.to_string())],
     }
 }
 

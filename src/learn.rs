@@ -24,6 +24,9 @@ pub(crate) enum Unlearned {
     Mistakes(Diagnostics),
 }
 
+/// A plan, and what servers told of its types.
+type Asked = (Arc<Plan>, Vec<Learned>);
+
 /// What a question of the loader is about: no other kind than the gRPC source asks.
 pub(crate) fn inquiry(question: &Question) -> &Inquiry {
     question.about.downcast_ref().expect("gRPC sources alone leave questions open")
@@ -84,7 +87,7 @@ pub(crate) fn text(text: Text) -> Result<(Text, Vec<Learned>), Failed> {
 }
 
 /// The plan of one file; its servers are asked only if that is allowed.
-pub(crate) fn plan(path: &Path, is_online: bool) -> Result<(Arc<Plan>, Vec<Learned>), Failed> {
+pub(crate) fn plan(path: &Path, is_online: bool) -> Result<Asked, Failed> {
     match load::file(path)? {
         Sound::Whole(plan) => Ok((plan, Vec::new())),
         Sound::Open(open) if is_online => whole(&open),
@@ -99,7 +102,7 @@ pub(crate) fn plan(path: &Path, is_online: bool) -> Result<(Arc<Plan>, Vec<Learn
 }
 
 /// All plans, with what servers told of each; every file is tried.
-pub(crate) fn plans(paths: &[PathBuf]) -> Result<Vec<(Arc<Plan>, Vec<Learned>)>, Failed> {
+pub(crate) fn plans(paths: &[PathBuf]) -> Result<Vec<Asked>, Failed> {
     let mut plans = Vec::new();
     let mut failed: Option<Failed> = None;
     for sound in load::files(paths)? {
@@ -120,7 +123,7 @@ pub(crate) fn plans(paths: &[PathBuf]) -> Result<Vec<(Arc<Plan>, Vec<Learned>)>,
     failed.map_or(Ok(plans), Err)
 }
 
-fn whole(open: &Open) -> Result<(Arc<Plan>, Vec<Learned>), Failed> {
+fn whole(open: &Open) -> Result<Asked, Failed> {
     let (text, learned) = run::start_runtime()?.block_on(open.learned_now())?;
     let plan = text.check_or_diagnose().map_err(|mistakes| {
         eprintln!("{}", mistakes.render(colour()).trim_end());

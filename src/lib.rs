@@ -15,6 +15,8 @@
 //! | `logs`, `screen`, `console` | log lines, and the live line below them |
 //! | `http` | `/metrics`, `/healthz`, `/readyz` |
 //! | `check` | `headwater validate`: a summary of sound files |
+//! | `origin`, `describe`, `init` | what a server offers, and a first file for it |
+//! | `presets` | keys for known APIs, listed or printed |
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
 //! | `demo` | server, broker, pipeline and reader in one process |
@@ -36,17 +38,21 @@ mod bench;
 mod check;
 mod console;
 mod demo;
+mod describe;
 mod exit;
 mod explain;
 mod graph;
 mod http;
+mod init;
 mod learn;
 mod load;
 mod logs;
 mod offsets;
+mod origin;
 mod output;
 mod pipelines;
 pub mod plot;
+mod presets;
 mod run;
 mod schema;
 mod screen;
@@ -93,6 +99,9 @@ fn dispatch(command: Command) -> Outcome {
         Command::Validate(options) => check::validate(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Graph(options) => graph::graph(&options),
+        Command::Describe(options) => describe::describe(&options),
+        Command::Init(options) => init::init(&options),
+        Command::Presets(options) => presets::presets(&options),
         Command::Schema => schema::print(),
         Command::Reference => schema::print_reference(),
         Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),

@@ -38,7 +38,7 @@ pub(crate) enum Sound {
     /// Everything is.
     Whole(Arc<Plan>),
     /// Its servers must be asked first.
-    Open(Open),
+    Open(Box<Open>),
 }
 
 /// A file that leaves types to its servers.
@@ -120,7 +120,7 @@ impl Text {
     pub(crate) fn checked(self) -> Result<Sound, String> {
         let (loaded, warnings) = self.outline().map_err(|mistakes| mistakes.render(colour()))?;
         Ok(match loaded {
-            Loaded::Outline(outline) => Sound::Open(Open { text: self, outline }),
+            Loaded::Outline(outline) => Sound::Open(Box::new(Open { text: self, outline })),
             Loaded::Plan(plan) => {
                 self.warn(warnings);
                 Sound::Whole(Arc::new(plan))

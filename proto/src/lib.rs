@@ -11,10 +11,12 @@
 //! 5. [`predicate`]: questions asked of a message, answered along such paths.
 //! 6. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
 //! 7. [`reflection`]: what a server says of its own types.
-//! 8. [`print`]: types as `.proto` text, for people.
+//! 8. [`print`], [`guess`]: types as `.proto` text, and what may be a cursor, for people.
 //! 9. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
 
 pub mod descriptors;
+pub mod guess;
+pub mod nearest;
 pub mod path;
 pub mod predicate;
 pub mod print;
@@ -23,8 +25,6 @@ pub mod request;
 pub mod telemetry;
 pub mod transcode;
 pub mod wire;
-
-mod nearest;
 
 pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
 pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, Timestamp};

@@ -15,7 +15,7 @@
 //! Next: `engine/src/spec/yaml/build.rs`, then `engine/src/spec/plan.rs`.
 
 use std::any::Any;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -27,6 +27,7 @@ use super::graph::{self, Graph};
 use super::interpolate::Resolver;
 use super::limits::FILE_BYTES_MAX;
 use super::plan::{Plan, PlanNode};
+use super::preset::{self, AppliedPreset};
 use super::registry::{Checked, PlanProblem, Registry};
 use super::render::Diagnostics;
 use super::secrets::Secrets;
@@ -131,7 +132,8 @@ fn load_into(
 ) -> Option<Loaded> {
     let loaded = read(source, variables, report).and_then(|mut read| {
         change(&mut Values::new(&mut read.root));
-        plan(source, registry, read, report)
+        let presets = preset::apply(&mut read.root, registry, report);
+        plan(source, registry, read, presets, report)
     });
     let failed = report.has_errors();
     assert!(failed || loaded.is_some(), "a file without a plan has an error that says why");
@@ -184,6 +186,9 @@ impl std::fmt::Debug for Question {
     }
 }
 
+/// What presets gave, by node.
+type Presets = BTreeMap<String, AppliedPreset>;
+
 /// A file's resolved tree, and what must not be shown of it.
 struct Read {
     root: Node,
@@ -209,6 +214,7 @@ fn plan(
     source: &Source<'_>,
     registry: &Registry,
     read: Read,
+    presets: Presets,
     report: &mut Report,
 ) -> Option<Loaded> {
     let Read { root, secrets } = read;
@@ -216,7 +222,7 @@ fn plan(
     let graph = graph::connect(&mut drafts, &lost, report);
     let typing = Typing { drafts: &drafts, inputs: &graph.inputs, base_dir: source.base_dir };
     let checked = typing.check(&graph.order, &secrets, report);
-    let plan = Plan::new(head, plan_nodes(&drafts, &graph, &checked));
+    let plan = Plan::new(head, plan_nodes(&drafts, &graph, &checked, presets));
     let is_whole = plan.nodes().len() == drafts.len();
     assert!(is_whole || report.has_errors(), "without an error every node has a config");
     check_plan(&plan, registry, &drafts, &secrets, report);
@@ -236,7 +242,12 @@ fn questions(drafts: &[Draft<'_>], checked: &[Option<Checked>]) -> Vec<Question>
 }
 
 /// The nodes of which a config is known: all of them in a file without a mistake.
-fn plan_nodes(drafts: &[Draft<'_>], graph: &Graph, checked: &[Option<Checked>]) -> Vec<PlanNode> {
+fn plan_nodes(
+    drafts: &[Draft<'_>],
+    graph: &Graph,
+    checked: &[Option<Checked>],
+    mut presets: Presets,
+) -> Vec<PlanNode> {
     let mut nodes: Vec<PlanNode> = Vec::new();
     // Nodes are numbered by their place in the order; the edges still speak in drafts.
     let mut position: HashMap<usize, usize> = HashMap::new();
@@ -255,6 +266,7 @@ fn plan_nodes(drafts: &[Draft<'_>], graph: &Graph, checked: &[Option<Checked>]) 
             inputs: inputs.filter_map(|input| position.get(input).copied()).collect(),
             config: config.clone(),
             output: checked.output().to_type(),
+            preset: presets.remove(draft.name()).map(Arc::new),
             unknown,
         });
         position.insert(index, nodes.len() - 1);

@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | parse | `yaml` | text → `tree` |
 //! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
+//! | presets | `preset` | keys that a kind ships for known APIs, under the file's own |
 //! | change | `change` | for a command that runs a file in another way than it says |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas; what is wrong is mended |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |
@@ -37,6 +38,7 @@ mod limits;
 mod load;
 mod nearest;
 mod plan;
+mod preset;
 mod properties;
 mod publish;
 mod recheck;
@@ -59,6 +61,7 @@ pub use diagnostic::{Diagnostic, Place, Report, Severity, Span};
 pub use limits::*;
 pub use load::{Loaded, Outline, Question, Source, load, load_changed, load_or_outline};
 pub use plan::{Plan, PlanNode};
+pub use preset::{AppliedPreset, Preset};
 pub use publish::document_schema;
 pub use recheck::{ListForm, Recheck};
 pub use reference::reference_markdown;

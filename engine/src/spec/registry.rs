@@ -21,6 +21,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::diagnostic::Report;
 use super::nearest::nearest;
 use super::plan::Plan;
+use super::preset::{Preset, PresetsOf};
 use super::schema::{Catalogue, KindSchema};
 use super::view::NodeView;
 
@@ -104,6 +105,7 @@ pub struct Registry {
     entries: Vec<KindEntry>,
     catalogue: Catalogue,
     plan_check: PlanCheck,
+    presets: Vec<PresetsOf>,
 }
 
 /// Something that is wrong with a plan as a whole, although each of its nodes may be sound.
@@ -284,13 +286,26 @@ impl Registry {
                 entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
             assert!(!twice, "{entry:?} is registered once");
         }
-        Self { catalogue: Catalogue::new(&entries), entries, plan_check: |_| Vec::new() }
+        let (catalogue, presets) = (Catalogue::new(&entries), Vec::new());
+        Self { catalogue, entries, plan_check: |_| Vec::new(), presets }
     }
 
     /// The same kinds, and a check of whole plans: what no node can know of the others.
     #[must_use]
     pub fn with_plan_check(self, plan_check: PlanCheck) -> Self {
         Self { plan_check, ..self }
+    }
+
+    /// The same kinds, and presets for one of them, which must have a key `preset`.
+    #[must_use]
+    pub fn with_presets(
+        mut self,
+        role: Role,
+        kind: &'static str,
+        presets: &'static [Preset],
+    ) -> Self {
+        self.presets.push(PresetsOf { role, kind, presets });
+        self
     }
 
     /// All entries in the order of registration.
@@ -311,6 +326,10 @@ impl Registry {
     /// The kinds of one role.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &KindEntry> {
         self.entries.iter().filter(move |entry| entry.role == role)
+    }
+
+    pub(crate) fn presets(&self) -> &[PresetsOf] {
+        &self.presets
     }
 
     pub(crate) fn plan_problems(&self, plan: &Plan) -> Vec<PlanProblem> {

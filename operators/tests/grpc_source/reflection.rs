@@ -9,6 +9,7 @@ use bytes::Bytes;
 use headwater_engine::spec::{
     Diagnostics, Loaded, Plan, Question, Source, SystemVariables, load_or_outline,
 };
+use headwater_operators::limits::REFLECTION_TIMEOUT;
 use headwater_operators::registry;
 use headwater_operators::source::grpc::{Away, GrpcSource, Inquiry, Learned, NoAnswer, put_types};
 use headwater_proto::reflection::{
@@ -38,6 +39,9 @@ use tonic::{Request, Response, Status, Streaming};
 
 /// What a scripted server says to a question; `v1` or `v1alpha`, and which question of the stream.
 type Script = Arc<dyn Fn(&str, &Ask) -> Result<Answer, Status> + Send + Sync>;
+
+/// The message of a status that is never sent: the server says nothing at all.
+const SILENCE: &str = "silence";
 
 /// A reflection service that answers by script.
 #[derive(Clone)]
@@ -92,6 +96,9 @@ impl Scripted {
             while let Some(Ok(wire)) = asks.next().await {
                 let request = ReflectionRequest::decode(wire).expect("a request");
                 let answer = (self.script)(version, &request.ask.expect("a question"));
+                if answer.as_ref().is_err_and(|status| status.message() == SILENCE) {
+                    std::future::pending::<()>().await;
+                }
                 let is_over = answer.is_err();
                 let wire = answer.map(|answer| {
                     ReflectionResponse { answer: Some(answer) }.encode_to_vec().into()
@@ -381,6 +388,22 @@ async fn a_server_that_gives_too_much_or_nonsense_is_refused() {
         assert!(error.text.contains(expected), "{expected}: {error}");
         assert!(!error.may_heal, "{error}");
     }
+}
+
+/// The bound is too long to wait for: the clock is moved once the server has the question.
+#[tokio::test]
+async fn a_server_that_says_nothing_is_not_waited_for_without_end() {
+    let server = Server::scripted(|_, _| Err(Status::unknown(SILENCE))).await;
+    let question = question(&file(&server.url, METHOD, REFLECTION));
+    let asking = tokio::spawn(async move { inquiry(&question).types().await });
+    for stream in 1..=2 {
+        until("the question is asked", || server.streams() == stream).await;
+        tokio::time::pause();
+        tokio::time::advance(REFLECTION_TIMEOUT).await;
+        tokio::time::resume();
+    }
+    let error = asking.await.expect("no panic").expect_err("it said nothing");
+    assert!(error.text.contains("took longer than 20 s") && error.may_heal, "{error}");
 }
 
 #[tokio::test]

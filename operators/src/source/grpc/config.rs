@@ -53,6 +53,12 @@ pub(super) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) targets: Option<TargetsConfig>,
 
+    /// A preset for a known API: keys that are merged under those given here, so that a key of this
+    /// source counts before the preset's, and one that is null takes the preset's out.
+    /// `headwater presets` lists them, `headwater explain` shows what one gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) preset: Option<String>,
+
     /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
     /// a stream of answers; with `poll` unary: one request, one answer.
     #[schemars(length(min = 3))]

@@ -19,6 +19,7 @@
 //! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
+//! | `presets/` | what resumes known APIs, as a pipeline file would say it |
 //! | `reflect` | the types, from the server itself |
 //!
 //! Invariants
@@ -43,6 +44,7 @@ mod metadata;
 mod origin;
 mod peer;
 mod poll;
+mod presets;
 mod receive;
 mod reflect;
 mod request;
@@ -58,6 +60,7 @@ mod tls;
 pub use check::entry;
 pub use codec::RawCodec;
 pub use peer::{Asked, CursorField};
+pub use presets::{PRESETS, preset_for};
 pub use reflect::{Away, Inquiry, InquiryError, Learned, NoAnswer, put_types};
 pub use source::GrpcSource;
 pub use targets::{News, TargetList, TargetShard, TargetWatch};

@@ -15,6 +15,7 @@
 //!
 //! Next: `node.rs`.
 
+mod canonical;
 mod change;
 mod control;
 mod cursor;

@@ -12,12 +12,13 @@ use super::super::metadata;
 use super::super::request::{Outgoing, Requests, Restart};
 use super::super::source::Target;
 use super::super::tls::TlsMaterial;
+use super::canonical;
 use super::change::{Change, report_request};
 use super::resume::CheckedResume;
 use crate::source::ShardSpec;
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::{NodeView, Report, Step};
-use headwater_proto::{MessageDescriptor, Method, RequestTemplate};
+use headwater_proto::{Method, RequestTemplate};
 use http::Uri;
 use http::uri::Scheme;
 use serde_json::{Map, Value as Json};
@@ -412,19 +413,9 @@ impl<'c> Shards<'c, '_> {
     /// The request as text, without the fields that a restart changes and in an order of its own.
     fn canonical_request(&self, request: &RequestAt<'_>) -> String {
         let Some(method) = self.method else { return String::new() };
-        let input = method.input();
-        let overlays =
-            self.config.resume.iter().flat_map(|resume| [&resume.start, &resume.restart]);
-        let changed: Vec<String> = overlays
-            .flat_map(|overlay| overlay.set.keys().chain(&overlay.clear))
-            .map(|name| field_name(&input, name.split('.').next().unwrap_or_default()))
-            .collect();
-        let fields = request.json.into_iter().flatten();
-        let kept: BTreeMap<String, Json> = fields
-            .map(|(name, value)| (field_name(&input, name), sorted(value)))
-            .filter(|(name, _)| !changed.contains(name))
-            .collect();
-        serde_json::to_string(&kept).expect("JSON values are plain data")
+        let resume = self.config.resume.iter();
+        let overlays = resume.flat_map(|resume| [&resume.start, &resume.restart]);
+        canonical::text(&method.input(), request.json, overlays)
     }
 
     fn check_unique(&self, keys: &[ShardKey], report: &mut Report) {
@@ -487,25 +478,6 @@ impl<'c> EndpointAt<'c> {
     /// The place of one of its keys.
     fn step(&self, key: &'c str) -> Vec<Step<'c>> {
         self.at.iter().copied().chain([Step::Key(key)]).collect()
-    }
-}
-
-/// A field's own name, where it is written by its JSON name.
-fn field_name(message: &MessageDescriptor, written: &str) -> String {
-    let field =
-        message.get_field_by_name(written).or_else(|| message.get_field_by_json_name(written));
-    field.map_or_else(|| written.to_owned(), |field| field.name().to_owned())
-}
-
-fn sorted(value: &Json) -> Json {
-    match value {
-        Json::Object(map) => {
-            let entries: BTreeMap<&String, Json> =
-                map.iter().map(|(key, value)| (key, sorted(value))).collect();
-            Json::Object(entries.into_iter().map(|(key, value)| (key.clone(), value)).collect())
-        }
-        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }
 
