@@ -27,12 +27,12 @@ pub mod transcode;
 pub mod wire;
 
 pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
-pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, Timestamp};
+pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, SpreadPath, Timestamp};
 pub use predicate::{Predicate, PredicateError};
 pub use prost_reflect::{DescriptorPool, MessageDescriptor};
 pub use request::{
-    CursorComponent, CursorScalar, Overlay, OverlayError, PathSegment, RequestError,
-    RequestTemplate,
+    CursorComponent, CursorScalar, FieldWriter, Overlay, OverlayError, PathSegment, Reply,
+    ReplyError, RequestError, RequestTemplate, WriterError,
 };
 pub use transcode::{DecodeError, DecodeReason, JsonTranscoder};
 pub use wire::{WireError, WireFault};
