@@ -105,6 +105,14 @@ pub(super) fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
         Resumability::Weakened { field, because } => {
             (Guarantee::BestEffort, weakness(field, because))
         }
+        Resumability::Acknowledged => (
+            Guarantee::AtLeastOnce,
+            weakness(
+                "stream.ack",
+                "messages are acknowledged behind their commit, so the server sends again what was \
+                 committed when a call or the process ended before the acknowledgement arrived",
+            ),
+        ),
         Resumability::None => (
             Guarantee::NoDuplicatesWithReportedGaps,
             weakness(

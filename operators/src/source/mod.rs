@@ -44,6 +44,9 @@ pub enum Resumability {
         /// What it costs.
         because: &'static str,
     },
+    /// The server keeps what is not acknowledged and sends it again; what is committed is
+    /// acknowledged behind its commit, so a lost call or a crash in between repeats it.
+    Acknowledged,
     /// No cursor is declared: what the server sends while nobody listens is lost.
     None,
 }

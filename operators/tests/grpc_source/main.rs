@@ -6,6 +6,7 @@
 //! `world.rs` reads a pipeline file, runs a shard into a timely dataflow and collects what is
 //! committed.
 
+mod bidi;
 mod check;
 mod expired;
 mod fleet;

@@ -87,7 +87,8 @@ impl Server {
         tokio::spawn(router.serve_with_incoming(incoming));
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
-        tokio::spawn(proxy(outer, inner_address, seen.clone()));
+        let of_cut = seen.clone();
+        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone(), |seen| &seen.cut));
         Server { address, seen }
     }
 
@@ -114,12 +115,20 @@ pub fn event(sequence: u64) -> Event {
     Event { sequence, site: "site".to_owned(), ..Event::default() }
 }
 
-async fn proxy(listener: TcpListener, to: SocketAddr, seen: Arc<Seen>) {
+/// Passes connections on until `cut` is notified, which ends all that are open then.
+pub async fn cut_by<S: Send + Sync + 'static>(
+    listener: TcpListener,
+    to: SocketAddr,
+    seen: impl Fn() -> Arc<S> + Send + 'static,
+    cut: fn(&S) -> &Notify,
+) {
     while let Ok((mut client, _)) = listener.accept().await {
-        let seen = seen.clone();
+        let seen = seen();
         tokio::spawn(async move {
-            let cut = seen.cut.notified();
+            let cut = cut(&seen).notified();
             let Ok(mut server) = TcpStream::connect(to).await else { return };
+            // Small messages that wait for each other would take 40 ms each.
+            let _ = client.set_nodelay(true).and(server.set_nodelay(true));
             tokio::select! {
                 () = cut => {}
                 _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}

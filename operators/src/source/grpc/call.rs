@@ -9,7 +9,7 @@
 use super::codec::RawCodec;
 use super::expired::UnaryPlan;
 use super::link::TlsEnd;
-use super::request::Outgoing;
+use super::outgoing::RequestStream;
 use super::source::{GrpcSource, Target};
 use super::status::CallError;
 use bytes::Bytes;
@@ -22,6 +22,14 @@ use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::Channel;
 use tonic::{Request, Streaming};
 
+/// What is sent when a call opens.
+pub(super) enum Ask {
+    /// One request, and no more.
+    Once(Bytes),
+    /// A stream of requests; it may be open as long as the call.
+    Stream(RequestStream),
+}
+
 /// An open call; dropping it closes the connection.
 pub(super) struct Call {
     stream: Streaming<Bytes>,
@@ -32,7 +40,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Connects and sends `request`; done when the server accepts the call. `on_asked` is called in
+    /// Connects and sends what is asked; done when the server accepts the call. `on_asked` is called in
     /// between, because a server may take its time to accept.
     ///
     /// # Errors
@@ -40,14 +48,24 @@ impl Call {
     pub(super) async fn open(
         source: &GrpcSource,
         target: &Target,
-        request: Outgoing,
+        ask: Ask,
+        metadata: &MetadataMap,
         on_asked: impl FnOnce(),
     ) -> Result<Call, CallError> {
         let tls_end = TlsEnd::default();
         let mut client = connect(source, target, &tls_end).await?;
-        let request = with_metadata(request.message, target, &request.metadata);
         on_asked();
-        let response = client.server_streaming(request, source.method.clone(), RawCodec).await;
+        let method = source.method.clone();
+        let response = match ask {
+            Ask::Once(request) => {
+                let request = with_metadata(request, target, metadata);
+                client.server_streaming(request, method, RawCodec).await
+            }
+            Ask::Stream(requests) => {
+                let requests = with_metadata(requests, target, metadata);
+                client.streaming(requests, method, RawCodec).await
+            }
+        };
         let response =
             response.map_err(|status| CallError::of_status(&status).because_of(&tls_end))?;
         let (headers, stream, _) = response.into_parts();
@@ -151,7 +169,7 @@ async fn connect(
 }
 
 /// The message with the target's metadata and what replaces or joins it.
-fn with_metadata(message: Bytes, target: &Target, more: &MetadataMap) -> Request<Bytes> {
+fn with_metadata<T>(message: T, target: &Target, more: &MetadataMap) -> Request<T> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();
     *metadata = target.metadata.clone();

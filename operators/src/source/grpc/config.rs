@@ -12,6 +12,7 @@ mod control;
 mod expired;
 mod poll;
 mod resume;
+mod stream;
 mod targets;
 
 use crate::limits::{
@@ -30,9 +31,12 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+pub(super) use stream::{
+    AckConfig, AckTake, CreditConfig, ExtendConfig, FirstCredit, ReplyConfig, StreamConfig,
+};
 pub(super) use targets::{OnEmpty, SchemeName, TargetsConfig, WatchedConfig};
 
-/// A gRPC source: calls a server-streaming method and takes its messages as they are.
+/// A gRPC source: calls a method that answers with a stream and takes its messages as they are.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -59,8 +63,9 @@ pub(super) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) preset: Option<String>,
 
-    /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
-    /// a stream of answers; with `poll` unary: one request, one answer.
+    /// The method to call, as `package.Service/Method`. It must answer with a stream, and may take
+    /// one request (server-streaming) or a stream of them (bidirectional); with `poll` it must be
+    /// unary: one request, one answer.
     #[schemars(length(min = 3))]
     pub(super) method: String,
 
@@ -121,6 +126,11 @@ pub(super) struct Config {
     /// sends while no call is open is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resume: Option<ResumeConfig>,
+
+    /// What is said on the request stream of a bidirectional method behind the request. Left out:
+    /// nothing, and the request stream stays open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<StreamConfig>,
 }
 
 /// One server of several.

@@ -1,4 +1,5 @@
-//! The gRPC source: calls a server-streaming method and hands its messages on as they came.
+//! The gRPC source: calls a method that answers with a stream and hands its messages on as they
+//! came.
 //!
 //! In the order a call comes about and a message passes:
 //!
@@ -13,6 +14,7 @@
 //! | `request`, `template` | the request of the next call and its metadata, from the cursor |
 //! | `channel`, `link`, `tls` | the connection |
 //! | `call`, `codec` | the open call and its messages as bytes |
+//! | `outgoing` | what is said on the request stream of a bidirectional call |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
 //! | `origin`, `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
@@ -42,6 +44,7 @@ mod expired;
 mod link;
 mod metadata;
 mod origin;
+mod outgoing;
 mod peer;
 mod poll;
 mod presets;

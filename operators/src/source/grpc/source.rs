@@ -15,6 +15,7 @@ use super::config::{
 use super::control::{Control, DedupeRule};
 use super::cursor::{Component, CursorPaths};
 use super::expired::{ExpiredPlan, Reentry};
+use super::outgoing::StreamPlan;
 use super::poll::PollPlan;
 use super::request::Requests;
 use super::resume::Rules;
@@ -38,6 +39,8 @@ pub struct GrpcSource {
     pub(super) on_end: OnEnd,
     pub(super) poll: Option<PollPlan>,
     pub(super) resume: Option<ResumePlan>,
+    /// What is said on the request stream; `None` for a method that takes one request.
+    pub(super) stream: Option<StreamPlan>,
 }
 
 /// What one shard calls; at the same place as its [`ShardSpec`].
@@ -125,6 +128,7 @@ impl GrpcSource {
     #[must_use]
     pub fn resumability(&self) -> Resumability {
         match (&self.resume, &self.poll) {
+            (None, _) if self.acks() => Resumability::Acknowledged,
             (None, _) => Resumability::None,
             (Some(plan), poll) => {
                 let own = poll.as_ref().map_or_else(|| plan.resumability(), PollPlan::resumability);
@@ -144,6 +148,11 @@ impl GrpcSource {
     #[must_use]
     pub fn is_polled(&self) -> bool {
         self.poll.is_some()
+    }
+
+    /// Whether the server keeps what is not acknowledged, and sends it again.
+    pub(super) fn acks(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ack.is_some())
     }
 
     /// What `explain` prints: key and text, no secrets.
@@ -166,8 +175,14 @@ impl GrpcSource {
             line("poll", poll.describe());
         }
         match &self.resume {
+            None if self.acks() => {
+                line("resume", "none: the server sends again what is not acknowledged".to_owned());
+            }
             None => line("resume", "none: a new call gets what the server sends then".to_owned()),
-            Some(plan) => plan.describe(line),
+            Some(plan) => plan.describe(&mut line),
+        }
+        if let Some(stream) = &self.stream {
+            stream.describe(&mut line);
         }
         let on_end = match self.on_end {
             OnEnd::Reconnect => "call again",

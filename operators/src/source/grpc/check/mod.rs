@@ -3,8 +3,9 @@
 //!
 //! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
 //! answers, `resume` checks how a new call goes on (with `cursor`, `change`, `control` and `expired`),
-//! `shards` crosses endpoints with requests, `fleet` does so for lists that change. Where the types
-//! are the server's to tell, `inquiry` leaves the question open.
+//! `stream` what is said on a request stream, `shards` crosses endpoints with requests, `fleet` does
+//! so for lists that change. Where the types are the server's to tell, `inquiry` leaves the question
+//! open.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -26,6 +27,7 @@ mod node;
 mod poll;
 mod resume;
 mod shards;
+mod stream;
 mod types;
 mod upstreams;
 

@@ -3,7 +3,7 @@
 use super::super::config::{Config, Windows};
 use super::super::source::GrpcSource;
 use super::super::tls::TlsMaterial;
-use super::{fleet, inquiry, poll, resume, shards, types, upstreams};
+use super::{fleet, inquiry, poll, resume, shards, stream, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -18,7 +18,7 @@ pub fn entry() -> KindEntry {
     KindEntry {
         role: Role::Source,
         name: "grpc",
-        summary: "Calls a server-streaming gRPC method and takes its messages as they are.",
+        summary: "Calls a gRPC method that answers with a stream and takes its messages as they are.",
         schema: schema_of::<Config>,
         check,
     }
@@ -35,6 +35,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let method = types.method();
     let resume = resume::check(&config, method, view, report);
     let known = resume.as_ref().and_then(Option::as_ref);
+    let stream = stream::check(&config, method, view, report);
     upstreams::check(&config, known, view, report);
     let shards_min = fleet::shards_min(&config);
     let known_tls = tls.clone();
@@ -61,6 +62,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         on_end: config.on_end,
         poll: poll.flatten(),
         resume: resume.flatten().map(|resume| resume.plan),
+        stream,
     };
     let checked = Checked::new(source, output);
     let checked = if is_resume_known { checked } else { checked.without("resume") };

@@ -382,6 +382,10 @@ impl<'c> Shards<'c, '_> {
         part(identity);
         part(self.method.map_or("", Method::path));
         part(&canonical);
+        // What opens a call says, as the request does, what the server sends.
+        for message in self.config.stream.iter().flat_map(|stream| &stream.open) {
+            part(&sorted(&Json::Object(message.clone())).to_string());
+        }
         for component in resume.iter().flat_map(|resume| &resume.plan.cursor.components) {
             part(&component.name);
             for origin in &component.origins {

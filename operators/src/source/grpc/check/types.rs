@@ -27,7 +27,7 @@ impl Types {
     }
 }
 
-/// The method named, if it is there and answers one request with a stream; or whom to ask for it.
+/// The method named, if it is there and answers with a stream; or whom to ask for it.
 pub(super) fn find(config: &Config, view: &NodeView<'_>, report: &mut Report) -> Types {
     let extra = extra(&config.descriptors, view, report);
     match origin(&config.descriptors, view, report) {
@@ -137,17 +137,17 @@ fn check_shape(
     report: &mut Report,
 ) -> Option<Method> {
     let shape = match (method.client_streaming(), method.server_streaming()) {
-        (false, true) if !is_polled => return Some(method),
+        (_, true) if !is_polled => return Some(method),
         (false, false) if is_polled => return Some(method),
         (false, true) => "server-streaming: it answers with a stream of messages",
+        (true, true) => "bidirectional: it answers with a stream of messages",
         (false, false) => "unary: it answers with one message",
         (true, false) => "client-streaming: it answers a stream of requests with one message",
-        (true, true) => "bidirectional: it expects a stream of requests",
     };
     let is_unary = !method.client_streaming() && !method.server_streaming();
     let expected = match is_polled {
         true => "expected with `poll`: a unary method, `rpc …(Request) returns (Message)`",
-        false => "expected: a server-streaming method, `rpc …(Request) returns (stream Message)`",
+        false => "expected: a method that answers with a stream, `rpc … returns (stream Message)`",
     };
     let name = method.path().trim_start_matches('/');
     let finding = report.error(&view.at(&["method"]), format!("method {name:?} is {shape}"));
