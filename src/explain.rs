@@ -223,6 +223,9 @@ fn meaning(guarantee: Guarantee) -> &'static str {
         Guarantee::ExactlyOnce => {
             "every message once, in order within a partition, for read_committed readers"
         }
+        Guarantee::ExactlyOnceWithinWindow => {
+            "no loss; what the server sends again is dropped if it was among the newest messages"
+        }
         Guarantee::AtLeastOnce => {
             "no loss; a crash repeats what was not yet followed by its progress"
         }

@@ -46,7 +46,10 @@ pub enum Resumability {
     },
     /// The server keeps what is not acknowledged and sends it again; what is committed is
     /// acknowledged behind its commit, so a lost call or a crash in between repeats it.
-    Acknowledged,
+    Acknowledged {
+        /// Within how many of the newest messages a repetition is known and dropped.
+        window: Option<usize>,
+    },
     /// No cursor is declared: what the server sends while nobody listens is lost.
     None,
 }

@@ -174,7 +174,7 @@ fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
         match source.resumability() {
             Resumability::Exact => "exact",
             Resumability::Weakened { field, .. } => field,
-            Resumability::Acknowledged => "acknowledged",
+            Resumability::Acknowledged { .. } => "acknowledged",
             Resumability::None => "none",
         }
     };

@@ -128,8 +128,11 @@ impl GrpcSource {
     #[must_use]
     pub fn resumability(&self) -> Resumability {
         match (&self.resume, &self.poll) {
-            (None, _) if self.acks() => Resumability::Acknowledged,
+            (None, _) if self.acks() => Resumability::Acknowledged { window: None },
             (None, _) => Resumability::None,
+            (Some(plan), _) if plan.mode == Mode::Ack => {
+                Resumability::Acknowledged { window: self.dedupe_window(plan) }
+            }
             (Some(plan), poll) => {
                 let own = poll.as_ref().map_or_else(|| plan.resumability(), PollPlan::resumability);
                 if own == Resumability::Exact && plan.has_upstreams() { BEHIND } else { own }
@@ -153,6 +156,15 @@ impl GrpcSource {
     /// Whether the server keeps what is not acknowledged, and sends it again.
     pub(super) fn acks(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.ack.is_some())
+    }
+
+    /// Within how many messages one that comes again is known. Where a message bears several things
+    /// that are acknowledged one by one, they come again in other company, and no key of a whole
+    /// message knows them.
+    fn dedupe_window(&self, plan: &ResumePlan) -> Option<usize> {
+        let ack = self.stream.as_ref().and_then(|stream| stream.ack.as_ref());
+        let is_one_by_one = ack.is_some_and(|ack| !ack.from.is_list());
+        plan.dedupe.as_ref().filter(|_| is_one_by_one).map(|dedupe| dedupe.window)
     }
 
     /// What `explain` prints: key and text, no secrets.
@@ -295,7 +307,12 @@ impl ResumePlan {
                 line("resume", words.to_owned());
                 return self.describe_control(line);
             }
-            Mode::Cursor | Mode::Ack => {}
+            Mode::Ack => {
+                let words = "the server sends again what is not acknowledged";
+                line("resume", words.to_owned());
+                return self.describe_control(line);
+            }
+            Mode::Cursor => {}
         }
         for component in &self.cursor.components {
             let from: Vec<String> = component.origins.iter().map(ToString::to_string).collect();

@@ -76,7 +76,7 @@ async fn what_is_committed_is_acknowledged_once_and_in_large_requests() {
     })
     .await;
     let source = follow(&server.url(), &format!("{ACK}\n    on_end: finish"));
-    assert_eq!(source.resumability(), Resumability::Acknowledged);
+    assert_eq!(source.resumability(), Resumability::Acknowledged { window: None });
     let world = World::run(source, None);
     let (end, finished) = world.end().await;
     assert_eq!(end, ShardEnd::Finished, "the server ended when all was acknowledged");
@@ -187,6 +187,72 @@ async fn a_cut_between_commit_and_ack_repeats_what_the_server_did_not_hear() {
     assert_eq!(super::items(values).len(), 10, "the server heard none of it");
     let acked = subscription.acked.lock().expect("no panic").clone();
     assert!(acked.values().flatten().all(|id| id.starts_with("1-")), "{acked:?}");
+}
+
+/// One item per message, known again by its number.
+const WINDOW: &str = "request: { topic: news }
+    stream: { ack: { field: ack_ids, from: \"items[0].ack_id\" } }
+    resume: { mode: ack, dedupe: { key: \"items[0].number\", window: 100 } }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_again_within_the_window_is_dropped_and_acknowledged_behind_its_original() {
+    let subscription = Arc::new(Subscription::default());
+    let of_calls = subscription.clone();
+    let server = Server::start(move |mut talk| {
+        let subscription = of_calls.clone();
+        async move {
+            talk.hear().await;
+            subscription.deliver(&talk, 5).await;
+            subscription.hear(&mut talk, 5).await;
+        }
+    })
+    .await;
+    let source = follow(&server.url(), &format!("{WINDOW}\n    on_end: finish"));
+    assert_eq!(source.resumability(), Resumability::Acknowledged { window: Some(100) });
+    let world = World::run(source, None);
+    world.is_gate_open.store(false, SeqCst);
+    let metrics = world.telemetry.shard("test", "s", "0");
+    until("all is received", || metrics.received_messages.get() == 5).await;
+    server.cut();
+    until("it is sent again and dropped", || metrics.duplicates_dropped.get() == 5).await;
+    assert_eq!(subscription.acked(), BTreeSet::new(), "what it repeats is not committed");
+    world.is_gate_open.store(true, SeqCst);
+    let (end, finished) = world.end().await;
+    assert_eq!(end, ShardEnd::Finished, "all was acknowledged");
+    let values: Vec<_> = finished.batches.iter().flat_map(|batch| batch.values.iter()).collect();
+    let numbers: Vec<_> = super::items(values).iter().map(|item| item.number).collect();
+    assert_eq!(numbers, [1, 2, 3, 4, 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_between_commit_and_ack_repeats_nothing_within_the_window() {
+    let subscription = Arc::new(Subscription::default());
+    let of_calls = subscription.clone();
+    let server = Server::start(move |mut talk| {
+        let subscription = of_calls.clone();
+        async move {
+            talk.hear().await;
+            subscription.deliver(&talk, if talk.call == 0 { 5 } else { 8 }).await;
+            match talk.call {
+                0 => std::future::pending().await,
+                _ => subscription.hear(&mut talk, 8).await,
+            }
+        }
+    })
+    .await;
+    let source = follow(&server.url(), &format!("{WINDOW}\n    on_end: finish"));
+    let world = World::run(source.clone(), None);
+    until("all is committed", || numbers(&world).len() == 5).await;
+    let last = world.batches().pop().expect("a batch").position.as_deref().cloned();
+    // The process dies: no ack was heard.
+    drop(world);
+    let (end, finished) = World::run(source, last).end().await;
+    assert_eq!(end, ShardEnd::Finished);
+    assert_eq!(subscription.sent(1), [1, 2, 3, 4, 5, 6, 7, 8]);
+    let values: Vec<_> = finished.batches.iter().flat_map(|batch| batch.values.iter()).collect();
+    let numbers: Vec<_> = super::items(values).iter().map(|item| item.number).collect();
+    assert_eq!(numbers, [6, 7, 8]);
+    assert_eq!(subscription.acked().len(), 8);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,7 @@
 //! The keys of the request stream: every mistake in one run, at its place.
 
 use super::read;
+use headwater_operators::source::Resumability;
 
 const URL: &str = "http://localhost:50051";
 
@@ -83,6 +84,25 @@ fn one_mistake_gives_one_finding() {
         assert!(text.contains(expected), "{keys}: {expected} is missing from:\n{text}");
         assert_eq!(text.matches("error:").count(), 1, "{keys}:\n{text}");
     }
+}
+
+#[test]
+fn a_mode_of_acks_needs_acks_and_no_cursor() {
+    let ack = "stream: { ack: { field: ack_ids, from: \"items[].ack_id\" } }";
+    let text = errors("Follow", "resume: { mode: ack }");
+    assert!(text.contains("`mode: ack` needs `stream.ack`"), "{text}");
+    let text = errors(
+        "Follow",
+        &format!("{ack}\n    resume: {{ mode: ack, cursor: {{ n: {{ from: ping.id }} }} }}"),
+    );
+    assert!(text.contains("`cursor` means nothing with `mode: ack`"), "{text}");
+    let source = |more: &str| {
+        let keys = format!("{ack}\n    resume: {{ mode: ack{more} }}");
+        read(URL, "Follow", &keys).unwrap_or_else(|errors| panic!("{errors}")).resumability()
+    };
+    assert_eq!(source(""), Resumability::Acknowledged { window: None });
+    let known = source(", dedupe: { key: \"@payload\", window: 10 }");
+    assert_eq!(known, Resumability::Acknowledged { window: None }, "lists come in other company");
 }
 
 #[test]

@@ -18,7 +18,7 @@ pub fn entry() -> KindEntry {
     KindEntry {
         role: Role::Source,
         name: "grpc",
-        summary: "Calls a gRPC method that answers with a stream and takes its messages as they are.",
+        summary: "Calls a gRPC method that answers with a stream, takes its messages as they are.",
         schema: schema_of::<Config>,
         check,
     }

@@ -1,6 +1,7 @@
 //! What is said on a request stream: fields that exist and take what is meant for them.
 //!
-//! Invariant: each of `open`, `reply`, `credit` and `ack` is checked whatever is wrong with the others.
+//! Invariant: each of `open`, `reply`, `credit` and `ack` is checked, whatever is wrong with the
+//! others.
 
 use super::super::config::{
     AckConfig, AckTake, Config, CreditConfig, ExtendConfig, FirstCredit, ReplyConfig, StreamConfig,

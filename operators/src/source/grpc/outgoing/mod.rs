@@ -2,8 +2,8 @@
 //! request, answers, credit, and acks of what is committed.
 //!
 //! ```text
-//!   receive.rs ──heard: answers, ids, units──► Outbox ──next──► writer.rs ──bounded──► request stream
-//!   committer ──durable place───────────────────►│
+//!   receive.rs ──answers, ids, units──► Outbox ──next──► writer.rs ──bounded──► request stream
+//!   committer ──durable place────────────►│
 //! ```
 //!
 //! Invariants

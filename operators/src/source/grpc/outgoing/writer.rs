@@ -68,7 +68,7 @@ impl Writing {
                         acks.inc_by(said.acked);
                         permit.send(said.message);
                     },
-                    // The connection is gone or the server has ended the call; its reader learns so.
+                    // The connection is gone or the call has ended; its reader learns so.
                     Err(_) => return pending().await,
                 },
                 moved = durable.changed(), if is_watched => match moved {
