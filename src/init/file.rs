@@ -97,6 +97,12 @@ impl File<'_> {
         page.line(4, format!("method: {}", self.method.path().trim_start_matches('/')));
         self.descriptors(page);
         self.request(page);
+        if self.method.client_streaming() && self.preset.is_none() {
+            page.comment(4, "The method takes a stream of requests: this one opens it. What the");
+            page.comment(4, "server wants to hear then, such as answers to pings, credit or acks,");
+            page.comment(4, "is said under `stream`.");
+            page.comment(4, "stream: {}");
+        }
         match self.preset {
             Some(preset) => self.use_preset(preset, page),
             None => self.resume(guesses, page),

@@ -61,12 +61,12 @@ fn preset(options: &Init) -> Result<Option<&'static Preset>, Failed> {
 }
 
 fn check_shape(method: &Method) -> Result<(), Failed> {
-    if method.server_streaming() && !method.client_streaming() {
+    if method.server_streaming() {
         return Ok(());
     }
     let name = method.path().trim_start_matches('/');
     Err(Exit::Mistake.saying(format!(
-        "method {name} is not server-streaming: a source calls methods of the form \
-         `rpc …(Request) returns (stream Message)`"
+        "method {name} does not answer with a stream: a source calls methods of the form \
+         `rpc … returns (stream Message)`"
     )))
 }

@@ -1,5 +1,7 @@
 //! A server of one method that is made from descriptors: requests and messages are JSON.
 
+mod talk;
+
 use bytes::Bytes;
 use headwater_proto::{DescriptorInput, Descriptors, Method};
 use headwater_test_support::grpc::RawCodec;
@@ -9,7 +11,9 @@ use serde_json::Value as Json;
 use std::convert::Infallible;
 use std::path::Path;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+pub use talk::Talk;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_stream::Stream;
@@ -24,6 +28,8 @@ pub struct Fake {
     pub url: String,
     pub method: Method,
     seen: Arc<Mutex<Vec<Json>>>,
+    /// Conversations that ended by a failed assertion.
+    panics: Arc<AtomicUsize>,
 }
 
 #[derive(Clone)]
@@ -80,12 +86,20 @@ impl Fake {
             let serving = tonic::transport::Server::builder();
             let _ = serving.serve_with_incoming(service, incoming).await;
         });
-        Fake { url, method, seen }
+        Fake { url, method, seen, panics: Arc::default() }
     }
 
     /// The requests of all calls.
     pub fn requests(&self) -> Vec<Json> {
         self.seen.lock().expect("no panic while locked").clone()
+    }
+}
+
+/// What a conversation asserts counts for the test that holds it.
+impl Drop for Fake {
+    fn drop(&mut self) {
+        let is_sound = self.panics.load(Ordering::SeqCst) == 0 || std::thread::panicking();
+        assert!(is_sound, "the server was told what it should not have been; see above");
     }
 }
 

@@ -12,7 +12,10 @@ mod world;
 
 mod chains;
 mod databases;
+mod etcd;
 mod fake;
 mod merging;
 mod networks;
+mod queues;
 mod rig;
+mod solana;

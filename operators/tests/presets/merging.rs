@@ -46,20 +46,25 @@ fn what_a_preset_gives_wrongly_is_told_where_its_name_stands() {
     let told = mistakes(&file("http://host:1", "aptos.proto", "aptoss", ""));
     assert!(told.contains("did you mean \"aptos\"?") && told.contains("1 error"), "{told}");
     let told = mistakes(&file("http://host:1", "aptos.proto", "unheard-of", "method: a.B/C"));
-    assert!(told.contains("expected: one of aptos, firehose"), "{told}");
+    assert!(told.contains("expected: one of aptos, etcd-watch, firehose"), "{told}");
 }
 
 #[test]
 fn every_preset_makes_a_file_sound_that_names_server_and_types_alone() {
     let protos = [
         ("aptos", "aptos.proto"),
+        ("etcd-watch", "etcd.proto"),
         ("firehose", "firehose.proto"),
         ("flow-events", "flow.proto"),
+        ("gnmi", "gnmi.proto"),
+        ("google-pubsub", "google_pubsub.proto"),
         ("hubble-flows", "hubble.proto"),
         ("kurrentdb", "kurrentdb.proto"),
         ("kurrentdb-stream", "kurrentdb.proto"),
         ("lnd-invoices", "lnd.proto"),
+        ("salesforce-pubsub", "salesforce.proto"),
         ("spicedb-watch", "spicedb.proto"),
+        ("yellowstone", "yellowstone.proto"),
     ];
     assert_eq!(protos.len(), PRESETS.len(), "each has its types here");
     for (preset, proto) in protos {

@@ -2,10 +2,12 @@
 
 use crate::fake::{Fake, json};
 use crate::world::{World, until};
+use headwater_engine::record::Batch;
 use headwater_engine::spec::{Plan, Source, SystemVariables, load};
 use headwater_operators::registry;
 use headwater_operators::source::Resumability;
 use headwater_operators::source::grpc::GrpcSource;
+use headwater_proto::MessageDescriptor;
 use serde_json::Value as Json;
 use std::path::Path;
 use std::sync::Arc;
@@ -50,28 +52,47 @@ pub struct Outcome {
 /// Runs the preset until `first` messages are committed, stops the process, and runs it again from
 /// what was committed until there are `all`.
 pub async fn run(fake: Fake, text: &str, first: usize, all: usize) -> Outcome {
+    run_by(
+        fake,
+        text,
+        move |messages| messages.len() >= first,
+        move |all_of_them| all_of_them.len() >= all,
+    )
+    .await
+}
+
+/// The same until `first` holds of what is committed, and then until `all` does of both processes'.
+pub async fn run_by(
+    fake: Fake,
+    text: &str,
+    first: impl Fn(&[Json]) -> bool,
+    all: impl Fn(&[Json]) -> bool,
+) -> Outcome {
     let output = fake.method.output();
-    let read = |batches: &[headwater_engine::record::Batch]| {
-        let values = batches.iter().flat_map(|batch| {
-            let values: Vec<Json> = batch.values.iter().map(|wire| json(&output, wire)).collect();
-            values
-        });
-        values.collect::<Vec<Json>>()
-    };
-    let count = |world: &World| -> usize { world.batches().iter().map(|batch| batch.len()).sum() };
     let source = source(text);
     let resumability = source.resumability();
     let world = World::run(source.clone(), None);
-    until("the first process has committed", || count(&world) >= first).await;
+    until("the first process has committed", || first(&messages(&output, &world.batches()))).await;
     let (_, ended) = world.stop().await;
     let position = ended.position();
-    let mut committed = read(&ended.batches);
+    let mut committed = messages(&output, &ended.batches);
     let world = World::run(source, Some(position));
-    let rest = all - committed.len();
-    until("the second process has committed", || count(&world) >= rest).await;
+    until("the second process has committed", || {
+        all(&[&committed[..], &messages(&output, &world.batches())].concat())
+    })
+    .await;
     let (_, ended) = world.stop().await;
-    committed.extend(read(&ended.batches));
+    committed.extend(messages(&output, &ended.batches));
     Outcome { committed, requests: fake.requests(), resumability }
+}
+
+/// What batches hold.
+pub fn messages(output: &MessageDescriptor, batches: &[Batch]) -> Vec<Json> {
+    let values = batches.iter().flat_map(|batch| {
+        let values: Vec<Json> = batch.values.iter().map(|wire| json(output, wire)).collect();
+        values
+    });
+    values.collect()
 }
 
 /// The value at a path of keys, as a number; proto3 JSON writes 64 bits as text.

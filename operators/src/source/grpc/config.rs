@@ -18,7 +18,7 @@ mod targets;
 use crate::limits::{
     STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
 };
-pub(super) use control::{DedupeConfig, DedupeScope, OnLoss};
+pub(super) use control::{DedupeConfig, DedupeScope, HeartbeatsConfig, OnLoss};
 pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
 pub(super) use poll::{PageConfig, PollConfig, WithoutCursor};
 pub(super) use resume::{

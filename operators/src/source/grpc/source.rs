@@ -361,7 +361,7 @@ impl ResumePlan {
 
     fn describe_control(&self, mut line: impl FnMut(&str, String)) {
         let control = self.control.as_ref();
-        if let Some(heartbeat) = control.and_then(|control| control.heartbeat.as_ref()) {
+        for heartbeat in control.iter().flat_map(|control| &control.heartbeats) {
             let emit = if heartbeat.emit { "passed on" } else { "not passed on" };
             let advance = if heartbeat.advance { "moves the cursor" } else { "moves nothing" };
             line("heartbeat", format!("{} is {emit} and {advance}", heartbeat.when));

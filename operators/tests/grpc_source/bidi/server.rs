@@ -77,6 +77,8 @@ pub struct Seen {
     pub calls: AtomicUsize,
     /// Calls that are open now, on the server's side.
     pub open: AtomicUsize,
+    /// Conversations that ended by a failed assertion.
+    panics: AtomicUsize,
     cut: Notify,
 }
 
@@ -134,6 +136,14 @@ impl Server {
 
     pub fn open(&self) -> usize {
         self.seen.open.load(Ordering::SeqCst)
+    }
+}
+
+/// What a conversation asserts counts for the test that holds it.
+impl Drop for Server {
+    fn drop(&mut self) {
+        let is_sound = self.seen.panics.load(Ordering::SeqCst) == 0 || std::thread::panicking();
+        assert!(is_sound, "the server was told what it should not have been; see above");
     }
 }
 
@@ -205,7 +215,13 @@ impl tonic::server::StreamingService<Bytes> for Feed {
         let (sender, receiver) = mpsc::channel(1);
         let call = seen.calls.fetch_add(1, Ordering::SeqCst);
         let talk = Talk { call, requests: request.into_inner(), sender, seen };
-        tokio::spawn((self.script)(talk));
+        let conversation = tokio::spawn((self.script)(talk));
+        let seen = self.seen.clone();
+        tokio::spawn(async move {
+            if conversation.await.is_err_and(|error| error.is_panic()) {
+                seen.panics.fetch_add(1, Ordering::SeqCst);
+            }
+        });
         std::future::ready(Ok(Outgoing::new(Box::pin(ReceiverStream::new(receiver)))))
     }
 }

@@ -384,7 +384,10 @@ impl<'c> Shards<'c, '_> {
         part(&canonical);
         // What opens a call says, as the request does, what the server sends.
         for message in self.config.stream.iter().flat_map(|stream| &stream.open) {
-            part(&sorted(&Json::Object(message.clone())).to_string());
+            let input = self.method.map(Method::input);
+            part(&input.map_or_else(String::new, |input| {
+                canonical::text(&input, Some(message), std::iter::empty())
+            }));
         }
         for component in resume.iter().flat_map(|resume| &resume.plan.cursor.components) {
             part(&component.name);

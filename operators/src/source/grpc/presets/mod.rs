@@ -18,13 +18,18 @@ macro_rules! presets {
 /// All presets of the gRPC source, by name.
 pub const PRESETS: &[Preset] = presets![
     "aptos",
+    "etcd-watch",
     "firehose",
     "flow-events",
+    "gnmi",
+    "google-pubsub",
     "hubble-flows",
     "kurrentdb",
     "kurrentdb-stream",
     "lnd-invoices",
+    "salesforce-pubsub",
     "spicedb-watch",
+    "yellowstone",
 ];
 
 /// The preset that is for this method, `package.Service/Method`, if there is one.
