@@ -499,6 +499,28 @@ async fn of_several_endpoints_the_first_that_answers_tells_the_types() {
 }
 
 #[tokio::test]
+async fn a_server_of_a_list_that_changes_tells_the_types() {
+    let files = files();
+    let server = Server::scripted(move |_, ask| Ok(answer(&files, ask))).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let list = folder.path().join("targets.txt");
+    let servers =
+        format!("# one that is away, and one that is there\n127.0.0.1:1\n{}\n", server.url);
+    std::fs::write(&list, servers).expect("it is writable");
+    let text = file("", METHOD, REFLECTION)
+        .replace("endpoint: ", &format!("targets: {{ file: \"{}\" }}", list.display()));
+    let learned = learned(&text).await;
+    assert_eq!(learned.server, server.url);
+    let plan = plan(load(&text, Some(&learned)));
+    assert_eq!(plan.node("s").expect("it is named").config::<GrpcSource>().shard_count(), 2);
+    // A list that cannot be read is waited for, and a wrong one as well: it may be mended.
+    std::fs::write(&list, "ftp://x\n").expect("it is writable");
+    let question = question(&text);
+    let error = inquiry(&question).types().await.expect_err("no server");
+    assert!(error.may_heal && error.text.contains("neither http nor https"), "{error}");
+}
+
+#[tokio::test]
 async fn mistakes_that_need_no_types_are_told_before_anybody_is_asked() {
     let keys = "descriptors: { reflection: true, extra: [missing.desc], includes: [x] }\n    \
                 metadata: { \"grpc-x\": v }\n    http2: { stream_window_bytes: 1 }";

@@ -36,7 +36,7 @@ pub struct Fake {
 struct Part {
     method: Method,
     answer: Answer,
-    /// After how many messages each call ends; later ones stay open.
+    /// After how many messages the first calls end, the last of these excepted: it falls silent.
     cuts: Arc<[usize]>,
     seen: Arc<Mutex<Vec<Json>>>,
 }
@@ -62,7 +62,8 @@ fn wire(message: &MessageDescriptor, json: Json) -> Bytes {
 }
 
 impl Fake {
-    /// Serves `method`; call number *n* ends in the middle, after `cuts[n]` messages.
+    /// Serves `method`; call number *n* ends in the middle, after `cuts[n]` messages; the last
+    /// of these falls silent there instead.
     pub async fn start(
         method: Method,
         cuts: &[usize],
@@ -129,7 +130,7 @@ impl Part {
                 return;
             }
         }
-        if until.is_some() {
+        if until.is_some() && call + 1 < self.cuts.len() {
             // A status comes behind all messages, so that it is known what the client has seen; a
             // connection that breaks takes some of them with it.
             let _ = sender.send(Err(Status::unavailable("the server restarts"))).await;

@@ -49,16 +49,14 @@ pub struct Outcome {
     pub resumability: Resumability,
 }
 
-/// Runs the preset until `first` messages are committed, stops the process, and runs it again from
-/// what was committed until there are `all`.
+/// Runs the preset until `first` messages are committed, all that the fake sends before it falls
+/// silent; stops the process, and runs it again from what was committed until there are `all`.
 pub async fn run(fake: Fake, text: &str, first: usize, all: usize) -> Outcome {
-    run_by(
-        fake,
-        text,
-        move |messages| messages.len() >= first,
-        move |all_of_them| all_of_them.len() >= all,
-    )
-    .await
+    let is_silent = move |messages: &[Json]| {
+        assert!(messages.len() <= first, "the fake falls silent after {first}");
+        messages.len() == first
+    };
+    run_by(fake, text, is_silent, move |all_of_them| all_of_them.len() >= all).await
 }
 
 /// The same until `first` holds of what is committed, and then until `all` does of both processes'.

@@ -1,7 +1,7 @@
 //! Yellowstone.
 
 use crate::fake::{Fake, Talk, method};
-use crate::rig::{file, number, run, source};
+use crate::rig::{file, number, run_by, source};
 use crate::world::{World, broken};
 use headwater_operators::source::Resumability;
 use serde_json::{Value as Json, json};
@@ -87,7 +87,8 @@ async fn yellowstone_commits_whole_slots_and_answers_pings() {
     let keys = "request: { transactions: { t: { vote: false } } }";
     let text = file(&fake.url, "yellowstone.proto", "yellowstone", keys);
     let all = updates(0).len();
-    let outcome = run(fake, &text, all / 2, all).await;
+    let outcome =
+        run_by(fake, &text, move |it| it.len() >= all / 2, move |it| it.len() >= all).await;
     let mut told: Vec<_> = outcome.committed.iter().map(key).collect();
     let ends: Vec<u64> = told.iter().filter(|it| it.1 == UPDATES).map(|it| it.0).collect();
     assert!(ends.is_sorted(), "slots end in their order: {ends:?}");
