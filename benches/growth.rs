@@ -2,12 +2,13 @@
 //!
 //! Method. *Shards*: the same total rate over 1 to 1,000 calls of one source; CPU of the process
 //! per committed record, over a window in which all of them are open; beside it the straight line
-//! with as many calls on one connection, which shows what the calls alone cost. *Targets*: the same for
-//! the servers of a file that is watched, of which some leave and come back meanwhile. *Bytes*: raw messages of
-//! growing size at full speed, CPU per message and per KiB moved. *Large*: messages of 4 and 64
-//! MiB, whose resident peak must stay below a multiple of message and credit, or the case fails.
-//! *Start*: from starting the process to the first record that a `read_committed` reader gets, on a
-//! pipeline that was there before. Every case checks that each sequence arrived once and in order.
+//! with as many calls on one connection, which shows what the calls alone cost. *Targets*: the same
+//! for the servers of a file that is watched, of which some leave and come back meanwhile. *Bytes*:
+//! raw messages of growing size at full speed, CPU per message and per KiB moved. *Large*: messages
+//! of 4 and 64 MiB, whose resident peak must stay below a multiple of message and credit, or the
+//! case fails. *Start*: from starting the process to the first record that a `read_committed`
+//! reader gets, on a pipeline that was there before. Every case checks that each sequence arrived
+//! once and in order.
 //!
 //! ```text
 //! cargo bench --bench growth                             # Apache Kafka

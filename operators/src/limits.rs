@@ -5,6 +5,33 @@ use std::time::Duration;
 /// Bytes of request metadata a pipeline file may set for one call.
 pub const METADATA_BYTES_MAX: usize = 16 * 1024;
 
+/// UNAUTHENTICATED in a row, without a message in between, after which a shard stops although its
+/// credentials can be renewed: with the waits in between that is more than a minute, and longer
+/// than a renewal takes.
+pub const AUTH_REFUSALS_MAX: u32 = 10;
+
+/// The longest answer of a token endpoint that is read.
+pub const TOKEN_ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// How long a token is used whose endpoint does not say how long it lives.
+pub const TOKEN_LIFE_UNKNOWN: Duration = Duration::from_secs(300);
+
+/// How long a token is used at most, whatever its endpoint says.
+pub const TOKEN_LIFE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// How long a call lasts at least before it is ended as planned, so that a token which lives for a
+/// moment does not have calls opened in a tight loop.
+pub const REOPEN_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// Addresses of one server that are tried for one call; DNS may give more.
+pub const ADDRESSES_MAX: usize = 64;
+
+/// Failed addresses that the reason of a failed call names.
+pub const ADDRESSES_SHOWN_MAX: usize = 5;
+
+/// The longest interval between two pings, however often a server complains.
+pub const PING_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
+
 /// Messages at one inclusive cursor value whose identifiers are remembered; more stop the shard,
 /// because forgetting one would repeat it. At 40 bytes each they still fit one progress record of
 /// Kafka's default size limit.

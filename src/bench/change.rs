@@ -15,6 +15,12 @@ use headwater_operators::sink::kafka::{CreateTopic, KafkaSink};
 use serde_json::{Value as Json, json};
 use std::collections::BTreeMap;
 
+/// What a source says of the way to its server.
+const AWAY: [&str; 5] = ["tls", "proxy", "metadata_files", "balance", "health"];
+
+/// The same of what an endpoint of several may say too.
+const AWAY_OF_ENDPOINT: [&str; 2] = ["addresses", "auth"];
+
 /// What is another, and what it becomes.
 pub(super) struct Change {
     /// What all names end with.
@@ -111,7 +117,10 @@ impl Change {
                 values.set(&at("endpoint"), &json!(url));
             }
         }
-        values.remove(&at("tls"));
+        // The generator is on this machine, and nobody is told who calls it.
+        for key in AWAY.into_iter().chain(AWAY_OF_ENDPOINT) {
+            values.remove(&at(key));
+        }
         if self.is_finite {
             values.set(&at("on_end"), &json!("finish"));
         }
@@ -163,6 +172,9 @@ fn elsewhere(endpoint: Json, url: &str, place: usize) -> Json {
         Json::Object(full) => full,
         _ => serde_json::Map::new(),
     };
+    for key in AWAY_OF_ENDPOINT {
+        full.remove(key);
+    }
     full.insert("url".to_owned(), json!(url));
     full.entry("name").or_insert_with(|| json!(format!("endpoint-{}", place + 1)));
     Json::Object(full)
@@ -192,7 +204,12 @@ mod tests {
         let url = "http://127.0.0.1:1";
         let expected = json!({ "url": url, "name": "endpoint-2" });
         assert_eq!(elsewhere(json!("https://a:1"), url, 1), expected);
-        let full = json!({ "url": "https://a:1", "name": "eu", "metadata": { "a": "b" } });
+        let auth = json!({ "bearer": { "token": "t" } });
+        let (addresses, metadata) = (json!(["b:1"]), json!({ "a": "b" }));
+        let full = json!({
+            "url": "https://a:1", "name": "eu",
+            "metadata": metadata, "auth": auth, "addresses": addresses,
+        });
         let expected = json!({ "url": url, "name": "eu", "metadata": { "a": "b" } });
         assert_eq!(elsewhere(full, url, 0), expected);
     }

@@ -34,6 +34,7 @@
 //! | `shapes` | both deliveries, fan-out, many shards |
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `resumes` | the ways a source goes on after that |
+//! | `resumable` | groups, replayed streams and known keys, killed at random moments |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 //! | `sabotage` | the same, where a protection of the program is taken away |
 
@@ -55,6 +56,7 @@ mod mutations;
 mod partitions;
 mod proxied;
 mod refusals;
+mod resumable;
 #[cfg(feature = "failpoints")]
 mod resumes;
 mod rights;

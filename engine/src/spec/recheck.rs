@@ -1,10 +1,10 @@
 //! Checks a node again with a list that stands outside the pipeline file.
 //!
 //! A node may name a file, or another place, whose content is a list that belongs to the node and
-//! changes while it runs. Such a list is held to the same rules as one in the pipeline file, and its
-//! mistakes are told in the same way, with the line they stand in: it is read into a tree of its
-//! own, compared with the schema of its items, and put in the place of one of the node's keys; the
-//! node's own check then sees it there.
+//! changes while it runs. Such a list is held to the same rules as one in the pipeline file, and
+//! its mistakes are told in the same way, with the line they stand in: it is read into a tree of
+//! its own, compared with the schema of its items, and put in the place of one of the node's keys;
+//! the node's own check then sees it there.
 //!
 //! Three forms are understood:
 //!

@@ -23,7 +23,7 @@
 //!    operators do not take a fleet without servers for the end of the stream.
 //! 3. A pipeline knows at most [`SHARDS_KNOWN_MAX`] names; a list that would need more is refused.
 //!
-//! Next: `attempt.rs` drives it; `source/grpc/targets` finds the lists.
+//! Next: `members/lists.rs` says what a new list changes; `attempt.rs` drives it.
 
 use crate::limits::{SHARDS_KNOWN_MAX, TARGET_NEWS_MAX};
 use crate::pipeline::assemble::{Incarnation, Shard};
@@ -33,7 +33,7 @@ use crate::pipeline::state::TargetsFact;
 use crate::pipeline::status::ShardWatch;
 use crate::sink::kafka::{AcceptChange, KafkaStartError};
 use crate::source::feed::Feed;
-use crate::source::grpc::{GrpcSource, News, TargetList, TargetShard, TargetWatch};
+use crate::source::grpc::{GrpcSource, News, TargetShard, TargetWatch};
 use crate::source::link::Link;
 use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use headwater_engine::commit::progress::StoredProgress;
@@ -49,6 +49,8 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
+
+mod lists;
 
 /// Shard tasks by what they end with.
 pub(super) type Tasks = JoinSet<(ShardKey, ShardEnd)>;
@@ -117,19 +119,12 @@ enum State {
     Over,
 }
 
-/// What a new list changes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Change {
-    added: usize,
-    removed: usize,
-    replaced: usize,
-}
-
 /// A stored shard too many.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "progress of {stored} shards is stored, and a pipeline whose targets change keeps at most \
-     {SHARDS_KNOWN_MAX} in memory: forget those that do not come back with `headwater offsets reset`"
+     {SHARDS_KNOWN_MAX} in memory: forget those that do not come back with `headwater offsets \
+     reset`"
 )]
 pub(super) struct TooManyStored {
     stored: usize,
@@ -221,125 +216,14 @@ impl Members {
         true
     }
 
-    /// The tasks that are left, and the shards that could not go on. Nobody joins any more, and what
-    /// is left of the inlets goes.
+    /// The tasks that are left, and the shards that could not go on. Nobody joins any more, and
+    /// what is left of the inlets goes.
     pub(super) fn close(self) -> (Tasks, Vec<(ShardKey, String)>) {
         (self.tasks, self.broken)
     }
 
     fn panicked(&self, error: &JoinError) {
         self.common.failure.set(super::attempt::failure("source", error.to_string()));
-    }
-}
-
-/// Lists.
-impl Members {
-    fn take(&mut self, node: usize, news: News) {
-        let source = self.node(node).name.clone();
-        let fact = match news {
-            News::List(list) => match self.room_for(&list) {
-                Ok(()) => {
-                    self.apply(node, &list);
-                    TargetsFact::Fine
-                }
-                Err(reason) => self.refuse(node, reason),
-            },
-            News::Refused(reason) => self.refuse(node, reason),
-            News::Restored => {
-                tracing::info!(event = "targets_restored", source, "the list is as it was");
-                TargetsFact::Fine
-            }
-        };
-        let metrics = self.common.context.telemetry.targets(self.common.plan.name(), &source);
-        metrics.refused.set(i64::from(fact != TargetsFact::Fine));
-        self.common.context.status.targets(&source, fact);
-    }
-
-    fn refuse(&self, node: usize, reason: String) -> TargetsFact {
-        let source = &self.node(node).name;
-        let is_first = watch_of(self.node(node)).is_none_or(|watch| watch.list().is_none());
-        tracing::warn!(
-            event = "targets_refused",
-            source,
-            reason,
-            "the new list of targets cannot be used; they stay as they are"
-        );
-        TargetsFact::Refused { reason, is_first }
-    }
-
-    fn room_for(&self, list: &TargetList) -> Result<(), String> {
-        let new = list.iter().filter(|shard| !self.names.contains(&shard.spec().key)).count();
-        if self.names.len() + new <= SHARDS_KNOWN_MAX {
-            return Ok(());
-        }
-        Err(format!(
-            "it names {new} shards that were never here, and {} are known already; a pipeline \
-             knows at most {SHARDS_KNOWN_MAX}: give targets names that last, or forget those that \
-             do not come back with `headwater offsets reset` and start anew",
-            self.names.len()
-        ))
-    }
-
-    fn apply(&mut self, node: usize, list: &TargetList) {
-        let wanted: HashMap<&ShardKey, &Arc<TargetShard>> =
-            list.iter().map(|shard| (&shard.spec().key, shard)).collect();
-        let here = self.all.iter().filter(|(_, member)| member.node == node);
-        let here: Vec<ShardKey> = here.map(|(key, _)| key.clone()).collect();
-        let mut change = Change::default();
-        for key in here {
-            self.settle(&key, wanted.get(&key).copied(), &mut change);
-        }
-        for shard in list.iter() {
-            if !self.all.contains_key(&shard.spec().key) {
-                change.added += 1;
-                self.join(node, shard.clone());
-            }
-        }
-        self.tell(node, list.len(), change);
-    }
-
-    fn tell(&self, node: usize, targets: usize, change: Change) {
-        let source = self.node(node).name.as_str();
-        let pipeline = self.common.plan.name();
-        let gauge = self.common.context.telemetry.targets(pipeline, source).targets;
-        gauge.set(i64::try_from(targets).unwrap_or(i64::MAX));
-        let Change { added, removed, replaced } = change;
-        if change != Change::default() {
-            tracing::info!(
-                event = "targets_changed",
-                pipeline,
-                source,
-                targets,
-                added,
-                removed,
-                replaced
-            );
-        }
-    }
-
-    /// A member after a new list, in which it is `wanted`.
-    fn settle(&mut self, key: &ShardKey, wanted: Option<&Arc<TargetShard>>, change: &mut Change) {
-        let member = self.all.get_mut(key).expect("it was found there");
-        if let State::Leaving(next) = &mut member.state {
-            match (&next, wanted) {
-                (None, Some(_)) => change.added += 1,
-                (Some(_), None) => change.removed += 1,
-                _ => {}
-            }
-            *next = wanted.cloned();
-            return;
-        }
-        match wanted {
-            Some(shard) if member.work.is(shard) => return,
-            Some(_) => change.replaced += 1,
-            None => change.removed += 1,
-        }
-        if matches!(member.state, State::Running) {
-            member.stop.cancel();
-            member.state = State::Leaving(wanted.cloned());
-            return;
-        }
-        self.depart(key, wanted.cloned());
     }
 }
 

@@ -7,12 +7,12 @@
 //! Why they take turns. An upstream that drops a message relies on the copy of another one, and
 //! says with its position that the message is done. That must not become durable before the copy
 //! does. So a key is entered and its batch handed over in one turn, all upstreams of a feed hand
-//! over into one channel of one worker, and that keeps their order: the copy is in the same epoch as
-//! the position that relies on it, or in an earlier one.
+//! over into one channel of one worker, and that keeps their order: the copy is in the same epoch
+//! as the position that relies on it, or in an earlier one.
 //!
 //! Why the keys are durable. Each upstream writes those it passed on with its own progress. After a
-//! restart all of them are known, also those of an upstream that is not called any more, so what one
-//! had passed on is not taken from another that is behind it. That holds as far as the window
+//! restart all of them are known, also those of an upstream that is not called any more, so what
+//! one had passed on is not taken from another that is behind it. That holds as far as the window
 //! reaches, which is why such a source is not called exact.
 //!
 //! Next: `grpc/receive.rs` takes a turn.
@@ -29,8 +29,8 @@ pub struct Feed {
 }
 
 impl Feed {
-    /// A feed whose upstreams all hand over to worker `lane % workers`; `seen` is what was passed on
-    /// before.
+    /// A feed whose upstreams all hand over to worker `lane % workers`; `seen` is what was passed
+    /// on before.
     #[must_use]
     pub fn new<'s>(lane: usize, seen: impl IntoIterator<Item = &'s Seen>) -> Arc<Feed> {
         let pieces = seen.into_iter().flat_map(|seen| &seen.0);

@@ -196,7 +196,9 @@ async fn a_list_that_cannot_be_used_leaves_the_targets_as_they_are_and_says_why(
     let fleet = Fleet::run(&good);
     fleet.committed(2 * EVENTS).await;
     let twice = format!("- {}\n- {}\n", a.address, a.address);
+    let many: String = (0..4_097).map(|port| format!("- a:{}\n", port + 1)).collect();
     let cases = [
+        (many.as_str(), "too many targets"),
         ("- [unclosed\n", "targets.yaml:"),
         ("a: 1\n", "the file is not a list"),
         (&twice, "two shards have the same name"),

@@ -6,14 +6,20 @@
 //! `world.rs` reads a pipeline file, runs a shard into a timely dataflow and collects what is
 //! committed.
 
+mod auth;
 mod bidi;
 mod check;
+mod compression;
 mod expired;
 mod fleet;
+mod frames;
 mod groups;
+mod issuer;
+mod life;
 mod losses;
 mod marks;
 mod polling;
+mod reach;
 mod recovery;
 mod reflection;
 mod server;

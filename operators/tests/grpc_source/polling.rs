@@ -24,7 +24,9 @@ service History {
 }
 message GetRequest { string page_token = 1; int64 after = 2; Page page = 3; }
 message Page { string token = 1; }
-message GetResponse { repeated Event events = 1; string next_page_token = 2; int64 last = 3; bool done = 4; }
+message GetResponse {
+  repeated Event events = 1; string next_page_token = 2; int64 last = 3; bool done = 4;
+}
 message Event { int64 id = 1; }
 "#;
 
@@ -73,12 +75,14 @@ type Script = Arc<dyn Fn(usize, &GetRequest) -> Answer + Send + Sync>;
 struct Server {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<GetRequest>>>,
+    callers: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone)]
 struct Service {
     script: Script,
     asked: Arc<Mutex<Vec<GetRequest>>>,
+    callers: Arc<Mutex<Vec<String>>>,
 }
 
 impl Server {
@@ -86,13 +90,20 @@ impl Server {
         script: impl Fn(usize, &GetRequest) -> Answer + Send + Sync + 'static,
     ) -> Server {
         let asked: Arc<Mutex<Vec<GetRequest>>> = Arc::default();
-        let service = Service { script: Arc::new(script), asked: asked.clone() };
+        let callers: Arc<Mutex<Vec<String>>> = Arc::default();
+        let script = Arc::new(script);
+        let service = Service { script, asked: asked.clone(), callers: callers.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(listener);
         let server = tonic::transport::Server::builder().add_service(service);
         tokio::spawn(server.serve_with_incoming(incoming));
-        Server { address, asked }
+        Server { address, asked, callers }
+    }
+
+    /// The `authorization` of each call.
+    fn callers(&self) -> Vec<String> {
+        self.callers.lock().expect("no panic while locked").clone()
     }
 
     fn asked(&self) -> Vec<GetRequest> {
@@ -139,6 +150,9 @@ impl tonic::server::UnaryService<Bytes> for Service {
     type Future = tonic::codegen::BoxFuture<Response<Bytes>, Status>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
+        let caller = request.metadata().get("authorization");
+        let caller = caller.map(|value| value.to_str().expect("ASCII").to_owned());
+        self.callers.lock().expect("no panic while locked").push(caller.unwrap_or_default());
         let request = GetRequest::decode(request.into_inner()).expect("a valid request");
         let mut asked = self.asked.lock().expect("no panic while locked");
         let answer = (self.script)(asked.len(), &request);
@@ -204,6 +218,27 @@ async fn each_answer_is_a_message_and_one_that_is_the_same_may_be_passed_over() 
     assert_eq!(lasts, [1, 2, 1]);
     let metrics = finished.telemetry.shard("test", "s", "0");
     assert_eq!((metrics.calls.get(), metrics.connected.get()), (1, 0), "one call to all else");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_question_bears_the_credentials_of_its_time_and_a_refusal_is_a_reconnect() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("token");
+    std::fs::write(&file, "one").expect("writable");
+    let server = Server::start(|call, _| match call {
+        3 => Answer::Fail(Status::unauthenticated("expired")),
+        _ => Answer::With(GetResponse::default()),
+    })
+    .await;
+    let auth = format!("auth: {{ bearer: {{ file: \"{}\" }} }}", file.display());
+    let world = server.run(&format!("poll: {{ interval_ms: 10 }}\n    {auth}"), None);
+    until("it goes on behind the refusal", || server.callers().len() > 6).await;
+    std::fs::write(&file, "two").expect("writable");
+    until("the other token is sent", || server.callers().contains(&"Bearer two".to_owned())).await;
+    let (end, finished) = world.stop().await;
+    assert_eq!(end, ShardEnd::Stopped);
+    assert!(server.callers()[..6].iter().all(|caller| caller == "Bearer one"));
+    assert_eq!(finished.telemetry.shard("test", "s", "0").calls.get(), 2, "one refusal, no more");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

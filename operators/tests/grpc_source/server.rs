@@ -7,13 +7,17 @@ use headwater_test_support::grpc::RawCodec;
 use prost::Message;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use tokio::net::{TcpListener, TcpStream};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::Stream;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream, UnixListenerStream};
+use tonic::codec::CompressionEncoding;
+use tonic::codegen::BoxFuture;
 use tonic::metadata::MetadataMap;
 use tonic::transport::ServerTlsConfig;
 use tonic::{Request, Response, Status};
@@ -27,6 +31,15 @@ pub enum Step {
     Flood {
         payload_bytes: usize,
     },
+    /// As many events, from this one on, as the client takes.
+    Stream {
+        from: u64,
+    },
+    /// As a first step: the answer does not even begin.
+    Withhold,
+    /// Refuses a caller whose `authorization` is another one.
+    Admit(String),
+    Pause(Duration),
     /// Waits until so many events were sent by all calls.
     Await {
         sent: u64,
@@ -42,19 +55,40 @@ pub enum Step {
     Hang,
 }
 
+/// More than any test sends.
+pub const RELEASED: u64 = 1 << 40;
+
 type Script = Arc<dyn Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync>;
 
 /// What the server has seen and done.
 #[derive(Default)]
 pub struct Seen {
     pub requests: Mutex<Vec<(SubscribeRequest, MetadataMap)>>,
+    /// The client certificate of each call, where there is TLS.
+    pub certificates: Mutex<Vec<Option<Vec<u8>>>>,
     pub sent: AtomicU64,
     /// The response headers of each call, as far as they are set.
     pub headers: Mutex<Vec<(&'static str, &'static str)>>,
     /// What `bench.v1.History/Oldest` answers, in turn; the last one for ever.
     pub oldest: Mutex<Vec<Result<Event, Status>>>,
     pub asked: AtomicU64,
+    /// Bytes that the server sent on connections that are closed.
+    pub sent_bytes: AtomicU64,
+    /// What the health service says; 0 if there is none.
+    pub health: AtomicI32,
     cut: Notify,
+}
+
+/// What a server is like.
+#[derive(Default)]
+pub struct Options {
+    pub tls: Option<ServerTlsConfig>,
+    /// What it packs messages with, and takes requests packed with.
+    pub packing: Option<CompressionEncoding>,
+    /// What the health service says; 0 if there is none.
+    pub health: i32,
+    /// A socket that it listens on beside its port.
+    pub socket: Option<PathBuf>,
 }
 
 pub struct Server {
@@ -73,23 +107,52 @@ impl Server {
         tls: Option<ServerTlsConfig>,
         script: impl Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync + 'static,
     ) -> Server {
+        Self::start_as(Options { tls, ..Options::default() }, script).await
+    }
+
+    pub async fn start_as(
+        options: Options,
+        script: impl Fn(usize, &SubscribeRequest) -> Vec<Step> + Send + Sync + 'static,
+    ) -> Server {
         let seen = Arc::new(Seen::default());
-        let service = Telemetry { script: Arc::new(script), seen: seen.clone() };
+        seen.health.store(options.health, Ordering::SeqCst);
+        let packing = options.packing;
+        let service = Telemetry { script: Arc::new(script), seen: seen.clone(), packing };
         let inner = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let inner_address = inner.local_addr().expect("bound");
         let mut builder = tonic::transport::Server::builder();
-        if let Some(tls) = tls {
+        if let Some(tls) = options.tls {
             builder = builder.tls_config(tls).expect("valid material");
         }
-        let incoming = tokio_stream::wrappers::TcpListenerStream::new(inner);
-        let history = History(seen.clone());
-        let router = builder.add_service(service).add_service(history);
-        tokio::spawn(router.serve_with_incoming(incoming));
+        let router = builder
+            .add_service(service)
+            .add_service(History(seen.clone()))
+            .add_service(Health(seen.clone()));
+        if let Some(socket) = options.socket {
+            let listener = UnixListener::bind(socket).expect("a free path");
+            tokio::spawn(router.clone().serve_with_incoming(UnixListenerStream::new(listener)));
+        }
+        tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(inner)));
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
         let of_cut = seen.clone();
-        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone(), |seen| &seen.cut));
+        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone()));
         Server { address, seen }
+    }
+
+    /// Lets every [`Step::Await`] that waits for fewer events go on.
+    pub fn release(&self) {
+        self.seen.sent.fetch_add(RELEASED, Ordering::SeqCst);
+    }
+
+    /// The `authorization` of each call.
+    pub fn callers(&self) -> Vec<String> {
+        let requests = self.seen.requests.lock().expect("no panic while locked");
+        let of = |metadata: &MetadataMap| {
+            let value = metadata.get("authorization").map(|value| value.to_str().expect("ASCII"));
+            value.unwrap_or_default().to_owned()
+        };
+        requests.iter().map(|(_, metadata)| of(metadata)).collect()
     }
 
     pub fn url(&self) -> String {
@@ -115,23 +178,44 @@ pub fn event(sequence: u64) -> Event {
     Event { sequence, site: "site".to_owned(), ..Event::default() }
 }
 
-/// Passes connections on until `cut` is notified, which ends all that are open then.
-pub async fn cut_by<S: Send + Sync + 'static>(
+/// What connections through [`cut_by`] obey and tell.
+pub trait Cut: Send + Sync + 'static {
+    /// Ends all that are open.
+    fn cut(&self) -> &Notify;
+
+    /// So many bytes went to the client on one that has ended.
+    fn sent_bytes(&self, _: u64) {}
+}
+
+impl Cut for Seen {
+    fn cut(&self) -> &Notify {
+        &self.cut
+    }
+
+    fn sent_bytes(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+}
+
+/// Passes connections on until they are cut, which ends all that are open then.
+pub async fn cut_by<S: Cut>(
     listener: TcpListener,
     to: SocketAddr,
     seen: impl Fn() -> Arc<S> + Send + 'static,
-    cut: fn(&S) -> &Notify,
 ) {
     while let Ok((mut client, _)) = listener.accept().await {
         let seen = seen();
         tokio::spawn(async move {
-            let cut = cut(&seen).notified();
+            let cut = seen.cut().notified();
             let Ok(mut server) = TcpStream::connect(to).await else { return };
             // Small messages that wait for each other would take 40 ms each.
             let _ = client.set_nodelay(true).and(server.set_nodelay(true));
             tokio::select! {
                 () = cut => {}
-                _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                Ok((_, bytes)) = tokio::io::copy_bidirectional(&mut client, &mut server) => {
+                    seen.sent_bytes(bytes);
+                }
+                else => {}
             }
         });
     }
@@ -141,6 +225,7 @@ pub async fn cut_by<S: Send + Sync + 'static>(
 struct Telemetry {
     script: Script,
     seen: Arc<Seen>,
+    packing: Option<CompressionEncoding>,
 }
 
 type Messages = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -148,30 +233,66 @@ type Messages = std::pin::Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Sen
 impl tonic::server::ServerStreamingService<Bytes> for Telemetry {
     type Response = Bytes;
     type ResponseStream = Messages;
-    type Future = std::future::Ready<Result<Response<Messages>, Status>>;
+    type Future = BoxFuture<Response<Messages>, Status>;
 
     fn call(&mut self, request: Request<Bytes>) -> Self::Future {
         let metadata = request.metadata().clone();
+        let certificates = request.peer_certs();
+        let certificate = certificates.and_then(|all| Some(all.first()?.to_vec()));
         let request = SubscribeRequest::decode(request.into_inner()).expect("a valid request");
         let mut requests = self.seen.requests.lock().expect("no panic while locked");
         let call = requests.len();
         let steps = (self.script)(call, &request);
-        requests.push((request, metadata));
+        requests.push((request, metadata.clone()));
+        let certificates = &self.seen.certificates;
+        certificates.lock().expect("no panic while locked").push(certificate);
+        let is_withheld = matches!(steps.first(), Some(Step::Withhold));
         // One message of room: `sent` is what the client's flow control let through.
         let (sender, receiver) = mpsc::channel(1);
-        tokio::spawn(play(steps, sender, self.seen.clone()));
+        tokio::spawn(play(steps, metadata, sender, self.seen.clone()));
         let mut response = Response::new(Box::pin(ReceiverStream::new(receiver)) as Messages);
         let headers = self.seen.headers.lock().expect("no panic while locked");
         if let Some((key, value)) = headers.get(call) {
             response.metadata_mut().insert(*key, value.parse().expect("a header's value"));
         }
-        std::future::ready(Ok(response))
+        Box::pin(async move {
+            if is_withheld {
+                std::future::pending::<()>().await;
+            }
+            Ok(response)
+        })
     }
 }
 
-async fn play(steps: Vec<Step>, sender: mpsc::Sender<Result<Bytes, Status>>, seen: Arc<Seen>) {
+async fn play(
+    steps: Vec<Step>,
+    metadata: MetadataMap,
+    sender: mpsc::Sender<Result<Bytes, Status>>,
+    seen: Arc<Seen>,
+) {
     for step in steps {
         let is_open = match step {
+            Step::Withhold => true,
+            Step::Pause(pause) => {
+                tokio::time::sleep(pause).await;
+                true
+            }
+            Step::Admit(expected) => {
+                let is_admitted =
+                    metadata.get("authorization").is_some_and(|given| *given == *expected);
+                if !is_admitted {
+                    let refusal = Status::unauthenticated("the token is not valid any more");
+                    let _ = sender.send(Err(refusal)).await;
+                }
+                is_admitted
+            }
+            Step::Stream { from } => {
+                let mut next = event(from);
+                while send(&sender, &next, &seen).await {
+                    next.sequence += 1;
+                }
+                false
+            }
             Step::Send(event) => send(&sender, &event, &seen).await,
             Step::Flood { payload_bytes } => {
                 let mut next = event(1);
@@ -223,7 +344,7 @@ impl tonic::server::NamedService for Telemetry {
 impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
     type Response = http::Response<tonic::body::Body>;
     type Error = Infallible;
-    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+    type Future = BoxFuture<Self::Response, Self::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
@@ -233,6 +354,9 @@ impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
         let service = self.clone();
         Box::pin(async move {
             let mut server = tonic::server::Grpc::new(RawCodec);
+            if let Some(packing) = service.packing {
+                server = server.send_compressed(packing).accept_compressed(packing);
+            }
             Ok(server.server_streaming(service, request).await)
         })
     }
@@ -261,7 +385,46 @@ impl tonic::server::NamedService for History {
 impl tonic::codegen::Service<http::Request<tonic::body::Body>> for History {
     type Response = http::Response<tonic::body::Body>;
     type Error = Infallible;
-    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
+    type Future = BoxFuture<Self::Response, Self::Error>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
+        let service = self.clone();
+        Box::pin(
+            async move { Ok(tonic::server::Grpc::new(RawCodec).unary(service, request).await) },
+        )
+    }
+}
+
+/// `grpc.health.v1.Health`.
+#[derive(Clone)]
+struct Health(Arc<Seen>);
+
+impl tonic::server::UnaryService<Bytes> for Health {
+    type Response = Bytes;
+    type Future = BoxFuture<Response<Bytes>, Status>;
+
+    fn call(&mut self, _: Request<Bytes>) -> Self::Future {
+        let health = self.0.health.load(Ordering::SeqCst);
+        Box::pin(std::future::ready(match health {
+            0 => Err(Status::unimplemented("no health here")),
+            // Field 1, a varint.
+            health => Ok(Response::new(Bytes::from(vec![8, health as u8]))),
+        }))
+    }
+}
+
+impl tonic::server::NamedService for Health {
+    const NAME: &'static str = "grpc.health.v1.Health";
+}
+
+impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Health {
+    type Response = http::Response<tonic::body::Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Self::Error>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))

@@ -1,5 +1,5 @@
-//! Several upstreams of one feed: the first copy to arrive is passed on, and none is lost or doubled
-//! whatever becomes of one of them.
+//! Several upstreams of one feed: the first copy to arrive is passed on, and none is lost or
+//! doubled whatever becomes of one of them.
 
 use crate::server::{Server, Step, event, events};
 use crate::world::{FAST, World, broken, pipeline, read, until};
@@ -132,7 +132,7 @@ async fn an_upstream_that_cannot_go_on_leaves_the_feed_to_the_other() {
     let (refusing, steady) = (refusing.await, steady.await);
     let world = run(&[&refusing, &steady]);
     world.committed(500).await;
-    let (end, finished) = world.end().await;
+    let (end, finished) = world.stop().await;
     assert!(broken(&end).contains("PERMISSION_DENIED"));
     assert_eq!(sorted(finished.values()), (1..=500).collect::<Vec<_>>());
 }

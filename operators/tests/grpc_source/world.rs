@@ -163,8 +163,9 @@ impl World {
         let workers = Workers::start(1).expect("threads");
         let blueprint = blueprint();
         let telemetry = Telemetry::default();
-        let links: Vec<Link> = (0..count)
-            .map(|index| {
+        let links: Vec<Link> = (0..)
+            .zip(&starts)
+            .map(|(index, start): (u32, _)| {
                 let connected = telemetry.shard("test", "s", &index.to_string()).connected;
                 let counters = start.as_ref().map(|position| position.counters);
                 Link::new(clock.clone(), connected, counters.unwrap_or_default())
@@ -201,11 +202,15 @@ impl World {
             shards.spawn(source.clone().run_shard(index as usize, context(index, start)));
         }
         drop(inlets);
+        let has_upstreams = feed.is_some();
         let task = tokio::spawn(async move {
             let mut last = ShardEnd::Stopped;
             while let Some(end) = shards.join_next().await {
-                last = end.expect("the shard does not panic");
-                if matches!(last, ShardEnd::Broken(_)) {
+                if !matches!(last, ShardEnd::Broken(_)) {
+                    last = end.expect("the shard does not panic");
+                }
+                // The other upstreams of a feed go on without it.
+                if matches!(last, ShardEnd::Broken(_)) && !has_upstreams {
                     break;
                 }
             }

@@ -166,7 +166,10 @@ async fn what_was_compacted_stops_the_watch_or_is_a_gap() {
     let world = World::run(watch(&etcd, ""), None);
     let opened = world.telemetry.shard("test", "s", "0").heartbeats;
     until("the watch is created", || opened.get() > 0).await;
-    etcd = with(etcd, |etcd| drop(etcd.put("k/a", b"1").expect("put"))).await;
+    etcd = with(etcd, |etcd| {
+        etcd.put("k/a", b"1").expect("put");
+    })
+    .await;
     committed(&world, 1).await;
     let (_, ended) = world.stop().await;
     let position = ended.position();
@@ -197,7 +200,10 @@ async fn a_watch_of_quiet_keys_stays_ahead_of_compaction() {
     let world = World::run(watch(&etcd, ""), None);
     let opened = world.telemetry.shard("test", "s", "0").heartbeats;
     until("the watch is created", || opened.get() > 0).await;
-    etcd = with(etcd, |etcd| drop(etcd.put("k/a", b"1").expect("put"))).await;
+    etcd = with(etcd, |etcd| {
+        etcd.put("k/a", b"1").expect("put");
+    })
+    .await;
     committed(&world, 1).await;
     let first = revision(&last(&world).expect("a position"));
     let newest = {

@@ -138,8 +138,8 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    /// Where several shards deliver one feed: what is known is brought by [`Batcher::lend`] from here
-    /// on.
+    /// Where several shards deliver one feed: what is known is brought by [`Batcher::lend`] from
+    /// here on.
     pub(super) fn share_window(&mut self) {
         let window = self.judge.as_mut().and_then(|judge| judge.window.as_mut());
         if let Some(window) = window.filter(|window| window.is_shared()) {

@@ -1,26 +1,35 @@
-//! One call: a connection, a request, a stream of messages.
+//! One call: credentials, a connection, a request, a stream of messages.
 //!
-//! There is no time limit on the server's first answer: many servers send their headers together
-//! with the first message, and a quiet stream is not a broken one. HTTP/2 pings find out a dead
-//! connection.
+//! There is no time limit on the server's first answer but those of the pipeline file: many servers
+//! send their headers together with the first message, and a quiet stream is not a broken one.
+//! HTTP/2 pings find out a dead connection.
 //!
 //! Next: `receive.rs` reads the stream.
 
+use super::approach::Approach;
+use super::auth::Grant;
 use super::codec::RawCodec;
+use super::config::{CompressionConfig, Packing, RequestPacking};
 use super::expired::UnaryPlan;
-use super::link::TlsEnd;
+use super::link::LinkEnd;
 use super::outgoing::RequestStream;
+use super::receive::CallEnd;
+use super::request::Outgoing;
 use super::source::{GrpcSource, Target};
 use super::status::CallError;
+use super::watch::Watch;
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_stream::Stream;
 use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 /// What is sent when a call opens.
 pub(super) enum Ask {
@@ -34,9 +43,18 @@ pub(super) enum Ask {
 pub(super) struct Call {
     stream: Streaming<Bytes>,
     headers: MetadataMap,
-    tls_end: TlsEnd,
+    end: LinkEnd,
+    watch: Watch,
+    may_move: bool,
     /// The connection lives as long as the call.
     _client: Grpc<Channel>,
+}
+
+/// A connection, and what is shown to the server on it.
+struct Connected {
+    client: Grpc<Channel>,
+    end: LinkEnd,
+    grant: Grant,
 }
 
 impl Call {
@@ -44,32 +62,31 @@ impl Call {
     /// in between, because a server may take its time to accept.
     ///
     /// # Errors
-    /// What went wrong, and whether calling again may heal it.
+    /// What went wrong, and whether calling again may heal it; or that it takes too long.
     pub(super) async fn open(
         source: &GrpcSource,
         target: &Target,
-        ask: Ask,
-        metadata: &MetadataMap,
+        approach: &mut Approach,
+        (ask, metadata): (Ask, &MetadataMap),
         on_asked: impl FnOnce(),
-    ) -> Result<Call, CallError> {
-        let tls_end = TlsEnd::default();
-        let mut client = connect(source, target, &tls_end).await?;
+    ) -> Result<Call, CallEnd> {
+        let Connected { mut client, end, grant } = connect(source, target, approach).await?;
+        let mut request = with_metadata(ask, grant.metadata, metadata);
+        if let Some(deadline) = source.life.deadline {
+            request.set_timeout(deadline);
+        }
         on_asked();
-        let method = source.method.clone();
-        let response = match ask {
-            Ask::Once(request) => {
-                let request = with_metadata(request, target, metadata);
-                client.server_streaming(request, method, RawCodec).await
-            }
-            Ask::Stream(requests) => {
-                let requests = with_metadata(requests, target, metadata);
-                client.streaming(requests, method, RawCodec).await
-            }
+        let watch =
+            Watch::start(source.life, grant.reopen_at, Instant::now(), rand::random::<f64>());
+        let response = tokio::select! {
+            biased;
+            due = watch.due(true) => return Err(CallEnd::Due(due)),
+            response = send(&mut client, request, source.method.clone()) => response,
         };
-        let response =
-            response.map_err(|status| CallError::of_status(&status).because_of(&tls_end))?;
+        let response = response.map_err(|status| CallError::of_status(&status).because_of(&end))?;
         let (headers, stream, _) = response.into_parts();
-        Ok(Call { stream, headers, tls_end, _client: client })
+        let may_move = source.may_move();
+        Ok(Call { stream, headers, end, watch, may_move, _client: client })
     }
 
     /// Asks another method of the same server, which answers with one message.
@@ -79,13 +96,13 @@ impl Call {
     pub(super) async fn ask(
         source: &GrpcSource,
         target: &Target,
+        approach: &mut Approach,
         plan: &UnaryPlan,
     ) -> Result<Bytes, CallError> {
-        let tls_end = TlsEnd::default();
-        let mut client = connect(source, target, &tls_end).await?;
-        let request = with_metadata(plan.request.clone(), target, &MetadataMap::new());
+        let Connected { mut client, end, grant } = connect(source, target, approach).await?;
+        let request = with_metadata(plan.request.clone(), grant.metadata, &MetadataMap::new());
         let response = client.unary(request, plan.method.clone(), RawCodec).await;
-        let of_status = |status| CallError::of_status(&status).because_of(&tls_end);
+        let of_status = |status| CallError::of_status(&status).because_of(&end);
         response.map(tonic::Response::into_inner).map_err(of_status)
     }
 
@@ -99,13 +116,34 @@ impl Call {
         self.stream.trailers().await.ok().flatten()
     }
 
+    /// What the server says about the end of the connection.
+    pub(super) fn end(&self) -> &LinkEnd {
+        &self.end
+    }
+
+    /// How long the call may last and be silent.
+    pub(super) fn watch(&self) -> Watch {
+        self.watch
+    }
+
+    /// Whether it may go on over another connection before the server ends it.
+    pub(super) fn may_move(&self) -> bool {
+        self.may_move
+    }
+
     /// The next message; `None` once the server has ended the stream with status OK.
     pub(super) fn poll_message(
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, CallError>>> {
         let polled = Pin::new(&mut self.stream).poll_next(context);
-        polled.map_err(|status| CallError::of_status(&status).because_of(&self.tls_end))
+        polled.map_err(|status| CallError::of_status(&status).because_of(&self.end))
+    }
+}
+
+impl From<CallError> for CallEnd {
+    fn from(error: CallError) -> Self {
+        CallEnd::Failed(error)
     }
 }
 
@@ -114,7 +152,7 @@ pub(super) struct Client<'a> {
     source: &'a GrpcSource,
     target: &'a Target,
     client: Grpc<Channel>,
-    tls_end: TlsEnd,
+    end: LinkEnd,
 }
 
 impl<'a> Client<'a> {
@@ -125,28 +163,32 @@ impl<'a> Client<'a> {
     pub(super) async fn connect(
         source: &'a GrpcSource,
         target: &'a Target,
+        approach: &mut Approach,
     ) -> Result<Self, CallError> {
-        let tls_end = TlsEnd::default();
-        let client = connect(source, target, &tls_end).await?;
-        Ok(Client { source, target, client, tls_end })
+        let Connected { client, end, .. } = connect(source, target, approach).await?;
+        Ok(Client { source, target, client, end })
     }
 
-    /// Sends `request` and waits for its one answer, for `timeout` at most.
+    /// Sends `request`, with credentials of its own, and waits for its one answer, for `timeout` at
+    /// most.
     ///
     /// # Errors
     /// What went wrong, and whether asking again may heal it; with `DEADLINE_EXCEEDED` where the
     /// answer did not come in time, whoever noticed.
     pub(super) async fn ask(
         &mut self,
+        approach: &mut Approach,
         request: &Outgoing,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        let of_status = |status| CallError::of_status(&status).because_of(&self.tls_end);
+        let grant = self.target.credentials.grant(&self.target.metadata).await?;
+        approach.token = grant.token;
+        let of_status = |status| CallError::of_status(&status).because_of(&self.end);
         self.client
             .ready()
             .await
-            .map_err(|error| CallError::of_connect(&error).because_of(&self.tls_end))?;
-        let mut request = with_metadata(request.message.clone(), self.target, &request.metadata);
+            .map_err(|error| CallError::of_connect(&error).because_of(&self.end))?;
+        let mut request = with_metadata(request.message.clone(), grant.metadata, &request.metadata);
         request.set_timeout(timeout);
         let asked = self.client.unary(request, self.source.method.clone(), RawCodec);
         match tokio::time::timeout(timeout, asked).await {
@@ -159,20 +201,57 @@ impl<'a> Client<'a> {
 async fn connect(
     source: &GrpcSource,
     target: &Target,
-    tls_end: &TlsEnd,
-) -> Result<Grpc<Channel>, CallError> {
-    let of_connect = |error| CallError::of_connect(&error).because_of(tls_end);
-    let channel = target.dial.connect(tls_end).await.map_err(of_connect)?;
-    let mut client = Grpc::new(channel).max_decoding_message_size(source.message_bytes_max);
-    client.ready().await.map_err(of_connect)?;
-    Ok(client)
+    approach: &mut Approach,
+) -> Result<Connected, CallError> {
+    let grant = target.credentials.grant(&target.metadata).await?;
+    approach.token = grant.token;
+    let (channel, end) = target.dial.connect(approach, &grant.metadata).await?;
+    approach.connected(end.clone());
+    let client = Grpc::new(channel).max_decoding_message_size(source.message_bytes_max);
+    let mut client = packed(client, &source.compression);
+    let ready = client.ready().await;
+    ready.map_err(|error| CallError::of_connect(&error).because_of(&end))?;
+    Ok(Connected { client, end, grant })
 }
 
-/// The message with the target's metadata and what replaces or joins it.
-fn with_metadata<T>(message: T, target: &Target, more: &MetadataMap) -> Request<T> {
+/// Sends what opens the call; done when the server accepts it.
+async fn send(
+    client: &mut Grpc<Channel>,
+    request: Request<Ask>,
+    method: PathAndQuery,
+) -> Result<Response<Streaming<Bytes>>, Status> {
+    let (metadata, extensions, ask) = request.into_parts();
+    match ask {
+        Ask::Once(message) => {
+            let request = Request::from_parts(metadata, extensions, message);
+            client.server_streaming(request, method, RawCodec).await
+        }
+        Ask::Stream(requests) => {
+            let request = Request::from_parts(metadata, extensions, requests);
+            client.streaming(request, method, RawCodec).await
+        }
+    }
+}
+
+fn packed(client: Grpc<Channel>, config: &CompressionConfig) -> Grpc<Channel> {
+    let encoding = |packing: &Packing| match packing {
+        Packing::Gzip => CompressionEncoding::Gzip,
+        Packing::Zstd => CompressionEncoding::Zstd,
+    };
+    let accepted = config.accept.iter().map(encoding);
+    let client = accepted.fold(client, Grpc::accept_compressed);
+    match config.request {
+        RequestPacking::None => client,
+        RequestPacking::Gzip => client.send_compressed(CompressionEncoding::Gzip),
+        RequestPacking::Zstd => client.send_compressed(CompressionEncoding::Zstd),
+    }
+}
+
+/// The message with what is known of its sender, and what replaces or joins it.
+fn with_metadata<T>(message: T, known: MetadataMap, more: &MetadataMap) -> Request<T> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();
-    *metadata = target.metadata.clone();
+    *metadata = known;
     for entry in more.iter() {
         match entry {
             KeyAndValueRef::Ascii(key, value) => drop(metadata.insert(key.clone(), value.clone())),

@@ -8,8 +8,10 @@
 //!
 //! Next: `check.rs` makes a [`GrpcSource`](super::GrpcSource) of it.
 
+mod auth;
 mod control;
 mod expired;
+mod life;
 mod poll;
 mod resume;
 mod stream;
@@ -18,8 +20,14 @@ mod targets;
 use crate::limits::{
     STREAM_WINDOW_BYTES, STREAM_WINDOW_BYTES_MIN, STREAM_WINDOWS_BYTES_MAX, WINDOW_BYTES_MAX,
 };
+pub(super) use auth::{
+    ApiKeyConfig, AuthConfig, BasicConfig, BearerConfig, ClientAuth, OAuth2Config,
+};
 pub(super) use control::{DedupeConfig, DedupeScope, HeartbeatsConfig, OnLoss};
 pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
+pub(super) use life::{
+    Balance, CallConfig, CompressionConfig, HealthConfig, Packing, RequestPacking,
+};
 pub(super) use poll::{PageConfig, PollConfig, WithoutCursor};
 pub(super) use resume::{
     Boundary, BoundaryConfig, ComponentConfig, ComponentType, Mode, OnGap, OnOutOfOrder,
@@ -40,10 +48,28 @@ pub(super) use targets::{OnEmpty, SchemeName, TargetsConfig, WatchedConfig};
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
-    /// The server, as `http://HOST:PORT` or, with TLS, `https://HOST:PORT`. Use `endpoints` for
-    /// several.
+    /// The server, as `http://HOST:PORT`, with TLS as `https://HOST:PORT`, or as `unix:///PATH`.
+    /// Use `endpoints` for several.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) endpoint: Option<String>,
+
+    /// Where `endpoint` is reached, if not at its own host: `HOST`, `HOST:PORT` or `unix:///PATH`
+    /// each. All serve the same feed: a call goes to one of them, and to another one if that fails.
+    /// Names and certificates stay those of `endpoint`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) addresses: Option<Vec<String>>,
+
+    /// Which address a call goes to, of `addresses` or of those that DNS gives for the host, each
+    /// tried by itself. Left out: the first one of `addresses` that connects; a host is connected
+    /// to as the system does it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) balance: Option<Balance>,
+
+    /// Asks a server whether it is well (`grpc.health.v1.Health/Check`) before a call goes to it;
+    /// if it is not, the next address is tried. Left out: it is not asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) health: Option<HealthConfig>,
 
     /// Several servers; each is a shard of its own with a cursor of its own. Shards are dealt out
     /// over the workers.
@@ -52,8 +78,8 @@ pub(super) struct Config {
     pub(super) endpoints: Option<Vec<EndpointEntry>>,
 
     /// A fleet of servers: a list as in `endpoints`, where a server may be written as HOST:PORT; or
-    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and leave.
-    /// Excludes `endpoint` and `endpoints`.
+    /// a file or DNS name that is looked at while the pipeline runs, so that servers join and
+    /// leave. Excludes `endpoint` and `endpoints`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) targets: Option<TargetsConfig>,
 
@@ -85,10 +111,26 @@ pub(super) struct Config {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
 
+    /// Metadata whose values stand in files, by key. The files are read anew for each call.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) metadata_files: BTreeMap<String, PathBuf>,
+
+    /// Who the caller is. Left out: what `metadata` and `tls` say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auth: Option<AuthConfig>,
+
     /// TLS settings for `https://` endpoints. Left out: the system's certificate authorities, no
     /// client certificate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) tls: Option<TlsConfig>,
+
+    /// The HTTP proxy through which servers are reached (CONNECT), as
+    /// `http://HOST:PORT` or `http://USER:PASSWORD@HOST:PORT`; `none` for none, `environment` for
+    /// that of `HTTPS_PROXY`, for `https://` endpoints which `NO_PROXY` does not except and which
+    /// are not this machine. Left out: `environment`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1))]
+    pub(super) proxy: Option<String>,
 
     /// How long connecting to the server, the TLS handshake included, may take, in milliseconds.
     #[serde(default = "defaults::connect_timeout_ms")]
@@ -105,6 +147,21 @@ pub(super) struct Config {
     #[schemars(range(min = 1024, max = 1_073_741_824))]
     pub(super) message_bytes_max: u64,
 
+    /// How messages are packed on the wire.
+    #[serde(default)]
+    pub(super) compression: CompressionConfig,
+
+    /// How long an open call may be silent before it is given up and opened anew, in milliseconds.
+    /// For servers that stay connected and send nothing any more; they must send something, such
+    /// as a heartbeat, more often than this. Left out: for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1000, max = 2_592_000_000_u64))]
+    pub(super) idle_timeout_ms: Option<u64>,
+
+    /// How long a call may last.
+    #[serde(default)]
+    pub(super) call: CallConfig,
+
     /// HTTP/2 flow control: how much the server may send ahead.
     #[serde(default)]
     pub(super) http2: Http2Config,
@@ -113,8 +170,8 @@ pub(super) struct Config {
     #[serde(default)]
     pub(super) reconnect: ReconnectConfig,
 
-    /// What happens when the server ends the stream with status OK; with `poll`, when an answer says
-    /// that there is no more (`poll.more`, `poll.page`).
+    /// What happens when the server ends the stream with status OK; with `poll`, when an answer
+    /// says that there is no more (`poll.more`, `poll.page`).
     #[serde(default)]
     pub(super) on_end: OnEnd,
 
@@ -140,15 +197,20 @@ pub(super) enum EndpointEntry {
     /// Just its URL.
     Url(String),
     /// Its URL and what is special about it.
-    Full(FullEndpoint),
+    Full(Box<FullEndpoint>),
 }
 
 /// One server and what is special about it.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FullEndpoint {
-    /// The server, as `http://HOST:PORT` or `https://HOST:PORT`.
+    /// The server, as `http://HOST:PORT`, `https://HOST:PORT` or `unix:///PATH`.
     pub(super) url: String,
+
+    /// Where this server is reached instead of its own host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 64))]
+    pub(super) addresses: Option<Vec<String>>,
 
     /// The shard's lasting name; its progress is kept under it. Left out: host and port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -162,6 +224,10 @@ pub(super) struct FullEndpoint {
     /// Metadata for this server beside the source's own; the same key replaces it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) metadata: BTreeMap<String, String>,
+
+    /// Who the caller is for this server, instead of the source's `auth`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auth: Option<AuthConfig>,
 }
 
 /// One request of several.
@@ -212,7 +278,8 @@ pub(super) struct DescriptorsConfig {
     pub(super) extra: Vec<PathBuf>,
 }
 
-/// TLS settings; all files are PEM and are read when the pipeline file is.
+/// TLS settings; all files are PEM. They are read when the pipeline file is, and a connection that
+/// is made after they changed uses what they hold then. Files that cannot be used change nothing.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TlsConfig {

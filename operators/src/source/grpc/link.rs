@@ -1,48 +1,61 @@
-//! The bytes of a connection with TLS: TCP, the handshake, and the reason if TLS ends it.
+//! The bytes of a connection, TLS included, and why the other side ends it.
 //!
 //! Why a connector of our own. With TLS 1.3 the client's handshake is over before the server has
-//! seen its certificate ([RFC 8446 §2](https://www.rfc-editor.org/rfc/rfc8446#section-2)): a refusal
-//! comes as an alert when the call is already under way. Which error reaches the call then depends
-//! on who is faster: the alert, the end of the connection or a write that fails. The library below
-//! keeps only the last two, and "connection closed" tells nobody to look at a certificate.
+//! seen its certificate ([RFC 8446 §2](https://www.rfc-editor.org/rfc/rfc8446#section-2)): a
+//! refusal comes as an alert when the call is already under way. Which error reaches the call then
+//! depends on who is faster: the alert, the end of the connection or a write that fails. The
+//! library below keeps only the last two, and "connection closed" tells nobody to look at a
+//! certificate. In the same way it forgets why HTTP/2 ends a connection: see `frames.rs`.
 //!
 //! Invariants
 //! 1. What TLS said first is kept for the call, whichever error the call meets.
 //! 2. A write that failed is followed by a look at what can still be read: the alert came before
 //!    the server closed.
+//! 3. What HTTP/2 says is known before the library below acts upon it.
 //!
 //! Next: `channel.rs` opens HTTP/2 on it.
 
-use super::tls::TlsMaterial;
+use super::frames::{Frames, GoAway};
+use super::reload::TlsMaterial;
+use super::route::{Conduit, Route};
 use http::Uri;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::sync::Notify;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tower::BoxError;
-use tower::Service as _;
 
 /// HTTP/2 in TLS's list of protocols, RFC 9113 §3.2.
 pub(super) const ALPN_H2: &[u8] = b"h2";
 
+/// HTTP/1.1 in the same list, RFC 7301 §6.
+pub(super) const ALPN_HTTP1: &[u8] = b"http/1.1";
+
 /// How often a stream is read after a write failed; an alert comes with the first.
 const READS_AFTER_FAILURE_MAX: usize = 8;
 
-/// Why TLS ended a connection, if it did; shared by the connection and the call on it.
+/// Why the other side ends a connection, if it does; shared by the connection and the call on it.
 #[derive(Clone, Default)]
-pub(super) struct TlsEnd(Arc<OnceLock<rustls::Error>>);
+pub(super) struct LinkEnd(Arc<Said>);
 
-/// A TLS stream that remembers what TLS said.
+#[derive(Default)]
+struct Said {
+    tls: OnceLock<rustls::Error>,
+    goaway: Mutex<Option<GoAway>>,
+    is_going: Notify,
+}
+
+/// A stream that remembers what the other side said about its end.
 pub(super) struct Link<S> {
     stream: S,
-    end: TlsEnd,
+    frames: Frames,
+    end: LinkEnd,
 }
 
 /// The handshake succeeded with a server that speaks something else than HTTP/2.
@@ -50,56 +63,92 @@ pub(super) struct Link<S> {
 #[error("the server does not offer HTTP/2 (`h2`) over TLS; check that `endpoint` is a gRPC server")]
 struct NotHttp2;
 
-/// Connects to `uri` and shakes hands.
+/// Connects by `route`; with `tls` it shakes hands as one who calls `uri`.
 ///
 /// # Errors
-/// What TCP or TLS says; a server without HTTP/2.
+/// What the route or TLS says; a server without HTTP/2.
 pub(super) async fn connect(
-    uri: Uri,
-    tls: TlsMaterial,
-    end: TlsEnd,
-) -> Result<TokioIo<Link<TlsStream<TcpStream>>>, BoxError> {
-    let name = tls.server_name(&uri)?;
-    // Reading the system's certificate authorities blocks.
-    let config = tokio::task::spawn_blocking(move || tls.client()).await;
-    let config = config.expect("reading certificates does not panic")?;
-    let tcp = connect_tcp(uri).await?;
-    let stream = shake_hands(config, name, tcp, &end).await?;
-    if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
-        return Err(NotHttp2.into());
-    }
-    Ok(TokioIo::new(Link { stream, end }))
+    route: &Route,
+    tls: Option<(&TlsMaterial, &Uri)>,
+    end: LinkEnd,
+) -> Result<TokioIo<Link<Conduit>>, BoxError> {
+    let stream = match tls {
+        None => route.connect().await?,
+        Some((tls, uri)) => {
+            let stream = connect_tls(route, tls, uri, ALPN_H2, &end).await?;
+            if stream.get_ref().1.alpn_protocol() != Some(ALPN_H2) {
+                return Err(NotHttp2.into());
+            }
+            Box::new(stream)
+        }
+    };
+    Ok(TokioIo::new(Link { stream, frames: Frames::default(), end }))
 }
 
-async fn connect_tcp(uri: Uri) -> Result<TcpStream, BoxError> {
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    connector.set_nodelay(true);
-    Ok(connector.call(uri).await?.into_inner())
+/// Connects by `route` and shakes hands as one who speaks `protocol` with `uri`.
+///
+/// # Errors
+/// What the route or TLS says.
+pub(super) async fn connect_tls(
+    route: &Route,
+    tls: &TlsMaterial,
+    uri: &Uri,
+    protocol: &'static [u8],
+    end: &LinkEnd,
+) -> Result<TlsStream<Conduit>, BoxError> {
+    let name = tls.server_name(uri)?;
+    let tls = tls.clone();
+    // Reading certificates, the system's authorities among them, blocks.
+    let config = tokio::task::spawn_blocking(move || tls.client(protocol)).await;
+    let config = config.expect("reading certificates does not panic")?;
+    let stream = route.connect().await?;
+    Ok(shake_hands(config, name, stream, end).await?)
 }
 
 async fn shake_hands(
     config: rustls::ClientConfig,
     name: ServerName<'static>,
-    tcp: TcpStream,
-    end: &TlsEnd,
-) -> io::Result<TlsStream<TcpStream>> {
-    let handshake = TlsConnector::from(Arc::new(config)).connect(name, tcp);
+    stream: Conduit,
+    end: &LinkEnd,
+) -> io::Result<TlsStream<Conduit>> {
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
     handshake.await.inspect_err(|error| end.note(error))
 }
 
-impl TlsEnd {
+impl LinkEnd {
     /// What TLS said, if it ended the connection.
-    pub(super) fn get(&self) -> Option<&rustls::Error> {
-        self.0.get()
+    pub(super) fn tls(&self) -> Option<&rustls::Error> {
+        self.0.tls.get()
+    }
+
+    /// What HTTP/2 said last, if the server ends the connection.
+    pub(super) fn goaway(&self) -> Option<GoAway> {
+        self.0.goaway.lock().expect("storing a frame does not panic").clone()
+    }
+
+    /// Done when the server wants its clients to go, and nothing is wrong.
+    pub(super) async fn going_away(&self) {
+        loop {
+            // Asked for before it is looked at: what is said in between is not missed.
+            let said = self.0.is_going.notified();
+            if self.goaway().is_some_and(|goaway| goaway.is_graceful()) {
+                return;
+            }
+            said.await;
+        }
     }
 
     fn note(&self, error: &io::Error) {
         let said = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
         if let Some(said) = said {
             // What was said first is the reason; what follows is its consequence.
-            let _ = self.0.set(said.clone());
+            let _ = self.0.tls.set(said.clone());
         }
+    }
+
+    fn note_goaway(&self, goaway: GoAway) {
+        *self.0.goaway.lock().expect("storing a frame does not panic") = Some(goaway);
+        self.0.is_going.notify_waiters();
     }
 }
 
@@ -135,7 +184,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Link<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        if let Some(goaway) = self.frames.see(&buffer.filled()[before..]) {
+            self.end.note_goaway(goaway);
+        }
         Poll::Ready(read.inspect_err(|error| self.end.note(error)))
     }
 }
@@ -213,7 +266,7 @@ mod tests {
     }
 
     fn link() -> Link<Refused> {
-        Link { stream: Refused, end: TlsEnd::default() }
+        Link { stream: Refused, frames: Frames::default(), end: LinkEnd::default() }
     }
 
     #[test]
@@ -222,7 +275,7 @@ mod tests {
         let mut context = Context::from_waker(Waker::noop());
         let written = Pin::new(&mut link).poll_write(&mut context, b"PRI * HTTP/2.0");
         assert!(matches!(written, Poll::Ready(Err(it)) if it.kind() == io::ErrorKind::BrokenPipe));
-        assert_eq!(link.end.get(), Some(&rustls::Error::AlertReceived(UnknownCA)));
+        assert_eq!(link.end.tls(), Some(&rustls::Error::AlertReceived(UnknownCA)));
     }
 
     #[tokio::test]
@@ -234,6 +287,6 @@ mod tests {
         assert!(read.is_err());
         let later = rustls::Error::General("later".to_owned());
         link.end.note(&io::Error::other(later));
-        assert_eq!(link.end.get(), Some(&rustls::Error::AlertReceived(UnknownCA)));
+        assert_eq!(link.end.tls(), Some(&rustls::Error::AlertReceived(UnknownCA)));
     }
 }

@@ -81,7 +81,11 @@ pub(super) fn compile(
     if errors.is_empty() { Ok(map) } else { Err(errors) }
 }
 
-fn add(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), MetadataProblem> {
+/// Adds one entry; the same key is replaced.
+///
+/// # Errors
+/// It cannot be sent.
+pub(super) fn add(map: &mut MetadataMap, key: &str, value: &str) -> Result<(), MetadataProblem> {
     let name = key.to_ascii_lowercase();
     if RESERVED.contains(&&*name) || name.starts_with("grpc-") || name.starts_with(':') {
         return Err(MetadataProblem::Reserved);

@@ -12,8 +12,11 @@
 //! | `shard` | one task per shard: call, receive, wait, call again |
 //! | `poll`, `shard/poll` | a unary method, asked again and again |
 //! | `request`, `template` | the request of the next call and its metadata, from the cursor |
-//! | `channel`, `link`, `tls` | the connection |
-//! | `call`, `codec` | the open call and its messages as bytes |
+//! | `auth` | who calls: metadata that is made anew for each call |
+//! | `approach`, `balance`, `health` | which of a server's addresses, and how gently |
+//! | `channel`, `link`, `frames`, `tls`, `reload` | the connection |
+//! | `route`, `proxy`, `http1` | the way to a server |
+//! | `call`, `codec`, `watch` | the open call, its messages as bytes, and its time |
 //! | `outgoing` | what is said on the request stream of a bidirectional call |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
@@ -31,7 +34,10 @@
 //!
 //! Next: `config.rs`.
 
+mod approach;
+mod auth;
 mod backoff;
+mod balance;
 mod batcher;
 mod call;
 mod channel;
@@ -41,6 +47,9 @@ mod config;
 mod control;
 mod cursor;
 mod expired;
+mod frames;
+mod health;
+mod http1;
 mod link;
 mod metadata;
 mod origin;
@@ -48,10 +57,13 @@ mod outgoing;
 mod peer;
 mod poll;
 mod presets;
+mod proxy;
 mod receive;
 mod reflect;
+mod reload;
 mod request;
 mod resume;
+mod route;
 mod seen;
 mod shard;
 mod source;
@@ -59,6 +71,7 @@ mod status;
 mod targets;
 mod template;
 mod tls;
+mod watch;
 
 pub use check::entry;
 pub use codec::RawCodec;

@@ -16,6 +16,7 @@ use super::call::Call;
 use super::config::OnEnd;
 use super::outgoing::{Heard, Outbox};
 use super::status::CallError;
+use super::watch::Due;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
 use crate::source::ShardContext;
 use crate::source::feed::Turn;
@@ -29,6 +30,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 
 /// How reading a call came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,8 @@ pub(super) enum CallEnd {
     Refused(Refused),
     /// There was no room to hold back more of an unfinished group.
     Starved,
+    /// It was ended because its time had come.
+    Due(Due),
     /// The pipeline asked to stop.
     Stopped,
     /// The next request cannot be made of what came; why.
@@ -144,13 +148,26 @@ impl<'r> Reader<'r, '_> {
     async fn read(&mut self, call: &mut Call) -> CallEnd {
         let context = self.context;
         let mut stopped = pin!(context.stop.cancelled());
+        let (mut watch, link_end) = (call.watch(), call.end().clone());
         loop {
             let before = self.batcher.counters();
             let mut pass = Pass::default();
+            watch.listen(Instant::now);
+            let may_leave = self.may_leave();
+            let may_move = call.may_move();
             let end = tokio::select! {
                 biased;
                 () = &mut stopped => Some(CallEnd::Stopped),
+                due = watch.due(may_leave) => Some(CallEnd::Due(due)),
+                // What the server sent before it said so may not have been read yet: as long as
+                // nothing was handed over, only a call that has nothing to read is left.
+                () = link_end.going_away(), if may_move && self.tally.batches > 0 => {
+                    Some(CallEnd::Due(Due::GoingAway))
+                }
                 end = poll_fn(|waker| self.poll_ready(call, &mut pass, waker)) => end,
+                () = link_end.going_away(), if may_move && may_leave => {
+                    Some(CallEnd::Due(Due::GoingAway))
+                }
             };
             let (turn, end) = self.in_turn(end).await;
             if end == Some(CallEnd::Complete) {
@@ -243,6 +260,12 @@ impl<'r> Reader<'r, '_> {
         self.context.metrics.batches.inc();
         self.tally.batches += 1;
         Ok(())
+    }
+
+    /// Whether a new call would get further than this one: it has handed something over, or no news
+    /// has come. Else a group that takes longer than calls are to last would never be whole.
+    fn may_leave(&self) -> bool {
+        self.tally.batches > 0 || self.tally.messages == self.tally.heartbeats
     }
 
     /// Charges what is held back now, beyond what each shard may hold; false if there was no room

@@ -333,8 +333,8 @@ impl Resume {
         Fate::Keep
     }
 
-    /// Judges one message of an answer, which has no cursor of its own: those that were taken behind
-    /// the place come first. With `is_counted` it is counted with them.
+    /// Judges one message of an answer, which has no cursor of its own: those that were taken
+    /// behind the place come first. With `is_counted` it is counted with them.
     pub(super) fn accept_item(&mut self, is_counted: bool, components: usize) -> Fate {
         if let Some(overlap) = &mut self.overlap
             && overlap.broken > 0

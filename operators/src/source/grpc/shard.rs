@@ -4,6 +4,7 @@
 //!        ┌──────────────── wait (back-off) ◄───────────────┐
 //!        ▼                                                 │ may heal
 //!   request ──► open ──► read ──► end ──┬──────────────────┘
+//!                                       ├─ replaced as planned: at once
 //!                                       ├─ OK, on_end: finish ─► Finished
 //!                                       ├─ cursor gone: as declared, behind a gap
 //!                                       ├─ asked to stop ──────► Stopped
@@ -19,6 +20,7 @@
 //!
 //! Next: `request.rs`, `call.rs`, `receive.rs`, in this order.
 
+use super::approach::Approach;
 use super::backoff::Backoff;
 use super::batcher::Batcher;
 use super::batcher::Refused;
@@ -32,7 +34,8 @@ use super::request::{Outgoing, RequestError, restore};
 use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
 use super::status::{CallError, Healing, name};
-use crate::limits::GROUP_WAITS_MAX;
+use super::watch::Due;
+use crate::limits::{AUTH_REFUSALS_MAX, GROUP_WAITS_MAX};
 use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
@@ -49,6 +52,7 @@ struct Shard<'a, 'c> {
     context: &'c ShardContext,
     names: Names<'a>,
     batcher: Batcher<'a>,
+    approach: Approach,
     backoff: Backoff,
     losses: Losses,
     /// How the next call begins behind a cursor that is gone, until something was handed over.
@@ -72,11 +76,18 @@ enum Entry {
     /// At this value.
     At(Value),
 }
+/// What ends a call at its deadline.
+const TOO_LONG: &str = "the call has lasted as long as `call.deadline_ms` lets it";
+
+/// What a server says by a GOAWAY without an error.
+const GOING_AWAY: &str = "the server closes the connection and asks its clients to go";
 
 /// What follows a call.
 enum Next {
     /// Another one, after a wait; why the last one ended.
     Again(String),
+    /// Another one without a wait: nothing has failed. Why the last one ended.
+    AtOnce(&'static str),
     /// Nothing.
     End(ShardEnd),
 }
@@ -141,6 +152,7 @@ impl<'a, 'c> Shard<'a, 'c> {
                 start.counters,
                 context.inlet.hold_bytes_max(),
             ),
+            approach: target.dial.approach(context.index.0 as usize, rand::random::<u64>()),
             backoff: Backoff::new(&source.reconnect),
             losses: Losses::default(),
             reentry: None,
@@ -163,6 +175,7 @@ impl<'a, 'c> Shard<'a, 'c> {
         let end = loop {
             match self.call().await {
                 Next::End(end) => break end,
+                Next::AtOnce(reason) => self.context.link.away(reason),
                 Next::Again(reason) => {
                     if let Some(end) = self.wait(&reason).await {
                         break end;
@@ -204,19 +217,21 @@ impl<'a, 'c> Shard<'a, 'c> {
         if has_news {
             self.backoff.reset();
         }
+        self.learn(has_news);
         let lasted = self.context.clock.now().saturating_sub(begun);
-        self.after(end, CallFacts { had_cursor, has_news, lasted })
+        self.after(end, CallFacts { had_cursor, has_news, lasted }).await
     }
 
     /// Opens the call and reads it to its end.
     async fn stream(&mut self, request: Outgoing) -> (CallEnd, Tally) {
+        let context = self.context;
         let opened = tokio::select! {
             biased;
-            () = self.context.stop.cancelled() => return (CallEnd::Stopped, Tally::default()),
+            () = context.stop.cancelled() => return (CallEnd::Stopped, Tally::default()),
             opened = self.open(request) => opened,
         };
         match opened {
-            Err(error) => (CallEnd::Failed(error), Tally::default()),
+            Err(end) => (end, Tally::default()),
             Ok((call, writing)) => self.read(call, writing).await,
         }
     }
@@ -247,12 +262,19 @@ impl<'a, 'c> Shard<'a, 'c> {
         let (Some(Entry::Ask), Some(action @ Reentry::Unary(unary))) = (&self.reentry, plan) else {
             return Ok(());
         };
+        let context = self.context;
         let answer = tokio::select! {
             biased;
-            () = self.context.stop.cancelled() => return Err(Next::End(ShardEnd::Stopped)),
-            answer = Call::ask(self.source, self.target, unary) => answer,
+            () = context.stop.cancelled() => return Err(Next::End(ShardEnd::Stopped)),
+            answer = Call::ask(self.source, self.target, &mut self.approach, unary) => answer,
         };
-        let answer = answer.map_err(|error| self.after_failure(error))?;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                self.learn(false);
+                return Err(self.after_failure(error).await);
+            }
+        };
         let Some(value) = action.value(&answer) else {
             return Err(Next::End(ShardEnd::Broken(format!(
                 "{}: the answer of {} has no value where `resume.expired` looks for it",
@@ -264,7 +286,7 @@ impl<'a, 'c> Shard<'a, 'c> {
         Ok(())
     }
 
-    async fn open(&self, request: Outgoing) -> Result<(Call, Option<Writing>), CallError> {
+    async fn open(&mut self, request: Outgoing) -> Result<(Call, Option<Writing>), CallEnd> {
         let ShardContext { link, metrics, .. } = self.context;
         let Outgoing { message, metadata } = request;
         let (ask, writing) = match &self.outbox {
@@ -276,8 +298,8 @@ impl<'a, 'c> Shard<'a, 'c> {
                 (Ask::Stream(requests), Some(writing))
             }
         };
-        let asked = || link.asked();
-        let call = Call::open(self.source, self.target, ask, &metadata, asked).await?;
+        let (approach, asked) = (&mut self.approach, || link.asked());
+        let call = Call::open(self.source, self.target, approach, (ask, &metadata), asked).await?;
         Ok((call, writing))
     }
 
@@ -327,7 +349,7 @@ impl<'a, 'c> Shard<'a, 'c> {
         }
     }
 
-    fn after(&mut self, end: CallEnd, call: CallFacts) -> Next {
+    async fn after(&mut self, end: CallEnd, call: CallFacts) -> Next {
         self.losses.note(call);
         match end {
             CallEnd::Complete if self.source.on_end == OnEnd::Finish => {
@@ -335,12 +357,13 @@ impl<'a, 'c> Shard<'a, 'c> {
             }
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
+            CallEnd::Due(due) => self.after_due(due, call),
             CallEnd::Starved => self.after_starvation(),
             CallEnd::Refused(Refused::Expired(message)) => self.after_message(&message, call),
             CallEnd::Refused(refused) => Next::End(ShardEnd::Broken(refused.to_string())),
             CallEnd::Unfit(reason) => Next::End(ShardEnd::Broken(reason)),
             CallEnd::Failed(error) => match self.loss(&error, call) {
-                Loss::None => self.after_failure(error),
+                Loss::None => self.after_failure(error).await,
                 loss => self.after_loss(loss, &error.text, None),
             },
         }
@@ -421,9 +444,39 @@ impl<'a, 'c> Shard<'a, 'c> {
         Next::Again(said)
     }
 
-    fn after_failure(&self, error: CallError) -> Next {
+    fn after_due(&self, due: Due, call: CallFacts) -> Next {
+        match due {
+            Due::Silent(idle) => {
+                self.context.metrics.idle_timeouts.inc();
+                let idle_ms = idle.as_millis();
+                Next::Again(format!(
+                    "{}: nothing has come for {idle_ms} ms (`idle_timeout_ms`)",
+                    self.target.dial.shown()
+                ))
+            }
+            Due::Deadline => Next::Again(TOO_LONG.to_owned()),
+            Due::Reopen => Next::AtOnce("it is replaced as planned"),
+            // A server that sends every new connection away would be called in a tight loop.
+            Due::GoingAway if call.has_news => Next::AtOnce(GOING_AWAY),
+            Due::GoingAway => Next::Again(GOING_AWAY.to_owned()),
+        }
+    }
+
+    async fn after_failure(&mut self, error: CallError) -> Next {
+        let credentials = &self.target.credentials;
+        let error = if credentials.is_renewable() { error.renewable() } else { error };
         let server = self.target.dial.shown();
         match error.healing {
+            Healing::Renew(advice) => {
+                credentials.refused(self.approach.token).await;
+                let text = format!("{server}: {}", error.text);
+                if self.approach.refused() {
+                    return Next::Again(text);
+                }
+                Next::End(ShardEnd::Broken(format!(
+                    "{text}, {AUTH_REFUSALS_MAX} times in a row; {advice}"
+                )))
+            }
             Healing::Never(advice) => {
                 Next::End(ShardEnd::Broken(format!("{server}: {}; {advice}", error.text)))
             }
@@ -454,6 +507,17 @@ impl<'a, 'c> Shard<'a, 'c> {
         }
     }
 
+    /// A connection has ended.
+    fn learn(&mut self, has_news: bool) {
+        let Some(interval) = self.approach.ended(has_news) else { return };
+        let Names { source, shard } = self.names;
+        let interval_ms = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
+        tracing::warn!(
+            event = "pings_rarer", source, %shard, interval_ms,
+            "the server was pinged too often; raise `keepalive.interval_ms`"
+        );
+    }
+
     fn log_opened(&self) {
         let Names { source, shard } = self.names;
         let server = self.target.dial.shown();
@@ -467,6 +531,10 @@ impl<'a, 'c> Shard<'a, 'c> {
         let (code, text) = match end {
             CallEnd::Complete => ("OK", ""),
             CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
+            CallEnd::Due(Due::Silent(_)) => ("CANCELLED", "nothing has come for too long"),
+            CallEnd::Due(Due::Deadline) => ("DEADLINE_EXCEEDED", TOO_LONG),
+            CallEnd::Due(Due::Reopen) => ("CANCELLED", "it is replaced as planned"),
+            CallEnd::Due(Due::GoingAway) => ("CANCELLED", GOING_AWAY),
             CallEnd::Stopped => ("CANCELLED", "asked to stop"),
             CallEnd::Starved => ("CANCELLED", "no room for its held group"),
             CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),

@@ -7,10 +7,11 @@
 //!
 //! Next: `shard.rs` runs one of its shards.
 
+use super::auth::Credentials;
 use super::channel::Dial;
 use super::config::{
-    Boundary, Mode, OnEnd, OnGap, OnLoss, OnOutOfOrder, PositionKind, ReconnectConfig,
-    SequenceKind, Verify,
+    Boundary, CompressionConfig, Mode, OnEnd, OnGap, OnLoss, OnOutOfOrder, PositionKind,
+    ReconnectConfig, SequenceKind, Verify,
 };
 use super::control::{Control, DedupeRule};
 use super::cursor::{Component, CursorPaths};
@@ -20,6 +21,7 @@ use super::poll::PollPlan;
 use super::request::Requests;
 use super::resume::Rules;
 use super::targets::{TargetShard, TargetWatch};
+use super::watch::Life;
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
 use headwater_proto::MessageDescriptor;
 use http::uri::PathAndQuery;
@@ -35,6 +37,8 @@ pub struct GrpcSource {
     pub(super) targets: Vec<Target>,
     pub(super) watch: Option<Arc<TargetWatch>>,
     pub(super) message_bytes_max: usize,
+    pub(super) compression: CompressionConfig,
+    pub(super) life: Life,
     pub(super) reconnect: ReconnectConfig,
     pub(super) on_end: OnEnd,
     pub(super) poll: Option<PollPlan>,
@@ -49,6 +53,8 @@ pub(super) struct Target {
     pub(super) dial: Dial,
     /// Metadata of each call.
     pub(super) metadata: MetadataMap,
+    /// Who calls, beside what `metadata` says.
+    pub(super) credentials: Credentials,
     /// The request of each call.
     pub(super) requests: Requests,
     /// The place of its server in the list it comes from.
@@ -167,6 +173,13 @@ impl GrpcSource {
         plan.dedupe.as_ref().filter(|_| is_one_by_one).map(|dedupe| dedupe.window)
     }
 
+    /// Whether an open call may be replaced by another one before the server ends it: else what is
+    /// sent in between is lost, or the end of the stream is not heard of.
+    pub(super) fn may_move(&self) -> bool {
+        let is_resumed = self.resume.as_ref().is_some_and(|plan| plan.mode != Mode::None);
+        is_resumed && self.on_end == OnEnd::Reconnect
+    }
+
     /// What `explain` prints: key and text, no secrets.
     #[must_use]
     pub fn describe(&self) -> Vec<(String, String)> {
@@ -174,6 +187,10 @@ impl GrpcSource {
         let mut line = |key: &str, text: String| lines.push((key.to_owned(), text));
         for (shard, target) in self.shards.iter().zip(&self.targets) {
             line("shard", format!("{} at {}", shard.key, target.dial.shown()));
+            target.dial.describe().into_iter().for_each(|(key, text)| line(key, text));
+            if let Some(words) = target.credentials.words() {
+                line("auth", words);
+            }
         }
         if let Some(watch) = &self.watch {
             line("targets", watch.describe());
@@ -195,6 +212,9 @@ impl GrpcSource {
         }
         if let Some(stream) = &self.stream {
             stream.describe(&mut line);
+        }
+        if let Some(words) = self.life.words() {
+            lines.push(("call".to_owned(), words));
         }
         let on_end = match self.on_end {
             OnEnd::Reconnect => "call again",

@@ -12,7 +12,7 @@
 //!
 //! Next: `shard.rs` acts on it.
 
-use super::link::TlsEnd;
+use super::link::LinkEnd;
 use std::error::Error;
 use std::io;
 use std::time::Duration;
@@ -26,6 +26,9 @@ const CAUSES_MAX: usize = 16;
 
 /// How tonic begins its complaint about a message above the limit; a test holds it in place.
 const TOO_LARGE: &str = "decoded message length too large: found ";
+
+/// How tonic complains about one that is above it once it is unpacked; a test holds it in place.
+const TOO_LARGE_UNPACKED: &str = "exceeded while decompressing message";
 
 /// Why a call ended otherwise than with status OK.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,6 +61,9 @@ pub(super) enum Healing {
     Retry,
     /// It may help only if a connection was accepted before.
     RetryIfAcceptedBefore,
+    /// It may help with other credentials, which the next call bears if there are any; what to do
+    /// if they are refused again and again.
+    Renew(&'static str),
     /// It cannot help; what to do instead.
     Never(&'static str),
 }
@@ -90,24 +96,15 @@ impl CallError {
 
     /// An answer did not come in time.
     pub(super) fn late(timeout: Duration) -> Self {
-        CallError {
-            code: Code::DeadlineExceeded,
-            text: format!("no answer within {} ms", timeout.as_millis()),
-            healing: Healing::Retry,
-            said: Box::default(),
-            is_servers_word: false,
-        }
+        Self::of_ours(
+            Code::DeadlineExceeded,
+            format!("no answer within {} ms", timeout.as_millis()),
+        )
     }
 
     /// An answer that is not what its type says.
     pub(super) fn of_answer(reason: &str) -> Self {
-        CallError {
-            code: Code::Internal,
-            text: format!("the answer cannot be read: {}", escaped(reason)),
-            healing: Healing::Retry,
-            said: Box::default(),
-            is_servers_word: false,
-        }
+        Self::of_ours(Code::Internal, format!("the answer cannot be read: {}", escaped(reason)))
     }
 
     /// From a connection that could not be made.
@@ -115,13 +112,56 @@ impl CallError {
         Self::of_transport(Code::Unavailable, error)
     }
 
-    /// The same call, ended by what TLS said where that is known: it is the reason, and the broken
-    /// connection that the call met its consequence.
-    pub(super) fn because_of(self, end: &TlsEnd) -> Self {
-        match end.get().filter(|_| !self.is_servers_word) {
-            Some(said) => Self::of_transport(self.code, said),
-            None => self,
+    /// From credentials that there are none of now.
+    pub(super) fn of_credentials(text: String) -> Self {
+        Self::of_ours(Code::Unauthenticated, text)
+    }
+
+    /// From a token endpoint that cannot be asked.
+    pub(super) fn of_token(error: &(dyn Error + 'static)) -> Self {
+        Self::of_transport(Code::Unauthenticated, error)
+    }
+
+    /// From a server that is not well.
+    pub(super) fn of_health(text: String) -> Self {
+        Self::of_ours(Code::Unavailable, text)
+    }
+
+    /// From what this end noticed, and may pass.
+    fn of_ours(code: Code, text: String) -> Self {
+        let (healing, is_servers_word) = (Healing::Retry, false);
+        CallError { code, text, healing, is_servers_word, said: Box::default() }
+    }
+
+    /// The same call, ended by what the other side said where that is known: it is the reason, and
+    /// the broken connection that the call met its consequence.
+    pub(super) fn because_of(self, end: &LinkEnd) -> Self {
+        if self.is_servers_word {
+            return self;
         }
+        match (end.tls(), end.goaway()) {
+            (Some(said), _) => Self::of_transport(self.code, said),
+            (None, Some(goaway)) if !matches!(self.healing, Healing::Never(_)) => {
+                self.about(&format!("the server closes the connection ({goaway})"))
+            }
+            _ => self,
+        }
+    }
+
+    /// The same, and what it is about.
+    pub(super) fn about(mut self, what: &str) -> Self {
+        self.text = format!("{what}: {}", self.text);
+        self
+    }
+
+    /// The same call, where the next one may bear other credentials.
+    pub(super) fn renewable(mut self) -> Self {
+        if let (Code::Unauthenticated, Healing::Never(advice)) = (self.code, self.healing)
+            && self.is_servers_word
+        {
+            self.healing = Healing::Renew(advice);
+        }
+        self
     }
 
     fn of_transport(code: Code, error: &(dyn Error + 'static)) -> Self {
@@ -165,9 +205,11 @@ pub(super) fn healing(code: Code) -> Healing {
             Healing::Never("check `request`: the server holds such a call already")
         }
         Code::PermissionDenied => {
-            Healing::Never("give the caller of `metadata` or `tls` the right")
+            Healing::Never("give the caller of `auth`, `metadata` or `tls` the right")
         }
-        Code::Unauthenticated => Healing::Never("renew the credentials in `metadata` or `tls`"),
+        Code::Unauthenticated => {
+            Healing::Never("renew the credentials in `auth`, `metadata` or `tls`")
+        }
         Code::FailedPrecondition => Healing::Never(
             "the server refuses the call in its state; if it speaks of the cursor, reset it with \
              `headwater offsets reset`",
@@ -209,9 +251,15 @@ pub(super) fn name(code: Code) -> &'static str {
 /// The sizes, if the library refused a message for its size. A server may use the same code, never
 /// the same words.
 fn oversize(status: &Status) -> Option<&str> {
-    let is_local = status.code() == Code::OutOfRange && status.metadata().is_empty();
-    let (_, sizes) = status.message().split_once(TOO_LARGE).filter(|_| is_local)?;
-    Some(sizes)
+    let said = Some(status.message()).filter(|_| status.metadata().is_empty())?;
+    match status.code() {
+        Code::OutOfRange => said.split_once(TOO_LARGE).map(|(_, sizes)| sizes),
+        Code::ResourceExhausted => {
+            let sizes = said.strip_suffix(TOO_LARGE_UNPACKED)?.rsplit(": ").next()?;
+            Some(sizes.trim_end_matches([',', ' ']))
+        }
+        _ => None,
+    }
 }
 
 /// Whether the library gave the call up because its time was over.

@@ -5,10 +5,9 @@
 //! 1. No `Debug` form and no error holds key material.
 //! 2. Material that was read makes a client configuration; what can still fail is the handshake.
 //!
-//! Next: `link.rs` shakes hands with it.
+//! Next: `reload.rs` reads it again when its files have changed.
 
 use super::config::TlsConfig;
-use super::link::ALPN_H2;
 use http::Uri;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -18,12 +17,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// What a TLS client needs; cheap to clone.
-#[derive(Clone, Default)]
-pub(super) struct TlsMaterial(Arc<Parts>);
-
+/// What a TLS client needs, as it was read.
 #[derive(Default)]
-struct Parts {
+pub(super) struct Parts {
     roots: Option<Arc<RootCertStore>>,
     identity: Option<Identity>,
     server_name: Option<ServerName<'static>>,
@@ -92,7 +88,7 @@ pub(super) enum TlsProblem {
     ServerName { name: String },
 }
 
-impl TlsMaterial {
+impl Parts {
     /// Reads and tries what `config` names; relative paths are relative to `base_dir`.
     ///
     /// # Errors
@@ -107,15 +103,16 @@ impl TlsMaterial {
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(TlsMaterial(Arc::new(Parts { roots, identity, server_name })))
+        Ok(Parts { roots, identity, server_name })
     }
 
-    /// The client configuration; without an own CA it trusts the system's, which are read here.
+    /// The client configuration of one who speaks `protocol`; without an own CA it trusts the
+    /// system's, which are read here.
     ///
     /// # Errors
     /// The system has none.
-    pub(super) fn client(&self) -> Result<ClientConfig, NoSystemRoots> {
-        let Parts { roots, identity, .. } = &*self.0;
+    pub(super) fn client(&self, protocol: &[u8]) -> Result<ClientConfig, NoSystemRoots> {
+        let Parts { roots, identity, .. } = self;
         let roots = match roots {
             Some(roots) => roots.clone(),
             None => Arc::new(system_roots()?),
@@ -127,7 +124,7 @@ impl TlsMaterial {
                 .with_client_auth_cert(chain.clone(), key.clone_key())
                 .expect("the pair was tried when it was read"),
         };
-        config.alpn_protocols = vec![ALPN_H2.to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         Ok(config)
     }
 
@@ -136,7 +133,7 @@ impl TlsMaterial {
     /// # Errors
     /// None is set, and the host of `uri` cannot be one.
     pub(super) fn server_name(&self, uri: &Uri) -> Result<ServerName<'static>, BadHost> {
-        if let Some(name) = &self.0.server_name {
+        if let Some(name) = &self.server_name {
             return Ok(name.clone());
         }
         let host = uri.host().unwrap_or_default();

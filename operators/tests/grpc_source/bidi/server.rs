@@ -1,6 +1,6 @@
 //! A server of `feed.v1.Feed/Follow` whose calls are conversations that a test writes.
 
-use crate::server::cut_by;
+use crate::server::{Cut, cut_by};
 use bytes::Bytes;
 use headwater_test_support::grpc::RawCodec;
 use prost::Message;
@@ -99,6 +99,12 @@ pub struct Talk {
 type Conversation =
     Arc<dyn Fn(Talk) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync + 'static>;
 
+impl Cut for Seen {
+    fn cut(&self) -> &Notify {
+        &self.cut
+    }
+}
+
 impl Server {
     /// A server that holds each call's conversation by `script`.
     pub async fn start<F>(script: impl Fn(Talk) -> F + Send + Sync + 'static) -> Server
@@ -117,7 +123,7 @@ impl Server {
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
         let of_cut = seen.clone();
-        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone(), |seen| &seen.cut));
+        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone()));
         Server { address, seen }
     }
 

@@ -20,8 +20,8 @@ pub(in crate::source::grpc) enum AnswerCursor {
 }
 
 impl Batcher<'_> {
-    /// Begins an answer, whose messages have one cursor together: it is asked for from the place, so
-    /// what was taken behind the place comes again.
+    /// Begins an answer, whose messages have one cursor together: it is asked for from the place,
+    /// so what was taken behind the place comes again.
     ///
     /// # Errors
     /// [`Refused::Expired`] where it says that the cursor is gone.
@@ -39,8 +39,8 @@ impl Batcher<'_> {
         Ok(if is_readable && is_there { AnswerCursor::There } else { AnswerCursor::Missing })
     }
 
-    /// Takes one message of the answer; `is_counted` where nothing but their number tells those that
-    /// were taken.
+    /// Takes one message of the answer; `is_counted` where nothing but their number tells those
+    /// that were taken.
     pub(in crate::source::grpc) fn push_item(
         &mut self,
         item: Bytes,

@@ -9,9 +9,9 @@
 use super::super::config::{
     Config, EndpointEntry, OnEmpty, SchemeName, TargetsConfig, WatchedConfig,
 };
+use super::super::reload::TlsMaterial;
 use super::super::source::Target;
 use super::super::targets::{Place, TargetShard, TargetWatch, told};
-use super::super::tls::TlsMaterial;
 use super::inquiry;
 use super::resume::{self, CheckedResume};
 use super::shards::Shards;

@@ -1,6 +1,5 @@
 //! The question that a source leaves open whose types are its server's to tell.
 
-use super::super::channel::Dial;
 use super::super::reflect::{Inquiry, Peers};
 use super::super::request::{Outgoing, Requests};
 use super::super::source::Target;
@@ -32,14 +31,12 @@ pub(super) fn inquiry(
 /// The servers, each as a call would reach it.
 pub(super) fn peers(shards: &Shards<'_, '_>, report: &mut Report) -> Option<Vec<Target>> {
     let endpoints = shards.endpoints(report);
-    let peer = |(entry, endpoint): (usize, &_)| {
-        let server = shards.server(endpoint, report)?;
-        let metadata = shards.metadata(Some(endpoint), report)?;
-        let dial = Dial::new(server.uri.clone(), shards.config, shards.tls_of(&server)?, 1);
-        let requests = Requests { first: Outgoing::default(), restart: None, reentry: None };
-        Some(Target { dial, metadata, requests, entry, feed: None })
-    };
-    // All of them are looked at, also behind one that is wrong.
-    let peers: Vec<Option<Target>> = endpoints.iter().enumerate().map(peer).collect();
-    peers.into_iter().collect()
+    let servers = shards.check_urls(&endpoints, report);
+    let peers = shards.check_peers(&endpoints, &servers, report);
+    let nothing = Requests { first: Outgoing::default(), restart: None, reentry: None };
+    let each = servers.iter().zip(peers).enumerate();
+    each.map(|(entry, (server, peer))| {
+        shards.target(server.as_ref(), peer, Some(nothing.clone()), (entry, 1))
+    })
+    .collect()
 }

@@ -4,8 +4,8 @@
 //! `node` walks the keys in order, `types` loads the descriptors, `poll` checks what is looked for in
 //! answers, `resume` checks how a new call goes on (with `cursor`, `change`, `control` and `expired`),
 //! `stream` what is said on a request stream, `shards` crosses endpoints with requests, `fleet` does
-//! so for lists that change. Where the types are the server's to tell, `inquiry` leaves the question
-//! open.
+//! so for lists that change, `reach` finds the way to an endpoint, `auth` reads who calls. Where the
+//! types are the server's to tell, `inquiry` leaves the question open.
 //!
 //! Invariants
 //! 1. Nothing is contacted.
@@ -16,6 +16,7 @@
 //!
 //! Next: `node.rs`.
 
+mod auth;
 mod canonical;
 mod change;
 mod control;
@@ -25,6 +26,7 @@ mod fleet;
 mod inquiry;
 mod node;
 mod poll;
+mod reach;
 mod resume;
 mod shards;
 mod stream;

@@ -1,9 +1,10 @@
 //! The whole node, key by key.
 
 use super::super::config::{Config, Windows};
+use super::super::reload::TlsMaterial;
 use super::super::source::GrpcSource;
-use super::super::tls::TlsMaterial;
-use super::{fleet, inquiry, poll, resume, shards, stream, types, upstreams};
+use super::super::watch::Life;
+use super::{fleet, inquiry, poll, reach, resume, shards, stream, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -30,6 +31,7 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let mut config: Config = view.parse(report)?;
     fleet::complete(&mut config);
     check_sizes(&config, view, report);
+    reach::check_life(&config, view, report);
     let tls = check_tls(&config, view, report);
     let types = types::find(&config, view, report);
     let method = types.method();
@@ -58,6 +60,8 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         targets,
         watch,
         message_bytes_max: usize::try_from(config.message_bytes_max).unwrap_or(usize::MAX),
+        life: Life::new(&config),
+        compression: config.compression,
         reconnect: config.reconnect,
         on_end: config.on_end,
         poll: poll.flatten(),

@@ -4,16 +4,20 @@
 //! Invariant: names and digests depend on what the pipeline file says and on nothing else, so that
 //! a restart finds the progress of the run before it.
 
-use super::super::channel::Dial;
+use super::super::auth::Credentials;
+use super::super::channel::{Dial, Reach};
 use super::super::config::{
-    Config, EndpointEntry, Mode, OverlayConfig, PositionKind, TargetsConfig,
+    AuthConfig, Config, EndpointEntry, Mode, OverlayConfig, PositionKind, TargetsConfig,
 };
 use super::super::metadata;
+use super::super::reload::TlsMaterial;
 use super::super::request::{Outgoing, Requests, Restart};
+use super::super::route::Address;
 use super::super::source::Target;
-use super::super::tls::TlsMaterial;
+use super::auth::Callers;
 use super::canonical;
 use super::change::{Change, report_request};
+use super::reach::{Reaches, socket};
 use super::resume::CheckedResume;
 use crate::source::ShardSpec;
 use headwater_engine::ids::ShardKey;
@@ -45,7 +49,9 @@ pub(super) struct EndpointAt<'c> {
     url: &'c str,
     name: Option<&'c str>,
     request: Option<&'c Map<String, Json>>,
-    metadata: Option<&'c BTreeMap<String, String>>,
+    pub(super) metadata: Option<&'c BTreeMap<String, String>>,
+    pub(super) addresses: Option<&'c [String]>,
+    pub(super) auth: Option<&'c AuthConfig>,
     at: Vec<Step<'c>>,
 }
 
@@ -72,9 +78,20 @@ enum Receivers {
 
 /// A server that was understood.
 pub(super) struct Server {
+    /// What it is called.
     pub(super) uri: Uri,
-    /// Host and port.
-    address: String,
+    /// Host and port, or the socket.
+    pub(super) address: String,
+    /// Where it is.
+    pub(super) place: Address,
+}
+
+/// What the shards of one endpoint share; none in the place of what holds a mistake.
+#[derive(Clone)]
+pub(super) struct Peer {
+    metadata: Option<MetadataMap>,
+    reach: Option<Reach>,
+    credentials: Option<Credentials>,
 }
 
 type Made = (ShardSpec, Target);
@@ -88,7 +105,7 @@ impl<'c> Shards<'c, '_> {
     ) -> Option<Vec<Made>> {
         let endpoints = self.endpoints(report);
         let servers = self.check_urls(&endpoints, report);
-        let metadata = self.check_metadata(&endpoints, report);
+        let peers = self.check_peers(&endpoints, &servers, report);
         let is_given_once = self.check_given_once(&endpoints, report);
         let requests = self.requests(&endpoints);
         let compiled: Vec<Option<Requests>> =
@@ -105,8 +122,8 @@ impl<'c> Shards<'c, '_> {
             let own = requests.iter().zip(&compiled);
             for (request, compiled) in own.filter(|(request, _)| request.is_for(index, endpoint)) {
                 keys.extend(self.key(endpoint, server, request));
-                let metadata = metadata[index].clone();
-                let target = self.target(server, metadata, compiled.clone(), (index, count));
+                let peer = peers[index].clone();
+                let target = self.target(server, peer, compiled.clone(), (index, count));
                 let spec = server.and_then(|server| self.spec(endpoint, server, request, resume));
                 let feed = server.and_then(|server| self.feed(endpoint, server, &spec, resume));
                 made.push(spec.zip(target).map(|(spec, target)| (spec, Target { feed, ..target })));
@@ -117,20 +134,44 @@ impl<'c> Shards<'c, '_> {
         Some(made).filter(|made| is_given_once && (self.is_fleet() || !made.is_empty()))
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         server: Option<&Server>,
-        metadata: Option<MetadataMap>,
+        peer: Peer,
         requests: Option<Requests>,
         (entry, shards): (usize, usize),
     ) -> Option<Target> {
-        let server = server?;
-        let dial = Dial::new(server.uri.clone(), self.config, self.tls_of(server)?, shards);
-        Some(Target { dial, metadata: metadata?, requests: requests?, entry, feed: None })
+        let Peer { metadata, reach, credentials } = peer;
+        let dial = Dial::new(reach?, self.config, self.tls_of(server?)?, shards);
+        let (metadata, credentials, requests) = (metadata?, credentials?, requests?);
+        Some(Target { dial, metadata, credentials, requests, entry, feed: None })
+    }
+
+    pub(super) fn check_peers(
+        &self,
+        endpoints: &[EndpointAt<'_>],
+        servers: &[Option<Server>],
+        report: &mut Report,
+    ) -> Vec<Peer> {
+        let metadata = self.check_metadata(endpoints, report);
+        let mut reaches = Reaches::new(self.config, self.view, report);
+        let mut callers = Callers::new(self.config, self.view, report);
+        let each = endpoints.iter().zip(servers).zip(metadata);
+        each.map(|((endpoint, server), metadata)| {
+            let server = server.as_ref();
+            let reach = reaches.check(endpoint, server, report);
+            let credentials = callers.check(endpoint, server, report);
+            Peer { metadata, reach, credentials }
+        })
+        .collect()
     }
 
     /// The servers; none in the place of one that was not understood.
-    fn check_urls(&self, endpoints: &[EndpointAt<'_>], report: &mut Report) -> Vec<Option<Server>> {
+    pub(super) fn check_urls(
+        &self,
+        endpoints: &[EndpointAt<'_>],
+        report: &mut Report,
+    ) -> Vec<Option<Server>> {
         let servers: Vec<Option<Server>> =
             endpoints.iter().map(|endpoint| self.server(endpoint, report)).collect();
         let may_be_https = |server: &Option<Server>| {
@@ -165,7 +206,10 @@ impl<'c> Shards<'c, '_> {
             }
             (true, false, false) | (false, true, false) | (false, false, true) => {}
         }
-        let one = endpoint.iter().map(|url| EndpointAt::of_url(url, vec![Step::Key("endpoint")]));
+        let one = endpoint.iter().map(|url| EndpointAt {
+            addresses: self.config.addresses.as_deref(),
+            ..EndpointAt::of_url(url, vec![Step::Key("endpoint")])
+        });
         let listed = |key, index| vec![Step::Key(key), Step::Index(index)];
         let several = endpoints.iter().flatten().enumerate();
         let several =
@@ -189,6 +233,11 @@ impl<'c> Shards<'c, '_> {
             None
         };
         let form = "write http://HOST:PORT, or https://HOST:PORT for TLS";
+        if let Some(path) = socket(endpoint.url, self.view.base_dir()) {
+            let uri = Uri::from_static("http://localhost");
+            let address = endpoint.url.to_owned();
+            return Some(Server { uri, address, place: Address::Unix(path) });
+        }
         let Ok(uri) = endpoint.url.parse::<Uri>() else {
             return refuse("the endpoint is not a URL", form);
         };
@@ -209,7 +258,8 @@ impl<'c> Shards<'c, '_> {
         }
         let host = authority.host().to_ascii_lowercase();
         let port = authority.port_u16().unwrap_or(default_port);
-        Some(Server { address: format!("{host}:{port}"), uri })
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Server { address: format!("{host}:{port}"), uri, place: Address::Tcp(bare, port) })
     }
 
     /// Whether requests are given in one way.
@@ -461,7 +511,8 @@ impl<'c> RequestAt<'c> {
 
 impl<'c> EndpointAt<'c> {
     fn of_url(url: &'c str, at: Vec<Step<'c>>) -> Self {
-        EndpointAt { url, name: None, request: None, metadata: None, at }
+        let (request, metadata, addresses, auth) = (None, None, None, None);
+        EndpointAt { url, name: None, request, metadata, addresses, auth, at }
     }
 
     fn of_entry(entry: &'c EndpointEntry, at: Vec<Step<'c>>) -> Self {
@@ -472,19 +523,26 @@ impl<'c> EndpointAt<'c> {
                 name: full.name.as_deref(),
                 request: full.request.as_ref(),
                 metadata: Some(&full.metadata),
+                addresses: full.addresses.as_deref(),
+                auth: full.auth.as_ref(),
                 at,
             },
         }
     }
 
     /// The place of its URL.
-    fn place(&self) -> Vec<Step<'c>> {
+    pub(super) fn place(&self) -> Vec<Step<'c>> {
         if self.metadata.is_some() { self.step("url") } else { self.at.clone() }
     }
 
     /// The place of one of its keys.
     fn step(&self, key: &'c str) -> Vec<Step<'c>> {
         self.at.iter().copied().chain([Step::Key(key)]).collect()
+    }
+
+    /// The place of one of the keys that a source has too, where it has only one endpoint.
+    pub(super) fn step_or_common(&self, key: &'c str) -> Vec<Step<'c>> {
+        if self.metadata.is_some() { self.step(key) } else { vec![Step::Key(key)] }
     }
 }
 

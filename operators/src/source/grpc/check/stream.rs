@@ -7,7 +7,7 @@ use super::super::config::{
     AckConfig, AckTake, Config, CreditConfig, ExtendConfig, FirstCredit, ReplyConfig, StreamConfig,
 };
 use super::super::outgoing::{AckPlan, CreditPlan, ExtendPlan, ReplyPlan, StreamPlan};
-use super::resume::report_request;
+use super::change::report_request;
 use bytes::Bytes;
 use headwater_engine::spec::{NodeView, Report, Step};
 use headwater_proto::{

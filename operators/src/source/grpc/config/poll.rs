@@ -30,8 +30,8 @@ pub(in crate::source::grpc) struct PollConfig {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) more: Option<String>,
 
-    /// Lists that come in pages. The token is forgotten behind the last page and over a restart; one
-    /// that a restart is to go on from belongs in `resume.cursor`.
+    /// Lists that come in pages. The token is forgotten behind the last page and over a restart;
+    /// one that a restart is to go on from belongs in `resume.cursor`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) page: Option<PageConfig>,
 

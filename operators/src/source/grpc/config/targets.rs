@@ -23,10 +23,10 @@ pub(in crate::source::grpc) enum TargetsConfig {
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::source::grpc) struct WatchedConfig {
-    /// A file with a list of servers, each as in `endpoints` or as HOST:PORT: as YAML or JSON if its
-    /// name ends in `.yaml`, `.yml` or `.json` (also as Prometheus' `file_sd_configs` reads it, without
-    /// the labels), else one a line. A change counts once it was seen twice, so that a file which is
-    /// being written is not read halfway.
+    /// A file with a list of servers, each as in `endpoints` or as HOST:PORT: as YAML or JSON if
+    /// its name ends in `.yaml`, `.yml` or `.json` (also as Prometheus' `file_sd_configs` reads it,
+    /// without the labels), else one a line. A change counts once it was seen twice, so that a file
+    /// which is being written is not read halfway.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) file: Option<PathBuf>,
 
@@ -108,7 +108,8 @@ impl SchemeName {
 
     /// The entry with a whole URL, where it is written as HOST:PORT.
     pub(in crate::source::grpc) fn complete(self, entry: EndpointEntry) -> EndpointEntry {
-        let whole = |url: String| match url.contains("://") {
+        let is_whole = |url: &str| url.contains("://") || url.starts_with("unix:");
+        let whole = |url: String| match is_whole(&url) {
             true => url,
             false => format!("{}://{url}", self.as_str()),
         };

@@ -213,7 +213,8 @@ impl InquiryError {
 
     fn of(server: &str, error: &TalkError) -> Self {
         let (advice, may_heal) = match error.healing() {
-            Healing::Never(advice) => (format!("; {advice}"), false),
+            // What was shown was made a moment ago: made anew it would be the same.
+            Healing::Never(advice) | Healing::Renew(advice) => (format!("; {advice}"), false),
             Healing::Retry | Healing::RetryIfAcceptedBefore => (String::new(), true),
         };
         InquiryError {

@@ -7,7 +7,7 @@
 //! Next: `proto/src/reflection/collect.rs` gathers what is answered.
 
 use super::super::codec::RawCodec;
-use super::super::link::TlsEnd;
+use super::super::link::LinkEnd;
 use super::super::source::Target;
 use super::super::status::{CallError, Healing};
 use crate::limits::{
@@ -23,6 +23,7 @@ use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::client::Grpc;
+use tonic::metadata::MetadataMap;
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status, Streaming};
 
@@ -63,10 +64,11 @@ pub(super) enum Told {
 }
 
 /// A conversation in one version of the protocol.
-struct Talk<'a> {
-    peer: &'a Target,
+struct Talk {
     client: Grpc<Channel>,
-    tls_end: TlsEnd,
+    end: LinkEnd,
+    /// Metadata and credentials.
+    known: MetadataMap,
     method: PathAndQuery,
     open: Option<Open>,
 }
@@ -136,15 +138,17 @@ impl TalkError {
     }
 }
 
-impl<'a> Talk<'a> {
-    async fn connect(peer: &'a Target, method: &'static str) -> Result<Self, TalkError> {
-        let tls_end = TlsEnd::default();
-        let failed = |error| TalkError::Call(CallError::of_connect(&error).because_of(&tls_end));
-        let channel = peer.dial.connect(&tls_end).await.map_err(failed)?;
+impl Talk {
+    async fn connect(peer: &Target, method: &'static str) -> Result<Self, TalkError> {
+        let grant = peer.credentials.grant(&peer.metadata).await.map_err(TalkError::Call)?;
+        let mut approach = peer.dial.approach(0, rand::random());
+        let connected = peer.dial.connect(&mut approach, &grant.metadata).await;
+        let (channel, end) = connected.map_err(TalkError::Call)?;
         let mut client = Grpc::new(channel).max_decoding_message_size(REFLECTION_BYTES_MAX);
-        client.ready().await.map_err(failed)?;
+        let ready = client.ready().await;
+        ready.map_err(|error| TalkError::Call(CallError::of_connect(&error).because_of(&end)))?;
         let method = PathAndQuery::from_static(method);
-        Ok(Talk { peer, client, tls_end, method, open: None })
+        Ok(Talk { client, end, known: grant.metadata, method, open: None })
     }
 
     async fn services(&mut self) -> Result<Vec<String>, TalkError> {
@@ -257,7 +261,7 @@ impl<'a> Talk<'a> {
             sender.try_send(ask).expect("the channel has room for all questions");
         }
         let mut request = Request::new(ReceiverStream::new(receiver));
-        *request.metadata_mut() = self.peer.metadata.clone();
+        *request.metadata_mut() = self.known.clone();
         self.client
             .ready()
             .await
@@ -270,7 +274,7 @@ impl<'a> Talk<'a> {
 
     /// The status that ended a stream, if it is an answer.
     fn ended(&self, status: Status) -> Result<Status, TalkError> {
-        let error = CallError::of_status(&status).because_of(&self.tls_end);
+        let error = CallError::of_status(&status).because_of(&self.end);
         if error.code == Code::NotFound && error.is_servers_word {
             return Ok(status);
         }

@@ -1,5 +1,5 @@
-//! How the place moves with more than one message: groups that share a value, groups that end with a
-//! message that says so, and heartbeats, which say that all before them was sent.
+//! How the place moves with more than one message: groups that share a value, groups that end with
+//! a message that says so, and heartbeats, which say that all before them was sent.
 //!
 //! Next: `../batcher.rs` holds the messages.
 

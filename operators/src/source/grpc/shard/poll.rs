@@ -64,7 +64,7 @@ impl<'a> Shard<'a, '_> {
         let mut client = tokio::select! {
             biased;
             () = stop.cancelled() => return Err(CallEnd::Stopped),
-            client = Client::connect(self.source, self.target) => client.map_err(CallEnd::Failed)?,
+            client = Client::connect(self.source, self.target, &mut self.approach) => client?,
         };
         self.context.link.asked();
         loop {
@@ -72,7 +72,7 @@ impl<'a> Shard<'a, '_> {
             let answer = tokio::select! {
                 biased;
                 () = stop.cancelled() => return Err(CallEnd::Stopped),
-                answer = client.ask(&request, plan.timeout) => answer,
+                answer = client.ask(&mut self.approach, &request, plan.timeout) => answer,
             };
             let next = match answer {
                 Ok(answer) => self.answered(plan, between, &request, answer).await?,

@@ -1,8 +1,9 @@
 //! What a look means: a new list, a refusal, or nothing new. A state machine without I/O or clock.
 //!
-//! Why a file's text must be seen twice. Nobody can tell a list that is still being written from a
-//! shorter one: its lines are whole, and some are missing. Servers would leave and come back. A text
-//! that is the same at two looks is taken to be whole; a file that is replaced by renaming always is.
+//! Why a file's text must be seen twice. Nobody can tell a list that is still being written from
+//! a shorter one: its lines are whole, and some are missing. Servers would leave and come back. A
+//! text that is the same at two looks is taken to be whole; a file that is replaced by renaming
+//! always is.
 //!
 //! Invariant: a text is checked once, however often it is seen.
 //!

@@ -101,7 +101,8 @@ impl TargetWatch {
         TargetWatch { source: source.to_owned(), place, interval, maker, judge }
     }
 
-    /// Looks at a file for the first time, when the pipeline file is checked. DNS is not asked then.
+    /// Looks at a file for the first time, when the pipeline file is checked. DNS is not asked
+    /// then.
     ///
     /// # Errors
     /// Why its list cannot be used, a line each.
