@@ -70,7 +70,7 @@ impl Exit {
     const fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done, or stopped on request; everything received is committed",
-            Exit::Mistake => "a mistake in a file or on the command line; nothing was contacted",
+            Exit::Mistake => "a mistake in a file or on the command line; no stream was called",
             Exit::Failed => "a pipeline needs a person: a record or topic it cannot handle",
             Exit::Unavailable => "no stream is left, or a server that is needed does not answer",
             Exit::Internal => "a defect of the program; committed progress is safe",

@@ -2,24 +2,30 @@
 //!
 //! Invariant: of metadata, properties and static headers only names are shown, never values.
 
+use crate::args::File;
 use crate::exit::{Exit, Outcome};
 use crate::words::{bytes, plural};
-use crate::{load, output};
+use crate::{learn, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
 use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
 use headwater_operators::sink::kafka::{CreateTopic, KafkaSink, PartitionBy, TimestampUnit};
 use headwater_operators::source::grpc::GrpcSource;
+use serde_json::Value as Json;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// The width of the column of keys.
 const KEY_CHARS: usize = 14;
 
 /// Explains one file.
-pub(crate) fn explain(file: &Path) -> Outcome {
-    let plan = load::file(file)?;
+pub(crate) fn explain(options: &File) -> Outcome {
+    let (plan, learned) = learn::plan(&options.file, options.online.is_asked)?;
     output::print(&text(&plan));
+    if !learned.is_empty() {
+        let mut page = Page("\n".to_owned());
+        learned.iter().for_each(|it| page.line("types", it.summary()));
+        output::print(&page.0);
+    }
     Ok(Exit::Done)
 }
 
@@ -97,6 +103,30 @@ fn describe_source(node: &PlanNode, page: &mut Page) {
     page.line("shards", plural(source.shard_count(), "shard"));
     for (key, text) in source.describe() {
         page.line(&key, text);
+    }
+    if let Some(preset) = &node.preset {
+        page.line("preset", format!("{}, which gives:", preset.name));
+        for (path, value) in leaves(&preset.given) {
+            page.line("", format!("  {path}: {value}"));
+        }
+    }
+}
+
+/// What a preset gives, one value a line. It is no secret: nobody wrote it into the file.
+fn leaves(given: &Json) -> Vec<(String, String)> {
+    match given {
+        Json::Object(map) if !map.is_empty() => {
+            let below = |(key, value): (&String, &Json)| {
+                let join = |(path, value): (String, String)| match path.as_str() {
+                    "" => (key.clone(), value),
+                    path => (format!("{key}.{path}"), value),
+                };
+                leaves(value).into_iter().map(join).collect::<Vec<_>>()
+            };
+            map.iter().flat_map(below).collect()
+        }
+        Json::String(text) => vec![(String::new(), text.clone())],
+        other => vec![(String::new(), other.to_string())],
     }
 }
 
@@ -192,6 +222,9 @@ fn meaning(guarantee: Guarantee) -> &'static str {
     match guarantee {
         Guarantee::ExactlyOnce => {
             "every message once, in order within a partition, for read_committed readers"
+        }
+        Guarantee::ExactlyOnceWithinWindow => {
+            "no loss; what the server sends again is dropped if it was among the newest messages"
         }
         Guarantee::AtLeastOnce => {
             "no loss; a crash repeats what was not yet followed by its progress"

@@ -2,19 +2,18 @@
 //!
 //! Nodes are numbered, so that no name can break the language it is drawn in.
 
-use crate::args::GraphFormat;
+use crate::args::{Graph, GraphFormat};
 use crate::exit::{Exit, Outcome};
-use crate::{load, output};
+use crate::{learn, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::sink::kafka::KafkaSink;
 use headwater_operators::source::grpc::GrpcSource;
 use std::fmt::Write as _;
-use std::path::Path;
 
 /// Draws one file.
-pub(crate) fn graph(file: &Path, format: GraphFormat) -> Outcome {
-    let plan = load::file(file)?;
-    let drawing = match format {
+pub(crate) fn graph(options: &Graph) -> Outcome {
+    let (plan, _) = learn::plan(&options.file, options.online.is_asked)?;
+    let drawing = match options.format {
         GraphFormat::Mermaid => mermaid(&plan),
         GraphFormat::Dot => dot(&plan),
     };

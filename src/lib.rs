@@ -8,12 +8,15 @@
 //! | `args` | the command line, as types |
 //! | `exit` | every exit code, and which end of a pipeline means which |
 //! | `load` | files → plans, or all mistakes of all files |
+//! | `learn` | files that leave types to their servers: the servers are asked |
 //! | `run` | `headwater run`: from plans to an exit code |
 //! | `pipelines` | all pipelines of one process, on one set of workers |
 //! | `signals` | the first asks, the second leaves |
 //! | `logs`, `screen`, `console` | log lines, and the live line below them |
 //! | `http` | `/metrics`, `/healthz`, `/readyz` |
 //! | `check` | `headwater validate`: a summary of sound files |
+//! | `origin`, `describe`, `init` | what a server offers, and a first file for it |
+//! | `presets` | keys for known APIs, listed or printed |
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
 //! | `demo` | server, broker, pipeline and reader in one process |
@@ -23,7 +26,8 @@
 //! | `words` | numbers, bytes and durations for people |
 //!
 //! Invariants
-//! 1. Nothing is contacted and no port is opened before all files are sound.
+//! 1. Nothing is contacted and no port is opened before all files are sound, as far as that can be
+//!    known without asking their servers.
 //! 2. Standard output belongs to results and to the `stdout` sink; all else goes to standard error.
 //! 3. No value of metadata, of a property or of a static header is ever printed.
 //!
@@ -34,16 +38,21 @@ mod bench;
 mod check;
 mod console;
 mod demo;
+mod describe;
 mod exit;
 mod explain;
 mod graph;
 mod http;
+mod init;
+mod learn;
 mod load;
 mod logs;
 mod offsets;
+mod origin;
 mod output;
 mod pipelines;
 pub mod plot;
+mod presets;
 mod run;
 mod schema;
 mod screen;
@@ -87,9 +96,12 @@ fn told(outcome: Outcome) -> Exit {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(options) => run::run(&options),
-        Command::Validate(options) => check::validate(&options.files),
-        Command::Explain(options) => explain::explain(&options.file),
-        Command::Graph(options) => graph::graph(&options.file, options.format),
+        Command::Validate(options) => check::validate(&options),
+        Command::Explain(options) => explain::explain(&options),
+        Command::Graph(options) => graph::graph(&options),
+        Command::Describe(options) => describe::describe(&options),
+        Command::Init(options) => init::init(&options),
+        Command::Presets(options) => presets::presets(&options),
         Command::Schema => schema::print(),
         Command::Reference => schema::print_reference(),
         Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),

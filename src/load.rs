@@ -1,13 +1,19 @@
 //! Pipeline files → plans, or all mistakes of all files at once.
 //!
+//! A file may leave the types of its messages to its server. What can be checked without them is
+//! checked here; `learn.rs` asks the server, and the file is checked again with the answer.
+//!
 //! Invariant: a command that gets plans from here may rely on every check having passed, also those
 //! that compare files with each other.
 
 use crate::exit::{Exit, Failed};
 use headwater_engine::spec::{
-    Diagnostic, Diagnostics, Plan, Source, SystemVariables, Values, load_changed,
+    Diagnostic, Diagnostics, Loaded, Outline, Plan, Source, SystemVariables, Values, load_changed,
+    load_or_outline,
 };
+use headwater_operators::source::grpc::{Learned, put_types};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -22,39 +28,70 @@ pub(crate) struct Text {
     name: String,
     text: String,
     base_dir: PathBuf,
+    /// The types that servers told, by source.
+    #[serde(default)]
+    types: BTreeMap<String, String>,
+}
+
+/// A file without a mistake, as far as that is known.
+pub(crate) enum Sound {
+    /// Everything is.
+    Whole(Arc<Plan>),
+    /// Its servers must be asked first.
+    Open(Box<Open>),
+}
+
+/// A file that leaves types to its servers.
+pub(crate) struct Open {
+    pub(crate) text: Text,
+    pub(crate) outline: Outline,
+}
+
+impl Sound {
+    /// What is known without asking.
+    pub(crate) fn sketch(&self) -> &Plan {
+        match self {
+            Sound::Whole(plan) => plan,
+            Sound::Open(open) => open.outline.sketch(),
+        }
+    }
+
+    /// The same, for a command that needs no more.
+    pub(crate) fn into_sketch(self) -> Arc<Plan> {
+        match self {
+            Sound::Whole(plan) => plan,
+            Sound::Open(open) => Arc::new(open.outline.into_sketch()),
+        }
+    }
 }
 
 /// Reads and checks all files; mistakes and warnings go to standard error.
-pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<Arc<Plan>>, Failed> {
-    let mut plans: Vec<(&Path, Arc<Plan>)> = Vec::new();
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<Sound>, Failed> {
+    let mut sound: Vec<(&Path, Sound)> = Vec::new();
     let mut wrong = 0;
     for path in paths {
-        match one(path) {
-            Ok(plan) => plans.push((path, Arc::new(plan))),
+        match Text::read(path).and_then(Text::checked) {
+            Ok(one) => sound.push((path, one)),
             Err(mistakes) => {
                 eprintln!("{}", mistakes.trim_end());
                 wrong += 1;
             }
         }
     }
-    wrong += report_namesakes(&plans);
+    wrong += report_namesakes(&sound);
     if wrong > 0 {
         if paths.len() > 1 {
             eprintln!("{wrong} of {} pipeline files cannot be run", paths.len());
         }
         return Err(Exit::Mistake.silently());
     }
-    Ok(plans.into_iter().map(|(_, plan)| plan).collect())
+    Ok(sound.into_iter().map(|(_, one)| one).collect())
 }
 
 /// Reads and checks one file.
-pub(crate) fn file(path: &Path) -> Result<Arc<Plan>, Failed> {
-    let mut plans = files(&[path.to_owned()])?;
-    Ok(plans.pop().expect("one sound file is one plan"))
-}
-
-fn one(path: &Path) -> Result<Plan, String> {
-    Text::read(path)?.check()
+pub(crate) fn file(path: &Path) -> Result<Sound, Failed> {
+    let mut files = files(&[path.to_owned()])?;
+    Ok(files.pop().expect("one path is one file"))
 }
 
 impl Text {
@@ -63,28 +100,81 @@ impl Text {
         let name = if is_stdin(path) { STDIN.to_owned() } else { path.display().to_string() };
         let text = read(path).map_err(|error| format!("{name}: error: {error}"))?;
         let base_dir = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-        Ok(Text { name, text, base_dir: base_dir.unwrap_or(Path::new(".")).to_owned() })
+        let base_dir = base_dir.unwrap_or(Path::new(".")).to_owned();
+        Ok(Text { name, text, base_dir, types: BTreeMap::new() })
     }
 
-    /// Checks it. Warnings go to standard error; mistakes are returned, for people.
+    /// A file that exists nowhere; its relative paths are relative to the working folder.
+    pub(crate) fn made(name: &str, text: String) -> Self {
+        let (name, base_dir) = (name.to_owned(), PathBuf::from("."));
+        Text { name, text, base_dir, types: BTreeMap::new() }
+    }
+
+    /// The same file with what a server told of the source `node`.
+    pub(crate) fn learn(&mut self, node: &str, learned: &Learned) {
+        self.types.insert(node.to_owned(), learned.base64());
+    }
+
+    /// Checks it as far as that is possible without asking. Warnings go to standard error, unless
+    /// the file will be checked again; mistakes are returned, for people.
+    pub(crate) fn checked(self) -> Result<Sound, String> {
+        let (loaded, warnings) = self.outline().map_err(|mistakes| mistakes.render(colour()))?;
+        Ok(match loaded {
+            Loaded::Outline(outline) => Sound::Open(Box::new(Open { text: self, outline })),
+            Loaded::Plan(plan) => {
+                self.warn(warnings);
+                Sound::Whole(Arc::new(plan))
+            }
+        })
+    }
+
+    /// The same, mistakes as they are.
+    pub(crate) fn outline(&self) -> Result<(Loaded, Vec<Diagnostic>), Diagnostics> {
+        let registry = headwater_operators::registry();
+        load_or_outline(&self.source(), &registry, &SystemVariables, &|values| self.put(values))
+    }
+
+    /// Checks it. Warnings go to standard error; mistakes are returned, and so is what only a
+    /// server knows.
     pub(crate) fn check(&self) -> Result<Plan, String> {
+        self.check_or_diagnose().map_err(|mistakes| mistakes.render(colour()))
+    }
+
+    /// The same, mistakes as they are.
+    pub(crate) fn check_or_diagnose(&self) -> Result<Plan, Diagnostics> {
         let (plan, warnings) = self.load(&|_| {})?;
-        if !warnings.is_empty() {
-            let shown = Diagnostics::new(&self.source(), warnings).render(colour());
-            eprintln!("{}", shown.trim_end());
-        }
+        self.warn(warnings);
         Ok(plan)
     }
 
     /// Checks it once more, with changes; its warnings have been told.
     pub(crate) fn check_changed(&self, change: &dyn Fn(&mut Values<'_>)) -> Result<Plan, String> {
-        self.load(change).map(|(plan, _)| plan)
+        let loaded = self.load(change).map_err(|mistakes| mistakes.render(colour()));
+        loaded.map(|(plan, _)| plan)
     }
 
-    fn load(&self, change: &dyn Fn(&mut Values<'_>)) -> Result<(Plan, Vec<Diagnostic>), String> {
+    fn load(
+        &self,
+        change: &dyn Fn(&mut Values<'_>),
+    ) -> Result<(Plan, Vec<Diagnostic>), Diagnostics> {
         let registry = headwater_operators::registry();
-        let loaded = load_changed(&self.source(), &registry, &SystemVariables, change);
-        loaded.map_err(|mistakes| mistakes.render(colour()))
+        load_changed(&self.source(), &registry, &SystemVariables, &|values| {
+            self.put(values);
+            change(values);
+        })
+    }
+
+    fn put(&self, values: &mut Values<'_>) {
+        for (node, base64) in &self.types {
+            put_types(values, node, base64);
+        }
+    }
+
+    fn warn(&self, warnings: Vec<Diagnostic>) {
+        if !warnings.is_empty() {
+            let shown = Diagnostics::new(&self.source(), warnings).render(colour());
+            eprintln!("{}", shown.trim_end());
+        }
     }
 
     fn source(&self) -> Source<'_> {
@@ -107,12 +197,13 @@ fn is_stdin(path: &Path) -> bool {
 
 /// Two pipelines of one name would share progress topic and transactional ids, and fence each
 /// other.
-fn report_namesakes(plans: &[(&Path, Arc<Plan>)]) -> usize {
+fn report_namesakes(sound: &[(&Path, Sound)]) -> usize {
     let mut found = 0;
-    for (place, (path, plan)) in plans.iter().enumerate() {
-        let earlier = plans[..place].iter().find(|(_, other)| other.name() == plan.name());
+    for (place, (path, one)) in sound.iter().enumerate() {
+        let name = one.sketch().name();
+        let earlier = sound[..place].iter().find(|(_, other)| other.sketch().name() == name);
         if let Some((other, _)) = earlier {
-            let (path, other, name) = (path.display(), other.display(), plan.name());
+            let (path, other) = (path.display(), other.display());
             eprintln!("{path}: error: pipeline `{name}` is also defined by {other}");
             eprintln!(
                 "  = hint: give each pipeline a name of its own: its progress is kept under it"
@@ -124,6 +215,6 @@ fn report_namesakes(plans: &[(&Path, Arc<Plan>)]) -> usize {
 }
 
 /// Whether standard error shows colours.
-fn colour() -> bool {
+pub(crate) fn colour() -> bool {
     std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|it| it.is_empty())
 }

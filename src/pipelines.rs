@@ -6,10 +6,12 @@
 //! Next: `operators/src/pipeline/run.rs` is one pipeline's life.
 
 use crate::exit::{Exit, Failed};
+use crate::learn::Unlearned;
+use crate::load::Sound;
 use crate::words::plural;
 use headwater_engine::clock::{Clock, SystemClock};
 use headwater_engine::dataflow::workers::Workers;
-use headwater_engine::spec::{Plan, Role};
+use headwater_engine::spec::{Diagnostic, Plan, Role, Severity, Span};
 use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
 use headwater_operators::pipeline::{OnCommit, RunContext, RunEnd, run};
@@ -17,7 +19,7 @@ use headwater_operators::sink::kafka::{AcceptChange, instance_name};
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
 use prometheus::{IntGaugeVec, Opts};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -31,8 +33,9 @@ pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) status: Status,
     pub(crate) metrics: PipelineMetrics,
-    /// Of the shards that the file names; those of a list that changes come and go.
-    pub(crate) shards: Vec<ShardMetrics>,
+    /// Of the shards that the file names, once its plan is known; those of a list that changes come
+    /// and go.
+    shards: Arc<OnceLock<Vec<ShardMetrics>>>,
     telemetry: Telemetry,
 }
 
@@ -41,38 +44,49 @@ pub(crate) struct Pipelines {
     pub(crate) watched: Vec<Watched>,
     pub(crate) telemetry: Telemetry,
     workers: Arc<Workers>,
-    tasks: JoinSet<(String, RunEnd)>,
+    tasks: JoinSet<Exit>,
+}
+
+/// What each stream is promised, as a metric: alerts can tell a weaker promise from a stronger one.
+#[derive(Clone)]
+struct Promises(IntGaugeVec);
+
+/// A pipeline on its way from its file to its end.
+struct Life {
+    watched: Watched,
+    context: RunContext,
+    promises: Promises,
 }
 
 impl Pipelines {
-    /// Starts all of `plans`; cancelling `stop` asks them to end.
+    /// Starts all pipelines; cancelling `stop` asks them to end.
     pub(crate) fn start(
-        plans: &[Arc<Plan>],
+        files: Vec<Sound>,
         accept_change: Option<AcceptChange>,
         stop: &CancellationToken,
     ) -> Result<Self, Failed> {
-        Self::start_told(plans, accept_change, stop, None)
+        Self::start_told(files, accept_change, stop, None)
     }
 
     /// The same; `on_commit` is told of every commit of any of them.
     pub(crate) fn start_told(
-        plans: &[Arc<Plan>],
+        files: Vec<Sound>,
         accept_change: Option<AcceptChange>,
         stop: &CancellationToken,
         on_commit: Option<&OnCommit>,
     ) -> Result<Self, Failed> {
-        let peers = plans.iter().map(|plan| worker_count(plan)).max().unwrap_or(1);
+        let peers = files.iter().map(|file| worker_count(file.sketch())).max().unwrap_or(1);
         let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
         let workers = Arc::new(workers);
         let telemetry = Telemetry::default();
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
         let instance = instance_name();
-        log_start(plans, peers, &instance);
-        publish_promises(plans, &telemetry);
+        log_start(files.len(), peers, &instance);
+        let promises = Promises::register(&telemetry);
         let mut tasks = JoinSet::new();
         let mut watched = Vec::new();
-        for plan in plans {
-            let watch = Watched::new(plan, &telemetry, clock.clone());
+        for file in files {
+            let watch = Watched::new(file.sketch(), &telemetry, clock.clone());
             let context = RunContext {
                 workers: workers.clone(),
                 telemetry: telemetry.clone(),
@@ -83,7 +97,11 @@ impl Pipelines {
                 accept_change,
                 on_commit: on_commit.cloned(),
             };
-            tasks.spawn(watch_over(watch.status.clone(), plan.clone(), context));
+            let life = Life { watched: watch.clone(), context, promises: promises.clone() };
+            if let Sound::Whole(plan) = &file {
+                life.settle(plan);
+            }
+            tasks.spawn(life.watched_over(file));
             watched.push(watch);
         }
         Ok(Pipelines { watched, telemetry, workers, tasks })
@@ -94,10 +112,7 @@ impl Pipelines {
         let mut exit = Exit::Done;
         while let Some(ended) = self.tasks.join_next().await {
             exit = exit.graver(match ended {
-                Ok((pipeline, end)) => {
-                    log_end(&pipeline, &end);
-                    Exit::of(&end)
-                }
+                Ok(exit) => exit,
                 Err(error) => {
                     tracing::error!(event = "pipeline_panicked", "{error}");
                     Exit::Internal
@@ -110,19 +125,19 @@ impl Pipelines {
 }
 
 impl Watched {
-    fn new(plan: &Plan, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Self {
-        let of_source = |node: &headwater_engine::spec::PlanNode| {
-            let shards = node.config::<GrpcSource>().shards().to_vec();
-            let source = node.name.clone();
-            shards.into_iter().map(move |shard| telemetry.shard(plan.name(), &source, &shard.key.0))
-        };
+    fn new(sketch: &Plan, telemetry: &Telemetry, clock: Arc<dyn Clock>) -> Self {
         Watched {
-            name: plan.name().to_owned(),
-            status: Status::new(plan, telemetry, clock),
-            metrics: telemetry.pipeline(plan.name()),
-            shards: plan.of_role(Role::Source).flat_map(of_source).collect(),
+            name: sketch.name().to_owned(),
+            status: Status::new(sketch, telemetry, clock),
+            metrics: telemetry.pipeline(sketch.name()),
+            shards: Arc::default(),
             telemetry: telemetry.clone(),
         }
+    }
+
+    /// Its shards; none before its plan is known.
+    pub(crate) fn shards(&self) -> &[ShardMetrics] {
+        self.shards.get().map_or(&[], Vec::as_slice)
     }
 
     /// Messages received by this process, duplicates included.
@@ -136,14 +151,75 @@ impl Watched {
     }
 }
 
-/// Runs a pipeline, and looks after its state meanwhile.
-async fn watch_over(status: Status, plan: Arc<Plan>, context: RunContext) -> (String, RunEnd) {
-    let name = plan.name().to_owned();
-    let end = tokio::select! {
-        end = run(plan, context) => end,
-        never = status.keep_looking() => match never {},
-    };
-    (name, end)
+impl Life {
+    /// The pipeline's plan is known: its shards and promises are shown.
+    fn settle(&self, plan: &Plan) {
+        let telemetry = &self.context.telemetry;
+        let of_source = |node: &headwater_engine::spec::PlanNode| {
+            let shards = node.config::<GrpcSource>().shards().to_vec();
+            let source = node.name.clone();
+            shards.into_iter().map(move |shard| telemetry.shard(plan.name(), &source, &shard.key.0))
+        };
+        let shards = plan.of_role(Role::Source).flat_map(of_source).collect();
+        // A pipeline has one plan in its life.
+        let _ = self.watched.shards.set(shards);
+        self.promises.publish(plan);
+        log_streams(plan);
+    }
+
+    /// Lives, and has the state looked after meanwhile.
+    async fn watched_over(self, file: Sound) -> Exit {
+        let status = self.watched.status.clone();
+        tokio::select! {
+            exit = self.live(file) => exit,
+            never = status.keep_looking() => match never {},
+        }
+    }
+
+    async fn live(self, file: Sound) -> Exit {
+        let plan = match file {
+            Sound::Whole(plan) => plan,
+            Sound::Open(open) => {
+                let status = &self.watched.status;
+                let told = |reason: &str| status.note_asking(reason.to_owned());
+                match open.learned(&self.context.stop, told).await {
+                    Ok(plan) => {
+                        self.settle(&plan);
+                        plan
+                    }
+                    Err(unlearned) => return self.unstarted(&unlearned),
+                }
+            }
+        };
+        let end = run(plan, self.context).await;
+        log_end(&self.watched.name, &end);
+        Exit::of(&end)
+    }
+
+    /// The end of a pipeline whose servers did not tell its types, or others than it expects.
+    fn unstarted(&self, unlearned: &Unlearned) -> Exit {
+        let (pipeline, status) = (&self.watched.name, &self.watched.status);
+        match unlearned {
+            Unlearned::Stopped => {
+                status.note_unstarted(None);
+                log_end(pipeline, &RunEnd::Stopped);
+                Exit::Done
+            }
+            Unlearned::Refused(reason) => {
+                status.note_unstarted(Some(reason.clone()));
+                tracing::error!(event = "pipeline_failed", pipeline, "{reason}");
+                Exit::Unavailable
+            }
+            Unlearned::Mistakes(mistakes) => {
+                mistakes.iter().for_each(|mistake| log_mistake(pipeline, mistake));
+                let errors = plural(mistakes.errors(), "mistake");
+                let reason = format!("with the types that its server tells, its file has {errors}");
+                status.note_unstarted(Some(reason.clone()));
+                tracing::error!(event = "pipeline_failed", pipeline, "{reason}");
+                Exit::Mistake
+            }
+        }
+    }
 }
 
 /// How many workers a plan asks for: its own number, or one per core.
@@ -161,39 +237,59 @@ async fn join(workers: Arc<Workers>) {
     }
 }
 
-/// What each stream is promised, as a metric: alerts can tell a weaker promise from a stronger one.
-fn publish_promises(plans: &[Arc<Plan>], telemetry: &Telemetry) {
-    let options = Opts::new("stream_guarantee", "What a stream is promised; always 1");
-    let labels = ["pipeline", "source", "sink", "guarantee"];
-    let promises = IntGaugeVec::new(options, &labels).expect("names are constants");
-    for plan in plans {
+impl Promises {
+    fn register(telemetry: &Telemetry) -> Self {
+        let options = Opts::new("stream_guarantee", "What a stream is promised; always 1");
+        let labels = ["pipeline", "source", "sink", "guarantee"];
+        let promises = IntGaugeVec::new(options, &labels).expect("names are constants");
+        let registered = telemetry.registry().register(Box::new(promises.clone()));
+        registered.expect("a process starts its pipelines once");
+        Promises(promises)
+    }
+
+    fn publish(&self, plan: &Plan) {
         for stream in streams(plan) {
             let guarantee = stream.guarantee.to_string();
             let values = [plan.name(), &stream.source, &stream.sink, &guarantee];
-            promises.with_label_values(&values).set(1);
+            self.0.with_label_values(&values).set(1);
         }
     }
-    let registered = telemetry.registry().register(Box::new(promises));
-    registered.expect("a process starts its pipelines once");
 }
 
-fn log_start(plans: &[Arc<Plan>], workers: usize, instance: &str) {
+fn log_start(pipelines: usize, workers: usize, instance: &str) {
     let version = env!("CARGO_PKG_VERSION");
-    let pipelines = plans.len();
     tracing::info!(event = "start", version, pipelines, workers, instance);
-    for plan in plans {
-        for stream in streams(plan) {
-            let fields: Vec<&str> =
-                stream.weakened_by.iter().map(|weakness| weakness.field.as_str()).collect();
-            let weakened_by = (!fields.is_empty()).then(|| fields.join(","));
-            tracing::info!(
-                event = "stream",
-                pipeline = plan.name(),
-                source = stream.source,
-                sink = stream.sink,
-                guarantee = %stream.guarantee,
-                weakened_by,
-            );
+}
+
+fn log_streams(plan: &Plan) {
+    for stream in streams(plan) {
+        let fields: Vec<&str> =
+            stream.weakened_by.iter().map(|weakness| weakness.field.as_str()).collect();
+        let weakened_by = (!fields.is_empty()).then(|| fields.join(","));
+        tracing::info!(
+            event = "stream",
+            pipeline = plan.name(),
+            source = stream.source,
+            sink = stream.sink,
+            guarantee = %stream.guarantee,
+            weakened_by,
+        );
+    }
+}
+
+fn log_mistake(pipeline: &str, mistake: &Diagnostic) {
+    let Span { line, column, .. } = mistake.span;
+    let details = mistake.details.iter().map(String::as_str);
+    let hint = mistake.hint.as_ref().map(|hint| format!("hint: {hint}"));
+    let all: Vec<&str> =
+        std::iter::once(mistake.message.as_str()).chain(details).chain(hint.as_deref()).collect();
+    let text = all.join("; ");
+    match mistake.severity {
+        Severity::Error => {
+            tracing::error!(event = "mistake", pipeline, line, column, "{text}");
+        }
+        Severity::Warning => {
+            tracing::warn!(event = "mistake", pipeline, line, column, "{text}");
         }
     }
 }

@@ -1,29 +1,29 @@
 //! `headwater run`: from plans to an exit code.
 //!
 //! The order is: all files, then the log, then signals and the port, then the pipelines. Whatever
-//! can be wrong with what a person wrote is known before anything outside is touched.
+//! can be wrong with what a person wrote is known before anything outside is touched; only what
+//! must be checked against types that a server tells is known later, pipeline by pipeline.
 //!
 //! Next: `src/pipelines.rs`.
 
 use crate::args::Run;
 use crate::exit::{Exit, Failed, Outcome};
+use crate::load::Sound;
 use crate::pipelines::Pipelines;
 use crate::screen::Screen;
 use crate::signals::Signals;
 use crate::{console, http, load, logs};
 use headwater_engine::dataflow::workers::abort_on_worker_panic;
-use headwater_engine::spec::Plan;
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// Runs the pipelines of `options.files` until all have ended.
 pub(crate) fn run(options: &Run) -> Outcome {
-    let plans = load::files(&options.files)?;
+    let files = load::files(&options.files)?;
     let screen = Screen::new(!options.quiet);
     logs::install(&options.logs, &screen)?;
     let runtime = start_runtime()?;
-    let outcome = runtime.block_on(serve(&plans, options, &screen));
+    let outcome = runtime.block_on(serve(files, options, &screen));
     // Threads inside librdkafka may still wait for a broker; nothing they do matters any more.
     runtime.shutdown_background();
     outcome
@@ -36,12 +36,12 @@ pub(crate) fn start_runtime() -> Result<Runtime, Failed> {
     runtime.map_err(|error| Exit::Internal.because(error))
 }
 
-async fn serve(plans: &[Arc<Plan>], options: &Run, screen: &Screen) -> Outcome {
+async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
     let stop = CancellationToken::new();
     let signals = Signals::listen()?;
     let listener = http::bind(options.metrics).await?;
     tokio::spawn(signals.obey(stop.clone(), screen.clone()));
-    let pipelines = Pipelines::start(plans, options.accept_change.map(Into::into), &stop)?;
+    let pipelines = Pipelines::start(files, options.accept_change.map(Into::into), &stop)?;
     if let Some(listener) = listener {
         let registry = pipelines.telemetry.registry().clone();
         tokio::spawn(http::serve(listener, registry, pipelines.watched.clone()));

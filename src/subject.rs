@@ -18,7 +18,8 @@ pub(crate) struct Subject {
 impl Subject {
     /// Reads the file.
     pub(crate) fn load(file: &Path) -> Result<Self, Failed> {
-        let plan = load::file(file)?;
+        // Where Kafka keeps what is kept does not depend on the types of messages.
+        let plan = load::file(file)?.into_sketch();
         let Some(topic) = sink(&plan).map(|sink| sink.progress_topic(plan.name())) else {
             return Err(Exit::Mistake.saying(format!(
                 "pipeline {} has no Kafka sink, so nothing of it is kept",

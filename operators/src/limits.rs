@@ -156,3 +156,39 @@ pub const TARGET_MISTAKES_SHOWN_MAX: usize = 3;
 /// The number of shards whose windows a shard of a fleet is given at least: as they join one after
 /// the other, the first ones must not take windows as if they stayed alone.
 pub const FLEET_SHARDS_MIN: usize = 64;
+
+/// How long a server's reflection service may take to give the types of one method, in one version
+/// of the protocol.
+pub const REFLECTION_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Descriptor files that a server may give for one method.
+pub const REFLECTION_FILES_MAX: usize = 4096;
+
+/// Bytes of descriptors that a server may give for one method, and of one answer.
+pub const REFLECTION_BYTES_MAX: usize = 16 << 20;
+
+/// Questions to a reflection service that may be open at once.
+pub const REFLECTION_ASKS_MAX: usize = 64;
+
+/// Answers to a server's messages that wait to be sent before no more messages are read; overshot
+/// by what one read brings, which is as many at most.
+pub const REPLIES_QUEUED_MAX: usize = 64;
+
+/// Identifiers of messages that one shard may have received and not acknowledged; beyond that its
+/// reader waits for a commit.
+pub const ACK_IDS_PENDING_MAX: u64 = 100_000;
+
+/// Bytes of identifiers in one request that acknowledges; one that is longer goes alone.
+pub const ACK_BYTES_MAX: usize = 256 * 1024;
+
+/// Messages between what a shard has to say and the connection.
+pub const OUTGOING_MESSAGES_MAX: usize = 1;
+
+/// How long a shard that stops waits until what it has handed over is committed and acknowledged.
+pub const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(20);
+
+/// How long it then waits for the server to end the call.
+pub const HALF_CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
+
+const _: () =
+    assert!(FAREWELL_WAIT_MAX.as_secs() + HALF_CLOSE_WAIT_MAX.as_secs() < DRAIN_TIMEOUT.as_secs());

@@ -1,7 +1,7 @@
 //! The only list of operator kinds.
 
 use crate::{decode, pipeline, sink, source};
-use headwater_engine::spec::Registry;
+use headwater_engine::spec::{Registry, Role};
 
 /// All kinds a pipeline file may name, and what a whole plan must satisfy.
 #[must_use]
@@ -14,4 +14,5 @@ pub fn registry() -> Registry {
         sink::discard::entry(),
     ])
     .with_plan_check(pipeline::check::check)
+    .with_presets(Role::Source, "grpc", source::grpc::PRESETS)
 }

@@ -60,6 +60,8 @@ pub struct ShardMetrics {
     pub calls: IntCounter,
     /// Messages that only said that the stream lives, and were not passed on.
     pub heartbeats: IntCounter,
+    /// Messages acknowledged to the server.
+    pub acks: IntCounter,
     /// Calls given up because nothing had come for too long.
     pub idle_timeouts: IntCounter,
     /// 1 while a call is open.
@@ -117,7 +119,7 @@ pub struct PlaceMetrics {
 const SHARD_LABELS: [&str; 3] = ["pipeline", "source", "shard"];
 const PIPELINE_LABELS: [&str; 1] = ["pipeline"];
 
-const SHARD_COUNTERS: [(&str, &str); 9] = [
+const SHARD_COUNTERS: [(&str, &str); 10] = [
     ("source_received_messages_total", "Messages received, duplicates included"),
     ("source_received_bytes_total", "Bytes of messages received"),
     ("source_batches_total", "Batches handed to the dataflow"),
@@ -126,6 +128,7 @@ const SHARD_COUNTERS: [(&str, &str); 9] = [
     ("source_gap_messages_total", "Messages known to be missing"),
     ("source_calls_total", "Calls opened, the first one included"),
     ("source_heartbeats_total", "Messages that only say that the stream lives, not passed on"),
+    ("source_acks_total", "Messages acknowledged to the server, behind their commit"),
     ("source_idle_timeouts_total", "Calls given up because nothing had come for too long"),
 ];
 
@@ -224,7 +227,8 @@ impl Telemetry {
             gap_messages: counter(5),
             calls: counter(6),
             heartbeats: counter(7),
-            idle_timeouts: counter(8),
+            acks: counter(8),
+            idle_timeouts: counter(9),
             connected: gauge(0),
             last_message_unix_ms: gauge(1),
             lag_messages: gauge(2),

@@ -93,6 +93,12 @@ pub enum DescriptorError {
         /// The compiler's own words, with file, line and column.
         text: String,
     },
+    /// Two inputs cannot be joined.
+    #[error("the types do not fit together: {reason}")]
+    Join {
+        /// What is wrong.
+        reason: String,
+    },
     /// No source was named.
     #[error("no .proto file was named; expected at least one")]
     NoFiles,
@@ -135,6 +141,19 @@ impl Descriptors {
             DescriptorInput::Base64(text) => load_base64(text),
             DescriptorInput::Protos { files, includes } => compile(files, includes),
         }
+    }
+
+    /// These types and those of `other`. Of a file that both hold, this one counts.
+    ///
+    /// # Errors
+    /// They contradict each other: files of other names define the same type.
+    pub fn joined(&self, other: &Descriptors) -> Result<Self, DescriptorError> {
+        let set = other.0.encode_to_vec();
+        let mut pool = self.0.clone();
+        sound::guarded(move || pool.decode_file_descriptor_set(set.as_slice()).map(|()| pool))
+            .and_then(|pool| pool.map_err(|error| error.to_string()))
+            .map(Self)
+            .map_err(|reason| DescriptorError::Join { reason })
     }
 
     /// The pool of all types.
@@ -212,7 +231,10 @@ fn load_base64(text: &str) -> Result<Descriptors, DescriptorError> {
     decode_set(&bytes, || "the base64 text".to_owned())
 }
 
-fn decode_set(bytes: &[u8], origin: impl Fn() -> String) -> Result<Descriptors, DescriptorError> {
+pub(crate) fn decode_set(
+    bytes: &[u8],
+    origin: impl Fn() -> String,
+) -> Result<Descriptors, DescriptorError> {
     let refused = |reason: String| DescriptorError::Set { origin: origin(), reason };
     if bytes.is_empty() {
         return Err(refused("it is empty".to_owned()));
@@ -233,6 +255,8 @@ fn compile(files: &[PathBuf], includes: &[PathBuf]) -> Result<Descriptors, Descr
     let roots = include_paths(files, includes);
     let mut compiler = protox::Compiler::new(roots).map_err(failed)?;
     compiler.include_imports(true);
+    // The words of their authors, for those who ask what a field is.
+    compiler.include_source_info(true);
     compiler.open_files(files).map_err(failed)?;
     Ok(Descriptors(compiler.descriptor_pool()))
 }
@@ -267,7 +291,12 @@ fn compiler_text(error: &protox::Error) -> String {
     }
 }
 
-fn split_method(path: &str) -> Result<(&str, &str), MethodError> {
+/// The service and the name of a method written as `package.Service/Method`; a leading `/` is
+/// allowed.
+///
+/// # Errors
+/// It is not written so.
+pub fn split_method(path: &str) -> Result<(&str, &str), MethodError> {
     let trimmed = path.strip_prefix('/').unwrap_or(path);
     match trimmed.split_once('/') {
         Some((service, method))

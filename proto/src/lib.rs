@@ -10,25 +10,29 @@
 //! 4. [`path`]: one field of a message, found on the wire without decoding the message.
 //! 5. [`predicate`]: questions asked of a message, answered along such paths.
 //! 6. [`transcode`]: a whole message, from the wire to proto3 JSON in one pass.
-//! 7. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
+//! 7. [`reflection`]: what a server says of its own types.
+//! 8. [`print`], [`guess`]: types as `.proto` text, and what may be a cursor, for people.
+//! 9. [`telemetry`]: the demo service's messages, for servers and tests without `protoc`.
 
 pub mod descriptors;
+pub mod guess;
+pub mod nearest;
 pub mod path;
 pub mod predicate;
+pub mod print;
+pub mod reflection;
 pub mod request;
 pub mod telemetry;
 pub mod transcode;
 pub mod wire;
 
-mod nearest;
-
 pub use descriptors::{DescriptorError, DescriptorInput, Descriptors, Method, MethodError};
-pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, Timestamp};
+pub use path::{FieldPath, ItemsPath, Leaf, LeafKind, PathError, SpreadPath, Timestamp};
 pub use predicate::{Predicate, PredicateError};
 pub use prost_reflect::{DescriptorPool, MessageDescriptor};
 pub use request::{
-    CursorComponent, CursorScalar, Overlay, OverlayError, PathSegment, RequestError,
-    RequestTemplate,
+    CursorComponent, CursorScalar, FieldWriter, Overlay, OverlayError, PathSegment, Reply,
+    ReplyError, RequestError, RequestTemplate, WriterError,
 };
 pub use transcode::{DecodeError, DecodeReason, JsonTranscoder};
 pub use wire::{WireError, WireFault};

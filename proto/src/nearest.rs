@@ -18,7 +18,7 @@ pub(crate) fn nearest(
 }
 
 /// Every candidate, the most alike first, at most `limit` of them and only those worth a hint.
-pub(crate) fn nearest_few<'a>(
+pub fn nearest_few<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,
     limit: usize,

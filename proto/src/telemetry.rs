@@ -5,6 +5,37 @@
 
 use std::collections::HashMap;
 
+use protox::file::{File, FileResolver, GoogleFileResolver};
+
+use crate::TELEMETRY_PROTO;
+
+/// What the service's file is called in its descriptor set.
+const FILE: &str = "telemetry.proto";
+
+/// The service's types as an encoded `FileDescriptorSet` with all imports, for a server that tells
+/// them to its clients.
+///
+/// # Panics
+/// If the embedded source does not compile, which any run of a test shows.
+pub fn descriptor_set() -> Vec<u8> {
+    let mut compiler = protox::Compiler::with_file_resolver(Embedded);
+    compiler.include_imports(true).include_source_info(true);
+    compiler.open_file(FILE).expect("the embedded source compiles");
+    compiler.encode_file_descriptor_set()
+}
+
+/// Finds the embedded source, and what it imports of Google's.
+struct Embedded;
+
+impl FileResolver for Embedded {
+    fn open_file(&self, name: &str) -> Result<File, protox::Error> {
+        match name {
+            FILE => File::from_source(name, TELEMETRY_PROTO),
+            _ => GoogleFileResolver::new().open_file(name),
+        }
+    }
+}
+
 /// What a subscriber asks for.
 #[derive(Clone, PartialEq, prost::Message)]
 pub struct SubscribeRequest {

@@ -13,7 +13,7 @@ use crate::exit::{Exit, Failed, Outcome};
 use crate::load::Text;
 use crate::plot::{Series, percentiles};
 use crate::screen::Screen;
-use crate::{logs, output, run};
+use crate::{learn, logs, output, run};
 use std::path::Path;
 
 /// Measures the pipeline of a file.
@@ -45,6 +45,7 @@ fn check(options: &Bench) -> Result<(Text, headwater_engine::spec::Plan), Failed
         Exit::Mistake.silently()
     };
     let text = Text::read(&options.file).map_err(mistake)?;
+    let (text, _) = learn::text(text)?;
     let real = text.check().map_err(mistake)?;
     let has_kafka = real.nodes().iter().any(|node| node.kind == "kafka");
     if options.broker == BenchBroker::Embedded && !has_kafka {

@@ -16,6 +16,7 @@ use crate::bench::meter::{Meter, Tally};
 use crate::bench::usage::Usage;
 use crate::console;
 use crate::exit::{Exit, Failed};
+use crate::load::Sound;
 use crate::pipelines::{Pipelines, Watched};
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -89,7 +90,8 @@ pub(super) async fn measure(
     tokio::spawn(Signals::listen()?.obey(asked.clone(), screen.clone()));
     let (stop, meter) = (CancellationToken::new(), Meter::default());
     let hook = meter.hook();
-    let pipelines = Pipelines::start_told(std::slice::from_ref(plan), None, &stop, Some(&hook))?;
+    let pipelines =
+        Pipelines::start_told(vec![Sound::Whole(plan.clone())], None, &stop, Some(&hook))?;
     let drawing = tokio::spawn(console::draw(pipelines.watched.clone(), screen.clone()));
     let watched = pipelines.watched.first().expect("one plan is one pipeline").clone();
     let ended = tokio::spawn(pipelines.ended());

@@ -34,6 +34,13 @@ impl Part {
                 node.name
             ));
         }
+        if source.takes_stream() {
+            return Err(format!(
+                "source `{}`: its method is bidirectional, and a generator plays servers that take \
+                 one request; leave --generate out",
+                node.name
+            ));
+        }
         let message = source.message().clone();
         let mut part = Part { message, live: Vec::new(), number_max: u64::MAX, keys: Vec::new() };
         for field in source.cursor_fields() {

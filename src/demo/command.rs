@@ -13,6 +13,7 @@ use crate::demo::verdict::Tally;
 use crate::demo::view::{View, introduction, summary};
 use crate::demo::world::World;
 use crate::exit::{Exit, Failed, Outcome};
+use crate::load::Sound;
 use crate::pipelines::{Pipelines, Watched};
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -60,7 +61,7 @@ async fn show(options: &Demo, screen: Screen) -> Outcome {
     let reader = reader.map_err(|error| Exit::Internal.because(error))?;
     let reader = reader.map_err(|error| Exit::Unavailable.because(error))?;
     let stop = CancellationToken::new();
-    let pipelines = Pipelines::start(std::slice::from_ref(&world.plan), None, &stop)?;
+    let pipelines = Pipelines::start(vec![Sound::Whole(world.plan.clone())], None, &stop)?;
     let watched = pipelines.watched.first().expect("one plan is one pipeline").clone();
     let ended = tokio::spawn(pipelines.ended());
     let show = Show { world, reader, watched, view: View::new(screen), stop };
@@ -96,7 +97,7 @@ impl Show {
     async fn end(mut self, ran: Duration, ended: tokio::task::JoinHandle<Exit>) -> Outcome {
         let World { server, broker, .. } = self.world;
         // The calls that come now are those of a pipeline that looks whether the server is back.
-        let calls = self.watched.shards.iter().map(|shard| shard.calls.get()).sum();
+        let calls = self.watched.shards().iter().map(|shard| shard.calls.get()).sum();
         server.end_streams();
         let received = || self.watched.received();
         let counts = || self.reader.ledger().counts();

@@ -11,6 +11,7 @@
 //!
 //! | file | goal |
 //! |---|---|
+//! | `acks` | what is acknowledged is committed, and what is not comes again |
 //! | `kills` | kill -9 at random moments loses nothing and repeats nothing |
 //! | `instances` | a second instance takes over, and the first one leaves |
 //! | `broker` | a broker that dies, freezes and comes back |
@@ -37,6 +38,8 @@
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 //! | `sabotage` | the same, where a protection of the program is taken away |
 
+#[cfg(feature = "failpoints")]
+mod acks;
 mod broker;
 mod cluster;
 mod dead_letters;

@@ -11,6 +11,7 @@
 //! | `cli` | every command prints and exits as `tests/cases/cli` says |
 //! | `examples` | every file under `examples/pipelines` is sound; those without Kafka run |
 //! | `generated` | the checked-in schema and reference are current |
+//! | `reflection` | types that a server tells: run, look, describe, init |
 //! | `secrets` | what came from `${…}` is in no output |
 //! | `stopping` | signals, health and exit codes of `headwater run` |
 //! | `health` | how a pipeline stands, in `/readyz`, metrics and the log |
@@ -28,6 +29,7 @@ mod health;
 mod kept;
 mod mistakes;
 mod program;
+mod reflection;
 mod secrets;
 mod stopping;
 mod tidy;

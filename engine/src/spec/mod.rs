@@ -9,6 +9,7 @@
 //! |---|---|---|
 //! | parse | `yaml` | text → `tree` |
 //! | resolve | `interpolate`, `properties` | `${…}` → text, kept in `secrets` |
+//! | presets | `preset` | keys that a kind ships for known APIs, under the file's own |
 //! | change | `change` | for a command that runs a file in another way than it says |
 //! | shape | `shape/`, `schema` | tree against the kinds' schemas; what is wrong is mended |
 //! | take apart | `document`, `draft` | name, settings, a draft of every node |
@@ -21,8 +22,9 @@
 //! 1. Every step reports all it finds, and a later step runs for all that is still intact: a
 //!    value that was reported is mended with a stand-in ([`NodeView::knows`]). So one run tells
 //!    every mistake of a file, and no finding is only the consequence of another.
-//! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened.
-//! 3. Only [`load()`] and [`load_changed()`] make a [`Plan`]; changes come before every check.
+//! 2. Nothing is contacted: what a file names with `${…}` is read, no socket is opened. What only
+//!    a server knows is handed out as a [`Question`].
+//! 3. Only [`load()`] and its kin make a [`Plan`]; changes come before every check.
 //!
 //! Next: `engine/src/spec/load.rs`.
 
@@ -36,6 +38,7 @@ mod limits;
 mod load;
 mod nearest;
 mod plan;
+mod preset;
 mod properties;
 mod publish;
 mod recheck;
@@ -56,8 +59,9 @@ mod yaml;
 pub use change::Values;
 pub use diagnostic::{Diagnostic, Place, Report, Severity, Span};
 pub use limits::*;
-pub use load::{Source, load, load_changed};
+pub use load::{Loaded, Outline, Question, Source, load, load_changed, load_or_outline};
 pub use plan::{Plan, PlanNode};
+pub use preset::{AppliedPreset, Preset};
 pub use publish::document_schema;
 pub use recheck::{ListForm, Recheck};
 pub use reference::reference_markdown;

@@ -16,6 +16,7 @@ use std::any::{Any, type_name};
 use std::fmt;
 use std::sync::Arc;
 
+use super::preset::AppliedPreset;
 use super::registry::{Role, StreamType};
 use super::settings::Settings;
 use super::unknown::Unknown;
@@ -48,6 +49,8 @@ pub struct PlanNode {
     pub config: Arc<dyn Any + Send + Sync>,
     /// The type of the records it gives; none for a sink.
     pub output: Option<StreamType>,
+    /// The preset it names, and what that gave.
+    pub preset: Option<Arc<AppliedPreset>>,
     pub(crate) unknown: Unknown,
 }
 

@@ -6,6 +6,7 @@
 use serde_json::{Map, Value as Json, json};
 
 use super::limits::NAME_CHARS_MAX;
+use super::preset::{Preset, PresetsOf};
 use super::registry::{Registry, Role};
 use super::schema::{DESCRIBING, KindSchema};
 use super::shape::{named_values, options_of, types_of};
@@ -25,7 +26,9 @@ pub fn document_schema(registry: &Registry) -> Json {
         for kind in kinds {
             let name = format!("{}.{}", role.noun(), kind.name);
             references.push(json!({ "$ref": format!("#/{DEFINITIONS}/{name}") }));
-            definitions.insert(name, kind.node_schema());
+            let mut schema = kind.node_schema();
+            open_to_presets(&mut schema, kind, registry);
+            definitions.insert(name, schema);
         }
         properties.insert(role.section().to_owned(), section_schema(role, references));
     }
@@ -65,6 +68,22 @@ impl KindSchema {
             "additionalProperties": false,
         })
     }
+}
+
+/// With a preset at hand, a key that some preset gives may be left out; which presets there are is
+/// shown.
+fn open_to_presets(schema: &mut Json, kind: &KindSchema, registry: &Registry) {
+    let is_of_kind = |of: &&PresetsOf| of.role == kind.role && of.kind == kind.name;
+    let Some(of) = registry.presets().iter().find(is_of_kind) else { return };
+    let given: Vec<Json> = of.presets.iter().map(Preset::keys).collect();
+    let is_given = |key: &Json| {
+        given.iter().any(|keys| key.as_str().is_some_and(|key| keys.get(key).is_some()))
+    };
+    if let Some(required) = schema["required"].as_array_mut() {
+        required.retain(|key| !is_given(key));
+    }
+    let names: Vec<&str> = of.presets.iter().map(|preset| preset.name).collect();
+    schema["properties"]["preset"]["examples"] = json!(names);
 }
 
 /// The rule for names, or a name with a `${…}` in it, which is held to the rule once resolved.

@@ -21,6 +21,7 @@ use schemars::{Schema, SchemaGenerator};
 use super::diagnostic::Report;
 use super::nearest::nearest;
 use super::plan::Plan;
+use super::preset::{Preset, PresetsOf};
 use super::schema::{Catalogue, KindSchema};
 use super::view::NodeView;
 
@@ -95,6 +96,7 @@ pub struct Checked {
     config: Option<Arc<dyn Any + Send + Sync>>,
     output: StreamFacts,
     refused: Vec<&'static str>,
+    question: Option<Arc<dyn Any + Send + Sync>>,
 }
 
 /// All kinds, built once from their entries.
@@ -103,6 +105,7 @@ pub struct Registry {
     entries: Vec<KindEntry>,
     catalogue: Catalogue,
     plan_check: PlanCheck,
+    presets: Vec<PresetsOf>,
 }
 
 /// Something that is wrong with a plan as a whole, although each of its nodes may be sound.
@@ -130,7 +133,8 @@ impl Checked {
     /// A node that gives records, with its typed config: the plan's
     /// [`PlanNode::config`](super::PlanNode::config).
     pub fn new<T: Any + Send + Sync>(config: T, output: impl Into<StreamFacts>) -> Self {
-        Self { config: Some(Arc::new(config)), output: output.into(), refused: Vec::new() }
+        let output = output.into();
+        Self { config: Some(Arc::new(config)), output, refused: Vec::new(), question: None }
     }
 
     /// A sink with its typed config.
@@ -140,7 +144,7 @@ impl Checked {
 
     /// A node that a mistake leaves without a config: only what is known of its records.
     pub fn refused(output: impl Into<StreamFacts>) -> Self {
-        Self { config: None, output: output.into(), refused: Vec::new() }
+        Self { config: None, output: output.into(), refused: Vec::new(), question: None }
     }
 
     /// The same, but that a key holds a mistake of meaning: the config says nothing of it, and no
@@ -149,6 +153,18 @@ impl Checked {
     pub fn without(mut self, key: &'static str) -> Self {
         self.refused.push(key);
         self
+    }
+
+    /// The same, but that something outside must be asked before the node can be checked in full.
+    /// Whoever loads the file gets the question, and loads it again with the answer put into its
+    /// values.
+    #[must_use]
+    pub fn asking<Q: Any + Send + Sync>(self, question: Q) -> Self {
+        Self { question: Some(Arc::new(question)), ..self }
+    }
+
+    pub(crate) fn question(&self) -> Option<&Arc<dyn Any + Send + Sync>> {
+        self.question.as_ref()
     }
 
     pub(crate) fn refused_keys(&self) -> impl Iterator<Item = &'static str> {
@@ -270,13 +286,26 @@ impl Registry {
                 entries[..index].iter().any(|e| e.role == entry.role && e.name == entry.name);
             assert!(!twice, "{entry:?} is registered once");
         }
-        Self { catalogue: Catalogue::new(&entries), entries, plan_check: |_| Vec::new() }
+        let (catalogue, presets) = (Catalogue::new(&entries), Vec::new());
+        Self { catalogue, entries, plan_check: |_| Vec::new(), presets }
     }
 
     /// The same kinds, and a check of whole plans: what no node can know of the others.
     #[must_use]
     pub fn with_plan_check(self, plan_check: PlanCheck) -> Self {
         Self { plan_check, ..self }
+    }
+
+    /// The same kinds, and presets for one of them, which must have a key `preset`.
+    #[must_use]
+    pub fn with_presets(
+        mut self,
+        role: Role,
+        kind: &'static str,
+        presets: &'static [Preset],
+    ) -> Self {
+        self.presets.push(PresetsOf { role, kind, presets });
+        self
     }
 
     /// All entries in the order of registration.
@@ -297,6 +326,10 @@ impl Registry {
     /// The kinds of one role.
     pub fn of_role(&self, role: Role) -> impl Iterator<Item = &KindEntry> {
         self.entries.iter().filter(move |entry| entry.role == role)
+    }
+
+    pub(crate) fn presets(&self) -> &[PresetsOf] {
+        &self.presets
     }
 
     pub(crate) fn plan_problems(&self, plan: &Plan) -> Vec<PlanProblem> {

@@ -15,6 +15,8 @@
 //! - `filter`: only events of one site (see [`SITES`]). The word [`IDLE`] opens a stream that stays
 //!   open and sends nothing, for measuring what an idle pipeline costs.
 //!
+//! The server tells its types to who asks by gRPC server reflection, v1 and v1alpha.
+//!
 //! Invariant: an event is a pure function of its sequence and `payload_bytes`, except for
 //! `emitted_ns`. A stream that is asked again repeats itself.
 //!

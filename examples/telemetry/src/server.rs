@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use headwater_proto::telemetry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Server;
+use tonic_reflection::server::Builder as Reflection;
 
 use crate::event::Fleet;
 use crate::link::Incoming;
@@ -67,17 +69,16 @@ impl TelemetryServer {
         });
         let (leaving, down) = (CancellationToken::new(), CancellationToken::new());
         let incoming = Incoming::new(listener, down.clone());
+        let types = telemetry::descriptor_set();
+        let reflection = || Reflection::configure().register_encoded_file_descriptor_set(&types);
+        let (v1, v1alpha) = (reflection().build_v1(), reflection().build_v1alpha());
         let serving = Server::builder()
             .add_service(service)
+            .add_service(v1.expect("the types are whole"))
+            .add_service(v1alpha.expect("the types are whole"))
             .serve_with_incoming_shutdown(incoming, leaving.clone().cancelled_owned());
-        Ok(TelemetryServer {
-            local_addr,
-            sent,
-            closing,
-            leaving,
-            down,
-            task: tokio::spawn(serving),
-        })
+        let task = tokio::spawn(serving);
+        Ok(TelemetryServer { local_addr, sent, closing, leaving, down, task })
     }
 
     /// Where it listens.

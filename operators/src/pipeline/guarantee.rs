@@ -22,6 +22,9 @@ pub enum Guarantee {
     NoDuplicatesWithReportedGaps,
     /// No loss; a crash repeats what was not yet followed by its progress.
     AtLeastOnce,
+    /// No loss; a message that the server sends again is known among the newest ones, and one that
+    /// comes again later is written twice.
+    ExactlyOnceWithinWindow,
     /// Every message once, in order, for readers with `isolation.level=read_committed`.
     ExactlyOnce,
 }
@@ -55,6 +58,7 @@ impl fmt::Display for Guarantee {
             Guarantee::BestEffort => "best_effort",
             Guarantee::NoDuplicatesWithReportedGaps => "no_duplicates_with_reported_gaps",
             Guarantee::AtLeastOnce => "at_least_once",
+            Guarantee::ExactlyOnceWithinWindow => "exactly_once_within_window",
             Guarantee::ExactlyOnce => "exactly_once",
         })
     }
@@ -105,6 +109,21 @@ pub(super) fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
         Resumability::Weakened { field, because } => {
             (Guarantee::BestEffort, weakness(field, because))
         }
+        Resumability::Acknowledged { window: Some(window) } => {
+            let because = format!(
+                "a message that the server sends again is known among the newest {window}, and \
+                 written again if it comes later"
+            );
+            (Guarantee::ExactlyOnceWithinWindow, weakness("resume.dedupe", &because))
+        }
+        Resumability::Acknowledged { window: None } => (
+            Guarantee::AtLeastOnce,
+            weakness(
+                "stream.ack",
+                "messages are acknowledged behind their commit, so the server sends again what was \
+                 committed when a call or the process ended before the acknowledgement arrived",
+            ),
+        ),
         Resumability::None => (
             Guarantee::NoDuplicatesWithReportedGaps,
             weakness(

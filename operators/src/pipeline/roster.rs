@@ -57,7 +57,7 @@ impl Roster {
 
 impl CommittedShard {
     fn moved(&self, position: &Position) {
-        self.link.committed(position.counters);
+        self.link.committed(position);
         self.place.set(position);
     }
 }

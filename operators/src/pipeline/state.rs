@@ -30,6 +30,8 @@ pub enum Phase {
     /// It takes the pipeline over and reads its progress.
     #[default]
     Starting,
+    /// It asks a server for the types of its messages; the reason is why there is no answer yet.
+    Asking(String),
     /// The dataflow runs.
     Flowing,
     /// It failed and is being built anew; the reason is why.
@@ -192,6 +194,7 @@ impl Facts<'_> {
     pub(super) fn state(&self, now: Duration) -> State {
         match self.phase {
             Phase::Starting => State::plain(StateName::Starting, None),
+            Phase::Asking(why) => State::plain(StateName::Starting, Some(why.clone())),
             Phase::Flowing => self.while_flowing(now),
             Phase::Recovering(why) => State::plain(StateName::Recovering, Some(why.clone())),
             Phase::Draining => {

@@ -109,6 +109,16 @@ impl Status {
         }
     }
 
+    /// The pipeline cannot start yet: no server has told the types of its messages.
+    pub fn note_asking(&self, why: String) {
+        self.set(Phase::Asking(why));
+    }
+
+    /// The pipeline ended before it started; none if it was asked to.
+    pub fn note_unstarted(&self, why: Option<String>) {
+        self.set(Phase::Stopped(why));
+    }
+
     pub(super) fn set(&self, phase: Phase) {
         self.lock().set(phase);
     }

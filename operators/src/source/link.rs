@@ -19,11 +19,13 @@
 use crate::limits::CALL_SILENT_MAX;
 use crate::source::ShardEnd;
 use headwater_engine::clock::Clock;
+use headwater_engine::ids::{Sequence, Session};
 use headwater_engine::position::{Counters, Position};
 use prometheus::IntGauge;
 use std::sync::atomic::{AtomicU64, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Where a shard's call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +68,8 @@ struct Inner {
     received: AtomicU64,
     /// As many of them as are durable.
     committed: AtomicU64,
+    /// The place below which everything is durable, for a shard that acknowledges.
+    durable: watch::Sender<Option<(Session, Sequence)>>,
     connected: IntGauge,
     clock: Arc<dyn Clock>,
     /// Behind the last batch that was handed over.
@@ -113,6 +117,7 @@ impl Link {
             facts: Mutex::new(LinkFacts::new(clock.now())),
             received: AtomicU64::new(taken),
             committed: AtomicU64::new(taken),
+            durable: watch::Sender::new(None),
             connected,
             clock,
             handed_over: Mutex::default(),
@@ -161,8 +166,15 @@ impl Link {
     }
 
     /// What became durable.
-    pub(crate) fn committed(&self, counters: Counters) {
-        self.0.committed.store(taken(counters), Release);
+    pub fn committed(&self, position: &Position) {
+        self.0.committed.store(taken(position.counters), Release);
+        // One value that the next one replaces: nobody is waited for.
+        self.0.durable.send_replace(Some((position.session, position.next_sequence)));
+    }
+
+    /// The place below which everything is durable, now and as it moves.
+    pub(crate) fn durable(&self) -> watch::Receiver<Option<(Session, Sequence)>> {
+        self.0.durable.subscribe()
     }
 
     /// The dataflow that the shard fed is gone.
@@ -267,7 +279,10 @@ mod tests {
         assert_eq!(link.lag(), 0, "all of the past is durable");
         link.received(Counters { received: 150, dropped_duplicates: 40, ..Counters::default() });
         assert_eq!(link.lag(), 20);
-        link.committed(Counters { received: 140, dropped_duplicates: 40, ..Counters::default() });
+        let counters = Counters { received: 140, dropped_duplicates: 40, ..Counters::default() };
+        let place = link.durable();
+        link.committed(&Position { session: Session(3), counters, ..Position::default() });
+        assert_eq!(*place.borrow(), Some((Session(3), Sequence(0))));
         assert_eq!(link.lag(), 10);
         let heartbeats = 15;
         let counters = Counters {

@@ -44,6 +44,12 @@ pub enum Resumability {
         /// What it costs.
         because: &'static str,
     },
+    /// The server keeps what is not acknowledged and sends it again; what is committed is
+    /// acknowledged behind its commit, so a lost call or a crash in between repeats it.
+    Acknowledged {
+        /// Within how many of the newest messages a repetition is known and dropped.
+        window: Option<usize>,
+    },
     /// No cursor is declared: what the server sends while nobody listens is lost.
     None,
 }

@@ -233,16 +233,16 @@ fn a_method_that_is_not_there_or_does_not_stream_is_refused() {
 
     let folder = tempfile::tempdir().expect("a temporary folder");
     let proto = r#"syntax = "proto3"; package p; message M {}
-        service S { rpc U(M) returns (M); rpc B(stream M) returns (stream M); }"#;
+        service S { rpc U(M) returns (M); rpc C(stream M) returns (M); }"#;
     std::fs::write(folder.path().join("s.proto"), proto).expect("writable");
-    for (method, expected) in [("U", "unary"), ("B", "bidirectional")] {
+    for (method, expected) in [("U", "unary"), ("C", "client-streaming")] {
         let text = format!(
             "pipeline: t\nsources:\n  s: {{ kind: grpc, endpoint: \"{URL}\", method: p.S/{method}, \
              descriptors: {{ protos: [s.proto] }} }}\ndecoders:\n  \
              d: {{ kind: pass, from: s }}\nsinks:\n  o: {{ kind: collect, from: d }}\n"
         );
         let text = read(&text, folder.path()).err().expect("refused").to_string();
-        assert!(text.contains(expected) && text.contains("server-streaming"), "{text}");
+        assert!(text.contains(expected) && text.contains("answers with a stream"), "{text}");
     }
 }
 
@@ -328,6 +328,7 @@ fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
         match source.resumability() {
             Resumability::Exact => "exact",
             Resumability::Weakened { field, .. } => field,
+            Resumability::Acknowledged { .. } => "acknowledged",
             Resumability::None => "none",
         }
     };

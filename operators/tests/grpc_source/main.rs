@@ -7,6 +7,7 @@
 //! committed.
 
 mod auth;
+mod bidi;
 mod check;
 mod compression;
 mod expired;
@@ -20,6 +21,7 @@ mod marks;
 mod polling;
 mod reach;
 mod recovery;
+mod reflection;
 mod server;
 mod srv;
 mod streams;

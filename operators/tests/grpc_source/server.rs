@@ -135,7 +135,8 @@ impl Server {
         tokio::spawn(router.serve_with_incoming(TcpListenerStream::new(inner)));
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
-        tokio::spawn(proxy(outer, inner_address, seen.clone()));
+        let of_cut = seen.clone();
+        tokio::spawn(cut_by(outer, inner_address, move || of_cut.clone()));
         Server { address, seen }
     }
 
@@ -177,16 +178,42 @@ pub fn event(sequence: u64) -> Event {
     Event { sequence, site: "site".to_owned(), ..Event::default() }
 }
 
-async fn proxy(listener: TcpListener, to: SocketAddr, seen: Arc<Seen>) {
+/// What connections through [`cut_by`] obey and tell.
+pub trait Cut: Send + Sync + 'static {
+    /// Ends all that are open.
+    fn cut(&self) -> &Notify;
+
+    /// So many bytes went to the client on one that has ended.
+    fn sent_bytes(&self, _: u64) {}
+}
+
+impl Cut for Seen {
+    fn cut(&self) -> &Notify {
+        &self.cut
+    }
+
+    fn sent_bytes(&self, bytes: u64) {
+        self.sent_bytes.fetch_add(bytes, Ordering::SeqCst);
+    }
+}
+
+/// Passes connections on until they are cut, which ends all that are open then.
+pub async fn cut_by<S: Cut>(
+    listener: TcpListener,
+    to: SocketAddr,
+    seen: impl Fn() -> Arc<S> + Send + 'static,
+) {
     while let Ok((mut client, _)) = listener.accept().await {
-        let seen = seen.clone();
+        let seen = seen();
         tokio::spawn(async move {
-            let cut = seen.cut.notified();
+            let cut = seen.cut().notified();
             let Ok(mut server) = TcpStream::connect(to).await else { return };
+            // Small messages that wait for each other would take 40 ms each.
+            let _ = client.set_nodelay(true).and(server.set_nodelay(true));
             tokio::select! {
                 () = cut => {}
                 Ok((_, bytes)) = tokio::io::copy_bidirectional(&mut client, &mut server) => {
-                    seen.sent_bytes.fetch_add(bytes, Ordering::SeqCst);
+                    seen.sent_bytes(bytes);
                 }
                 else => {}
             }

@@ -1,6 +1,7 @@
 //! One shard of a source from a pipeline file, running into a timely dataflow whose sink collects.
 
 use headwater_engine::clock::SystemClock;
+use headwater_engine::commit::observe::CommitEvent;
 use headwater_engine::commit::outlet::{Outlet, OutletError, Sealed, ShardPosition};
 use headwater_engine::dataflow::build::{
     Blueprint, BlueprintNode, Running, Shared, Station, launch,
@@ -161,14 +162,29 @@ impl World {
         };
         let workers = Workers::start(1).expect("threads");
         let blueprint = blueprint();
-        let mut running = launch(&workers, blueprint, &shared, Box::new(outlet), Box::new(|_| {}))
-            .expect("workers run");
-        let inlets = running.inlets[0].take().expect("a source has inlets");
         let telemetry = Telemetry::default();
+        let links: Vec<Link> = (0..)
+            .zip(&starts)
+            .map(|(index, start): (u32, _)| {
+                let connected = telemetry.shard("test", "s", &index.to_string()).connected;
+                let counters = start.as_ref().map(|position| position.counters);
+                Link::new(clock.clone(), connected, counters.unwrap_or_default())
+            })
+            .collect();
+        let told = links.clone();
+        let observer = move |event: &CommitEvent<'_>| {
+            if let CommitEvent::Committed(committed) = event {
+                let moved = committed.positions.iter();
+                moved.for_each(|it| told[it.shard.0 as usize].committed(&it.position));
+            }
+        };
+        let mut running =
+            launch(&workers, blueprint, &shared, Box::new(outlet), Box::new(observer))
+                .expect("workers run");
+        let inlets = running.inlets[0].take().expect("a source has inlets");
         let stop = CancellationToken::new();
         let context = |index: u32, start: Option<Position>| {
             let metrics = telemetry.shard("test", "s", &index.to_string());
-            let counters = start.as_ref().map(|position| position.counters).unwrap_or_default();
             ShardContext {
                 index: ShardIndex(index),
                 start,
@@ -176,7 +192,7 @@ impl World {
                 inlet: inlets[0].clone(),
                 stop: stop.clone(),
                 failure: shared.failure.clone(),
-                link: Link::new(clock.clone(), metrics.connected.clone(), counters),
+                link: links[index as usize].clone(),
                 metrics,
                 clock: clock.clone(),
             }

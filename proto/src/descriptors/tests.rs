@@ -191,3 +191,25 @@ fn a_source_that_ends_too_early_is_named() {
     let told = Descriptors::load(&input).expect_err("it is cut").to_string();
     assert!(told.starts_with("cut.proto: expected"), "{told}");
 }
+
+#[test]
+fn types_of_two_inputs_are_joined_and_a_contradiction_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let load = |name: &str, source: &str| {
+        let file = folder.path().join(name);
+        fs::write(&file, source).unwrap();
+        Descriptors::load(&DescriptorInput::Protos { files: vec![file], includes: vec![] }).unwrap()
+    };
+    let telemetry = load("telemetry.proto", TELEMETRY_PROTO);
+    let extra = load("extra.proto", "syntax = \"proto3\"; package extra; message Detail {}");
+    let joined = telemetry.joined(&extra).unwrap();
+    assert!(joined.pool().get_message_by_name("extra.Detail").is_some());
+    let output = joined.method("bench.v1.Telemetry/Subscribe").unwrap().output();
+    assert!(output.parent_pool().get_message_by_name("extra.Detail").is_some());
+    assert!(telemetry.pool().get_message_by_name("extra.Detail").is_none());
+    // The same file again changes nothing; the same type in another file cannot be.
+    assert!(joined.joined(&telemetry).is_ok());
+    let twin = load("twin.proto", "syntax = \"proto3\"; package extra; message Detail {}");
+    let error = joined.joined(&twin).unwrap_err().to_string();
+    assert!(error.contains("do not fit together") && error.contains("extra.Detail"), "{error}");
+}

@@ -280,7 +280,7 @@ pub(super) fn no_fields(leaf: &Segment<'_>) -> PathError {
 }
 
 impl Scalar {
-    fn of(kind: &Kind, group: bool) -> Self {
+    pub(super) fn of(kind: &Kind, group: bool) -> Self {
         match kind {
             Kind::Bool => Self::Bool,
             Kind::Int32 => Self::Int32,
@@ -303,7 +303,7 @@ impl Scalar {
         }
     }
 
-    fn leaf_kind(self) -> LeafKind {
+    pub(super) fn leaf_kind(self) -> LeafKind {
         match self {
             Self::Bool => LeafKind::Bool,
             Self::Int32 | Self::Sint32 | Self::Sfixed32 => LeafKind::Int,

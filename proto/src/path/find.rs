@@ -308,7 +308,7 @@ impl Key {
 }
 
 impl Scalar {
-    fn written_as(self) -> WireType {
+    pub(super) fn written_as(self) -> WireType {
         match self {
             Self::Fixed64 | Self::Sfixed64 | Self::Double => WireType::Fixed64,
             Self::Fixed32 | Self::Sfixed32 | Self::Float => WireType::Fixed32,
@@ -318,7 +318,7 @@ impl Scalar {
         }
     }
 
-    fn packable(self) -> bool {
+    pub(super) fn packable(self) -> bool {
         !matches!(self.written_as(), WireType::Bytes | WireType::GroupStart)
     }
 
@@ -345,7 +345,7 @@ impl Scalar {
     }
 
     /// The leaf of a value that is not made of bytes.
-    fn leaf(self, bits: u64) -> Leaf<'static> {
+    pub(super) fn leaf(self, bits: u64) -> Leaf<'static> {
         match self {
             Self::Bool => Leaf::Bool(bits != 0),
             Self::Int32 | Self::Sfixed32 => Leaf::Int((bits as i32).into()),

@@ -9,6 +9,7 @@ mod compile;
 mod find;
 mod items;
 mod parse;
+mod spread;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,6 +19,7 @@ use prost_reflect::{FieldDescriptor, MessageDescriptor};
 use crate::wire::WireError;
 use compile::{Access, Step};
 pub use items::ItemsPath;
+pub use spread::SpreadPath;
 
 /// A path to one field, compiled against a message type.
 ///

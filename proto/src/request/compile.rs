@@ -8,6 +8,7 @@ use prost_reflect::{
 use serde_json::{Map, Value as Json};
 
 use super::overlay::CursorComponent;
+use super::reply::PLACEHOLDER;
 use super::scalar::{self, Misfit};
 use super::value::{Checked, Placeholder, set_fields};
 use super::{PathSegment, RequestError};
@@ -16,8 +17,16 @@ use crate::nearest::nearest;
 /// How deep a request may nest; the encoder's receiver would refuse more.
 const DEPTH_MAX: usize = 100;
 
-/// What a placeholder begins with.
-const PLACEHOLDER: &str = "${cursor.";
+/// What a cursor's placeholder begins with.
+pub(super) const CURSOR: &str = "${cursor.";
+
+/// What may be asked for by a placeholder.
+#[derive(Clone, Copy)]
+pub(super) struct Names<'c> {
+    /// What a placeholder begins with.
+    pub(super) prefix: &'static str,
+    pub(super) components: &'c [CursorComponent],
+}
 
 /// Builds a message that needs no cursor.
 pub(super) fn template(
@@ -31,13 +40,13 @@ pub(super) fn template(
     Ok(built)
 }
 
-/// Checks the fields of an object; placeholders are allowed where `cursors` are given.
+/// Checks the fields of an object; placeholders are allowed where `names` are given.
 pub(super) fn fields(
     message: &MessageDescriptor,
     value: &Json,
-    cursors: Option<&[CursorComponent]>,
+    names: Option<Names<'_>>,
 ) -> Result<Vec<(FieldDescriptor, Checked)>, Vec<RequestError>> {
-    let mut checker = Checker { cursors, path: Vec::new(), errors: Vec::new() };
+    let mut checker = Checker { names, path: Vec::new(), errors: Vec::new() };
     let fields = match value {
         Json::Null => Vec::new(),
         Json::Object(object) => checker.object(message, object),
@@ -51,7 +60,7 @@ pub(super) fn fields(
 }
 
 struct Checker<'c> {
-    cursors: Option<&'c [CursorComponent]>,
+    names: Option<Names<'c>>,
     path: Vec<PathSegment>,
     errors: Vec<RequestError>,
 }
@@ -181,8 +190,8 @@ impl Checker<'_> {
 
     /// One value: not a list, not a map.
     fn single(&mut self, field: &FieldDescriptor, value: &Json) -> Option<Checked> {
-        if let Some(name) = placeholder(value) {
-            return self.cursor(field, name);
+        if let Some((prefix, name)) = placeholder(value) {
+            return self.named(field, prefix, name);
         }
         let kind = field.kind();
         let result = match (&kind, value) {
@@ -200,16 +209,14 @@ impl Checker<'_> {
         result.map(Checked::Fixed).map_err(|misfit| self.misfit(misfit)).ok()
     }
 
-    fn cursor(&mut self, field: &FieldDescriptor, name: &str) -> Option<Checked> {
-        let Some(cursors) = self.cursors else {
-            self.misfit(Misfit {
-                message: format!("\"{PLACEHOLDER}{name}}}\" stands here, where no cursor is known"),
-                hint: Some("cursors belong under resume, into restart.set".to_owned()),
-            });
+    fn named(&mut self, field: &FieldDescriptor, prefix: &str, name: &str) -> Option<Checked> {
+        let Some(names) = self.names.filter(|names| names.prefix == prefix) else {
+            self.misfit(misplaced(prefix, name));
             return None;
         };
-        let Some(component) = cursors.iter().find(|component| component.name == name) else {
-            self.misfit(unknown_cursor(cursors, name));
+        let components = names.components;
+        let Some(component) = components.iter().find(|component| component.name == name) else {
+            self.misfit(unknown_cursor(components, name));
             return None;
         };
         let kind = field.kind();
@@ -220,7 +227,10 @@ impl Checker<'_> {
             );
             let wanted = scalar::described(&kind);
             self.misfit(Misfit {
-                message: format!("cursor \"{name}\" is of type {given}, expected {wanted}"),
+                message: format!(
+                    "{} \"{name}\" is of type {given}, expected {wanted}",
+                    what(prefix)
+                ),
                 hint: None,
             });
             return None;
@@ -240,9 +250,28 @@ fn settled(checked: Checked) -> Checked {
     }
 }
 
-/// The name in a string that is a placeholder as a whole.
-fn placeholder(value: &Json) -> Option<&str> {
-    value.as_str()?.strip_prefix(PLACEHOLDER)?.strip_suffix('}')
+/// The kind and the name in a string that is a placeholder as a whole.
+fn placeholder(value: &Json) -> Option<(&'static str, &str)> {
+    let inner = value.as_str()?.strip_suffix('}')?;
+    [CURSOR, PLACEHOLDER]
+        .into_iter()
+        .find_map(|prefix| inner.strip_prefix(prefix).map(|name| (prefix, name)))
+}
+
+/// What a placeholder stands for.
+fn what(prefix: &str) -> &'static str {
+    if prefix == CURSOR { "cursor" } else { "field" }
+}
+
+fn misplaced(prefix: &str, name: &str) -> Misfit {
+    let (known, hint) = match prefix {
+        CURSOR => ("cursor", "cursors belong under resume, into restart.set"),
+        _ => ("message", "fields of messages belong under stream, into a reply's send"),
+    };
+    Misfit {
+        message: format!("\"{prefix}{name}}}\" stands here, where no {known} is known"),
+        hint: Some(hint.to_owned()),
+    }
 }
 
 /// Whether a message is written in another way than as an object of its fields.

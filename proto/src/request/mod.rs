@@ -9,7 +9,9 @@
 //! Next: `path/mod.rs` finds the cursor in the answers to this request.
 
 mod compile;
+mod field;
 mod overlay;
+mod reply;
 mod scalar;
 mod value;
 
@@ -20,7 +22,9 @@ use prost::Message as _;
 use prost_reflect::{DynamicMessage, MessageDescriptor, ReflectMessage as _};
 use serde_json::Value;
 
+pub use field::{FieldWriter, WriterError};
 pub use overlay::{CursorComponent, CursorScalar, Overlay, OverlayError};
+pub use reply::{Reply, ReplyError};
 
 /// A request message, checked against its type.
 #[derive(Clone, Debug)]

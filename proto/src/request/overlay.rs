@@ -109,11 +109,17 @@ impl Overlay {
         cursors: &[CursorComponent],
     ) -> Result<Overlay, Vec<RequestError>> {
         let (clear, mut errors) = clear_paths(message, clear);
-        let set = compile::fields(message, set, Some(cursors)).unwrap_or_else(|found| {
+        let names = compile::Names { prefix: compile::CURSOR, components: cursors };
+        let set = compile::fields(message, set, Some(names)).unwrap_or_else(|found| {
             errors.extend(found);
             Vec::new()
         });
         if errors.is_empty() { Ok(Self { clear, set }) } else { Err(errors) }
+    }
+
+    /// One that only sets these fields.
+    pub(super) fn setting(set: Vec<(FieldDescriptor, Checked)>) -> Overlay {
+        Self { clear: Vec::new(), set }
     }
 
     /// The encoded request with this overlay; `cursor` gives the component of a name.
@@ -174,7 +180,8 @@ fn clear_paths(
     (paths, errors)
 }
 
-fn clear_path(
+/// The fields on a dotted path, all but the last of them single messages.
+pub(super) fn clear_path(
     message: &MessageDescriptor,
     text: &str,
 ) -> Result<Vec<FieldDescriptor>, (String, Option<String>)> {

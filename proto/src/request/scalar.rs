@@ -146,7 +146,7 @@ fn number_of_cursor(kind: &Kind, number: i128) -> Result<Value, String> {
 }
 
 /// The range of an integer or enum type.
-fn integer_range(kind: &Kind) -> Option<(i128, i128)> {
+pub(super) fn integer_range(kind: &Kind) -> Option<(i128, i128)> {
     Some(match kind {
         Kind::Int32 | Kind::Sint32 | Kind::Sfixed32 | Kind::Enum(_) => {
             (i32::MIN.into(), i32::MAX.into())

@@ -8,10 +8,14 @@ Usage: headwater <COMMAND>
 
 Commands:
   run           Run pipelines until they end or are asked to stop
-  validate      Check pipeline files and name all their mistakes
+  validate      Check pipeline files and name all their mistakes [alias: check]
   explain       Show what a pipeline file comes to: nodes, shards, topics, and what each stream is
                 promised
   graph         Draw a pipeline file's graph
+  describe      Show what a server offers: its services, or one of them, a method, a message, an
+                enum
+  init          Write a first pipeline file for a method, with guesses at what resumes it
+  presets       List the presets of sources for known APIs, or print one
   schema        Print the JSON Schema of pipeline files, for editors
   reference     Print the reference of pipeline files: every key, its values, its default, its
                 meaning
@@ -28,7 +32,7 @@ Options:
 
 Exit codes:
     0  done, or stopped on request; everything received is committed
-   64  a mistake in a file or on the command line; nothing was contacted
+   64  a mistake in a file or on the command line; no stream was called
    65  a pipeline needs a person: a record or topic it cannot handle
    69  no stream is left, or a server that is needed does not answer
    70  a defect of the program; committed progress is safe

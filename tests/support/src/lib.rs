@@ -1,6 +1,7 @@
 //! What tests and benches share: a world around the program under test.
 //!
 //! - [`grpc`]: a real gRPC server that misbehaves by script, and keeps a ledger of what it did.
+//! - [`etcd`]: a real etcd, which can be killed and restarted.
 //! - [`tls`]: a certificate authority for one test.
 //! - [`kafka`]: a broker, embedded or real, that can be killed, restarted and frozen.
 //! - [`nodes`]: real Kafka of three brokers, each of which can be hurt by itself.
@@ -16,6 +17,7 @@
 //! another runtime.
 
 pub mod acl;
+pub mod etcd;
 pub mod grpc;
 pub mod kafka;
 pub mod nodes;

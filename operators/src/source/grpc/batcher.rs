@@ -23,6 +23,7 @@ mod taken;
 use super::config::OnOutOfOrder;
 use super::control::Role;
 use super::cursor::{Component, Observed};
+use super::outgoing::Reading;
 use super::request::store;
 use super::resume::{Fate, Missing, Resume, rank};
 use super::seen::Window;
@@ -370,6 +371,13 @@ impl<'a> Batcher<'a> {
     /// The call.
     pub(super) fn session(&self) -> Session {
         self.session
+    }
+
+    /// What was read and, with `batch`, handed over.
+    pub(super) fn reading(&self, batch: Option<&Batch>) -> Reading {
+        let is_holding = !(self.held.is_empty() && self.aside.is_empty());
+        let batch = batch.map(|batch| (batch.session, batch.end));
+        Reading { batch, read: (self.session, self.next), is_holding }
     }
 
     /// The rules' state, for a source that resumes.

@@ -12,12 +12,14 @@ use super::codec::RawCodec;
 use super::config::{CompressionConfig, Packing, RequestPacking};
 use super::expired::UnaryPlan;
 use super::link::LinkEnd;
+use super::outgoing::RequestStream;
 use super::receive::CallEnd;
 use super::request::Outgoing;
 use super::source::{GrpcSource, Target};
 use super::status::CallError;
 use super::watch::Watch;
 use bytes::Bytes;
+use http::uri::PathAndQuery;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -27,7 +29,15 @@ use tonic::client::Grpc;
 use tonic::codec::CompressionEncoding;
 use tonic::metadata::{KeyAndValueRef, MetadataMap};
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Response, Status, Streaming};
+
+/// What is sent when a call opens.
+pub(super) enum Ask {
+    /// One request, and no more.
+    Once(Bytes),
+    /// A stream of requests; it may be open as long as the call.
+    Stream(RequestStream),
+}
 
 /// An open call; dropping it closes the connection.
 pub(super) struct Call {
@@ -48,8 +58,8 @@ struct Connected {
 }
 
 impl Call {
-    /// Connects and sends `request`; done when the server accepts the call. `on_asked` is called in
-    /// between, because a server may take its time to accept.
+    /// Connects and sends what is asked; done when the server accepts the call. `on_asked` is called
+    /// in between, because a server may take its time to accept.
     ///
     /// # Errors
     /// What went wrong, and whether calling again may heal it; or that it takes too long.
@@ -57,22 +67,21 @@ impl Call {
         source: &GrpcSource,
         target: &Target,
         approach: &mut Approach,
-        request: Outgoing,
+        (ask, metadata): (Ask, &MetadataMap),
         on_asked: impl FnOnce(),
     ) -> Result<Call, CallEnd> {
         let Connected { mut client, end, grant } = connect(source, target, approach).await?;
-        let mut request = with_metadata(request.message, grant.metadata, &request.metadata);
+        let mut request = with_metadata(ask, grant.metadata, metadata);
         if let Some(deadline) = source.life.deadline {
             request.set_timeout(deadline);
         }
-        let method = source.method.clone();
         on_asked();
         let watch =
             Watch::start(source.life, grant.reopen_at, Instant::now(), rand::random::<f64>());
         let response = tokio::select! {
             biased;
             due = watch.due(true) => return Err(CallEnd::Due(due)),
-            response = client.server_streaming(request, method, RawCodec) => response,
+            response = send(&mut client, request, source.method.clone()) => response,
         };
         let response = response.map_err(|status| CallError::of_status(&status).because_of(&end))?;
         let (headers, stream, _) = response.into_parts();
@@ -205,6 +214,25 @@ async fn connect(
     Ok(Connected { client, end, grant })
 }
 
+/// Sends what opens the call; done when the server accepts it.
+async fn send(
+    client: &mut Grpc<Channel>,
+    request: Request<Ask>,
+    method: PathAndQuery,
+) -> Result<Response<Streaming<Bytes>>, Status> {
+    let (metadata, extensions, ask) = request.into_parts();
+    match ask {
+        Ask::Once(message) => {
+            let request = Request::from_parts(metadata, extensions, message);
+            client.server_streaming(request, method, RawCodec).await
+        }
+        Ask::Stream(requests) => {
+            let request = Request::from_parts(metadata, extensions, requests);
+            client.streaming(request, method, RawCodec).await
+        }
+    }
+}
+
 fn packed(client: Grpc<Channel>, config: &CompressionConfig) -> Grpc<Channel> {
     let encoding = |packing: &Packing| match packing {
         Packing::Gzip => CompressionEncoding::Gzip,
@@ -220,7 +248,7 @@ fn packed(client: Grpc<Channel>, config: &CompressionConfig) -> Grpc<Channel> {
 }
 
 /// The message with what is known of its sender, and what replaces or joins it.
-fn with_metadata(message: Bytes, known: MetadataMap, more: &MetadataMap) -> Request<Bytes> {
+fn with_metadata<T>(message: T, known: MetadataMap, more: &MetadataMap) -> Request<T> {
     let mut request = Request::new(message);
     let metadata = request.metadata_mut();
     *metadata = known;

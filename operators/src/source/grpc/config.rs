@@ -14,6 +14,7 @@ mod expired;
 mod life;
 mod poll;
 mod resume;
+mod stream;
 mod targets;
 
 use crate::limits::{
@@ -22,7 +23,7 @@ use crate::limits::{
 pub(super) use auth::{
     ApiKeyConfig, AuthConfig, BasicConfig, BearerConfig, ClientAuth, OAuth2Config,
 };
-pub(super) use control::{DedupeConfig, DedupeScope, OnLoss};
+pub(super) use control::{DedupeConfig, DedupeScope, HeartbeatsConfig, OnLoss};
 pub(super) use expired::{ExpiredAction, ExpiredConfig, ExpiredMatch, StatusCode, UnaryConfig};
 pub(super) use life::{
     Balance, CallConfig, CompressionConfig, HealthConfig, Packing, RequestPacking,
@@ -38,9 +39,12 @@ use serde_json::{Map, Value as Json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
+pub(super) use stream::{
+    AckConfig, AckTake, CreditConfig, ExtendConfig, FirstCredit, ReplyConfig, StreamConfig,
+};
 pub(super) use targets::{OnEmpty, SchemeName, TargetsConfig, WatchedConfig};
 
-/// A gRPC source: calls a server-streaming method and takes its messages as they are.
+/// A gRPC source: calls a method that answers with a stream and takes its messages as they are.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Config {
@@ -79,8 +83,15 @@ pub(super) struct Config {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) targets: Option<TargetsConfig>,
 
-    /// The method to call, as `package.Service/Method`. It must be server-streaming: one request,
-    /// a stream of answers; with `poll` unary: one request, one answer.
+    /// A preset for a known API: keys that are merged under those given here, so that a key of this
+    /// source counts before the preset's, and one that is null takes the preset's out.
+    /// `headwater presets` lists them, `headwater explain` shows what one gives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) preset: Option<String>,
+
+    /// The method to call, as `package.Service/Method`. It must answer with a stream, and may take
+    /// one request (server-streaming) or a stream of them (bidirectional); with `poll` it must be
+    /// unary: one request, one answer.
     #[schemars(length(min = 3))]
     pub(super) method: String,
 
@@ -172,6 +183,11 @@ pub(super) struct Config {
     /// sends while no call is open is lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) resume: Option<ResumeConfig>,
+
+    /// What is said on the request stream of a bidirectional method behind the request. Left out:
+    /// nothing, and the request stream stays open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stream: Option<StreamConfig>,
 }
 
 /// One server of several.
@@ -228,7 +244,7 @@ pub(super) struct RequestEntry {
     pub(super) request: Map<String, Json>,
 }
 
-/// Where message types come from: exactly one of `file`, `base64` and `protos`.
+/// Where message types come from: exactly one of `file`, `base64`, `protos` and `reflection`.
 #[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DescriptorsConfig {
@@ -249,6 +265,17 @@ pub(super) struct DescriptorsConfig {
     /// source.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) includes: Vec<PathBuf>,
+
+    /// Asks the server for them when the pipeline starts, by gRPC server reflection (v1, else
+    /// v1alpha). Of several endpoints the first that answers is asked; while none does, the start
+    /// waits as `reconnect` says. What needs the types is checked then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) reflection: bool,
+
+    /// Further descriptor sets, for types that the method does not name: what a
+    /// `google.protobuf.Any` may hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) extra: Vec<PathBuf>,
 }
 
 /// TLS settings; all files are PEM. They are read when the pipeline file is, and a connection that

@@ -15,8 +15,8 @@ use sha2::{Digest, Sha256};
 pub(super) struct Control {
     /// Whether it ends a group.
     pub(super) boundary: Option<Predicate>,
-    /// Whether it is a heartbeat.
-    pub(super) heartbeat: Option<Heartbeat>,
+    /// Whether it is a heartbeat; the first that holds counts.
+    pub(super) heartbeats: Vec<Heartbeat>,
     /// Whether it tells of lost messages.
     pub(super) loss: Option<LossRule>,
     /// Whether it says that the cursor is gone; any of these does.
@@ -75,8 +75,8 @@ pub(super) struct DedupeRule {
 impl Control {
     /// Whether anything is asked.
     pub(super) fn is_needed(&self) -> bool {
-        let Control { boundary, heartbeat, loss, expired } = self;
-        boundary.is_some() || heartbeat.is_some() || loss.is_some() || !expired.is_empty()
+        let Control { boundary, heartbeats, loss, expired } = self;
+        boundary.is_some() || loss.is_some() || !(heartbeats.is_empty() && expired.is_empty())
     }
 
     /// What a message is.
@@ -84,14 +84,14 @@ impl Control {
         if self.expired.iter().any(|when| when.holds(message)) {
             return Role::Expired;
         }
-        match &self.heartbeat {
-            Some(Heartbeat { when, emit, advance }) if when.holds(message) => match (emit, advance)
-            {
+        let is_such = |heartbeat: &&Heartbeat| heartbeat.when.holds(message);
+        match self.heartbeats.iter().find(is_such) {
+            None => Role::Plain,
+            Some(Heartbeat { emit, advance, .. }) => match (emit, advance) {
                 (false, advance) => Role::Heartbeat { advance: *advance },
                 (true, true) => Role::Plain,
                 (true, false) => Role::Uncounted,
             },
-            _ => Role::Plain,
         }
     }
 

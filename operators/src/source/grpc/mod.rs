@@ -1,4 +1,5 @@
-//! The gRPC source: calls a server-streaming method and hands its messages on as they came.
+//! The gRPC source: calls a method that answers with a stream and hands its messages on as they
+//! came.
 //!
 //! In the order a call comes about and a message passes:
 //!
@@ -16,12 +17,15 @@
 //! | `channel`, `link`, `frames`, `tls`, `reload` | the connection |
 //! | `route`, `proxy`, `http1` | the way to a server |
 //! | `call`, `codec`, `watch` | the open call, its messages as bytes, and its time |
+//! | `outgoing` | what is said on the request stream of a bidirectional call |
 //! | `receive`, `batcher` | whatever is ready, as one batch |
 //! | `control` | messages about the stream itself: ends of groups, heartbeats, losses |
 //! | `origin`, `cursor`, `resume`, `seen` | which message is new, and where a restart may begin |
 //! | `expired` | a cursor that the server no longer has, and where to go on then |
 //! | `status`, `backoff` | what can heal, and when to try again |
 //! | `peer` | the source as its server sees it, for a generator |
+//! | `presets/` | what resumes known APIs, as a pipeline file would say it |
+//! | `reflect` | the types, from the server itself |
 //!
 //! Invariants
 //! 1. A message gets its sequence number at receipt, before anything may drop it.
@@ -49,10 +53,13 @@ mod http1;
 mod link;
 mod metadata;
 mod origin;
+mod outgoing;
 mod peer;
 mod poll;
+mod presets;
 mod proxy;
 mod receive;
+mod reflect;
 mod reload;
 mod request;
 mod resume;
@@ -69,5 +76,7 @@ mod watch;
 pub use check::entry;
 pub use codec::RawCodec;
 pub use peer::{Asked, CursorField};
+pub use presets::{PRESETS, preset_for};
+pub use reflect::{Away, Inquiry, InquiryError, Learned, NoAnswer, put_types};
 pub use source::GrpcSource;
 pub use targets::{News, TargetList, TargetShard, TargetWatch};

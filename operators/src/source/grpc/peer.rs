@@ -36,6 +36,12 @@ impl GrpcSource {
         self.method.path().trim_start_matches('/')
     }
 
+    /// Whether the method takes a stream of requests.
+    #[must_use]
+    pub fn takes_stream(&self) -> bool {
+        self.stream.is_some()
+    }
+
     /// The components of the cursor that are fields; none where no `resume` is declared.
     #[must_use]
     pub fn cursor_fields(&self) -> Vec<CursorField> {

@@ -14,6 +14,7 @@
 use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
+use super::outgoing::{Heard, Outbox};
 use super::status::CallError;
 use super::watch::Due;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
@@ -76,6 +77,8 @@ pub(super) struct Tally {
     overlap: u64,
     gaps_logged: u64,
     is_unreadable_logged: bool,
+    is_unfit_logged: bool,
+    is_unanswered_logged: bool,
 }
 
 /// Reads one call into batches.
@@ -96,6 +99,14 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) place_due: Duration,
     /// Messages that wait for the turn of their upstream; none where there is only one.
     pub(super) waiting: Vec<Bytes>,
+    /// What the request stream is to hear of it, where there is one.
+    pub(super) talk: Option<Talk<'r, 'a>>,
+}
+
+/// What is read, for the request stream.
+pub(super) struct Talk<'r, 'a> {
+    pub(super) outbox: &'r Outbox<'a>,
+    pub(super) heard: Heard,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -126,6 +137,9 @@ impl<'r> Reader<'r, '_> {
     pub(super) async fn run(&mut self, call: &mut Call) -> CallEnd {
         let end = self.read(call).await;
         self.batcher.forget_group();
+        if let Some(talk) = &self.talk {
+            talk.outbox.close();
+        }
         self.context.inlet.let_go(self.charged.bytes, self.charged.overdraws);
         self.log_overlap();
         end
@@ -160,6 +174,9 @@ impl<'r> Reader<'r, '_> {
                 self.complete(call).await;
             }
             let batch = self.batcher.take().or_else(|| self.take_place(end.is_some()));
+            if let Some(talk) = &mut self.talk {
+                talk.outbox.heard(&mut talk.heard, self.batcher.reading(batch.as_ref()));
+            }
             if let Err(end) = self.hand_over(batch, pass, before).await {
                 return end;
             }
@@ -171,6 +188,14 @@ impl<'r> Reader<'r, '_> {
                 biased;
                 () = &mut stopped => return CallEnd::Stopped,
                 has_room = self.settle() => if !has_room { return CallEnd::Starved },
+            }
+            if let Some(talk) = &mut self.talk {
+                talk.outbox.taken(&mut talk.heard);
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => return CallEnd::Stopped,
+                    () = talk.outbox.room() => {}
+                }
             }
         }
     }
@@ -275,7 +300,7 @@ impl<'r> Reader<'r, '_> {
         let is_full = |pass: &Pass| {
             pass.messages >= BATCH_RECORDS_MAX as u64 || pass.bytes >= BATCH_BYTES_MAX as u64
         };
-        while !is_full(pass) && !self.batcher.is_full() {
+        while !is_full(pass) && !self.batcher.is_full() && !self.has_answers_enough() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.add(message.len());
@@ -295,6 +320,7 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn take(&mut self, message: Bytes) -> Result<(), Refused> {
+        self.hear(&message);
         let context = self.context;
         let taken = self.batcher.push(message, || received_at(context));
         let taken = taken?;
@@ -315,6 +341,29 @@ impl<'r> Reader<'r, '_> {
         self.tally.messages += 1;
         if taken == Taken::Duplicate {
             self.note_duplicate();
+        }
+    }
+
+    fn has_answers_enough(&self) -> bool {
+        self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
+    }
+
+    fn hear(&mut self, message: &Bytes) {
+        let Some(Talk { outbox, heard }) = &mut self.talk else { return };
+        heard.hear(outbox.plan(), message);
+        if let Some(error) = heard.unanswered()
+            && !std::mem::replace(&mut self.tally.is_unanswered_logged, true)
+        {
+            let Names { source, shard } = self.names;
+            tracing::warn!(event = "unanswered", source, %shard, "{error}");
+        }
+        if heard.has_unfit() && !std::mem::replace(&mut self.tally.is_unfit_logged, true) {
+            let Names { source, shard } = self.names;
+            tracing::warn!(
+                event = "ack_unfit", source, %shard,
+                "what identifies a message is out of the range of `stream.ack.field`; it is passed \
+                 on and never acknowledged"
+            );
         }
     }
 

@@ -24,11 +24,12 @@ use super::approach::Approach;
 use super::backoff::Backoff;
 use super::batcher::Batcher;
 use super::batcher::Refused;
-use super::call::Call;
+use super::call::{Ask, Call};
 use super::config::{Mode, OnEnd};
 use super::cursor::Value;
 use super::expired::{CallFacts, Loss, Losses, Reentry, Teller};
-use super::receive::{CallEnd, Charged, Names, Reader, Tally};
+use super::outgoing::{Farewell, Heard, Outbox, Writing};
+use super::receive::{CallEnd, Charged, Names, Reader, Talk, Tally};
 use super::request::{Outgoing, RequestError, restore};
 use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
@@ -45,10 +46,10 @@ use std::time::Duration;
 mod poll;
 
 /// A shard's task between two calls.
-struct Shard<'a> {
+struct Shard<'a, 'c> {
     source: &'a GrpcSource,
     target: &'a Target,
-    context: &'a ShardContext,
+    context: &'c ShardContext,
     names: Names<'a>,
     batcher: Batcher<'a>,
     approach: Approach,
@@ -60,6 +61,10 @@ struct Shard<'a> {
     starved: u32,
     session: Session,
     has_connected: bool,
+    /// What is said on the request stream, where the method has one.
+    outbox: Option<Outbox<'a>>,
+    /// The call of a shard that stops, while it has something to acknowledge.
+    last_call: Option<(Call, Writing)>,
 }
 
 /// How a call begins behind a cursor that is gone.
@@ -95,11 +100,17 @@ pub(super) async fn run(
     context: ShardContext,
 ) -> ShardEnd {
     let names = Names { source: &source.name, shard: &spec.key };
-    let end = match Shard::new(source, target, &context, names) {
+    let (end, farewell) = match Shard::new(source, target, &context, names) {
         Ok(shard) => shard.run().await,
-        Err(reason) => ShardEnd::Broken(reason),
+        Err(reason) => (ShardEnd::Broken(reason), None),
     };
-    context.link.ended(&end);
+    let ShardContext { link, inlet, .. } = context;
+    // Without it the dataflow sees its end and commits, which is what there is to acknowledge.
+    drop(inlet);
+    if let Some(farewell) = farewell {
+        farewell.say().await;
+    }
+    link.ended(&end);
     let Names { source, shard } = names;
     match &end {
         ShardEnd::Broken(reason) => {
@@ -111,11 +122,11 @@ pub(super) async fn run(
     end
 }
 
-impl<'a> Shard<'a> {
+impl<'a, 'c> Shard<'a, 'c> {
     fn new(
         source: &'a GrpcSource,
         target: &'a Target,
-        context: &'a ShardContext,
+        context: &'c ShardContext,
         names: Names<'a>,
     ) -> Result<Self, String> {
         let start = context.start.clone().unwrap_or_default();
@@ -148,6 +159,8 @@ impl<'a> Shard<'a> {
             starved: 0,
             session: start.session,
             has_connected: false,
+            outbox: source.stream.as_ref().map(Outbox::new),
+            last_call: None,
         };
         if let Some(seen) = &start.seen {
             shard.batcher.remember(seen);
@@ -158,18 +171,20 @@ impl<'a> Shard<'a> {
         Ok(shard)
     }
 
-    async fn run(mut self) -> ShardEnd {
-        loop {
+    async fn run(mut self) -> (ShardEnd, Option<Farewell<'a>>) {
+        let end = loop {
             match self.call().await {
-                Next::End(end) => return end,
+                Next::End(end) => break end,
                 Next::AtOnce(reason) => self.context.link.away(reason),
                 Next::Again(reason) => {
                     if let Some(end) = self.wait(&reason).await {
-                        return end;
+                        break end;
                     }
                 }
             }
-        }
+        };
+        let last = self.last_call.zip(self.outbox);
+        (end, last.map(|((call, writing), outbox)| Farewell { call, writing, outbox }))
     }
 
     /// One call from its request to its end.
@@ -217,7 +232,7 @@ impl<'a> Shard<'a> {
         };
         match opened {
             Err(end) => (end, Tally::default()),
-            Ok(mut call) => self.read(&mut call).await,
+            Ok((call, writing)) => self.read(call, writing).await,
         }
     }
 
@@ -271,12 +286,25 @@ impl<'a> Shard<'a> {
         Ok(())
     }
 
-    async fn open(&mut self, request: Outgoing) -> Result<Call, CallEnd> {
-        let link = &self.context.link;
-        Call::open(self.source, self.target, &mut self.approach, request, || link.asked()).await
+    async fn open(&mut self, request: Outgoing) -> Result<(Call, Option<Writing>), CallEnd> {
+        let ShardContext { link, metrics, .. } = self.context;
+        let Outgoing { message, metadata } = request;
+        let (ask, writing) = match &self.outbox {
+            None => (Ask::Once(message), None),
+            Some(outbox) => {
+                let opening = outbox.open(&message);
+                let (writing, requests) =
+                    Writing::open(opening, link.durable(), metrics.acks.clone());
+                (Ask::Stream(requests), Some(writing))
+            }
+        };
+        let (approach, asked) = (&mut self.approach, || link.asked());
+        let call = Call::open(self.source, self.target, approach, (ask, &metadata), asked).await?;
+        Ok((call, writing))
     }
 
-    async fn read(&mut self, call: &mut Call) -> (CallEnd, Tally) {
+    /// Reads the call to its end, which is dropped then: no later one is opened beside it.
+    async fn read(&mut self, mut call: Call, writing: Option<Writing>) -> (CallEnd, Tally) {
         self.has_connected = true;
         self.context.link.opened();
         self.log_opened();
@@ -291,9 +319,20 @@ impl<'a> Shard<'a> {
             charged: Charged::default(),
             place_due: Duration::ZERO,
             waiting: Vec::new(),
+            talk: self.outbox.as_ref().map(|outbox| Talk { outbox, heard: Heard::default() }),
         };
-        let end = reader.run(call).await;
+        let Some((outbox, mut writing)) = self.outbox.as_ref().zip(writing) else {
+            let end = reader.run(&mut call).await;
+            return (end, reader.tally);
+        };
+        let end = tokio::select! {
+            end = reader.run(&mut call) => end,
+            never = writing.run(outbox) => match never {},
+        };
         let tally = reader.tally;
+        if end == CallEnd::Stopped && outbox.owes_acks() {
+            self.last_call = Some((call, writing));
+        }
         (end, tally)
     }
 
@@ -301,9 +340,11 @@ impl<'a> Shard<'a> {
     /// has never called, or a resumable one that has never received, misses nothing.
     fn is_joined(&self) -> bool {
         match &self.source.resume {
-            Some(plan) if plan.mode != Mode::None => {
+            Some(plan) if matches!(plan.mode, Mode::Cursor | Mode::ReplayAll) => {
                 self.place().is_some() || self.batcher.counters().received == 0
             }
+            // The server sends again what it got no acknowledgement of.
+            _ if self.source.acks() => true,
             _ => self.session == Session::default(),
         }
     }

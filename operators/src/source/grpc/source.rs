@@ -16,6 +16,7 @@ use super::config::{
 use super::control::{Control, DedupeRule};
 use super::cursor::{Component, CursorPaths};
 use super::expired::{ExpiredPlan, Reentry};
+use super::outgoing::StreamPlan;
 use super::poll::PollPlan;
 use super::request::Requests;
 use super::resume::Rules;
@@ -42,6 +43,8 @@ pub struct GrpcSource {
     pub(super) on_end: OnEnd,
     pub(super) poll: Option<PollPlan>,
     pub(super) resume: Option<ResumePlan>,
+    /// What is said on the request stream; `None` for a method that takes one request.
+    pub(super) stream: Option<StreamPlan>,
 }
 
 /// What one shard calls; at the same place as its [`ShardSpec`].
@@ -131,7 +134,11 @@ impl GrpcSource {
     #[must_use]
     pub fn resumability(&self) -> Resumability {
         match (&self.resume, &self.poll) {
+            (None, _) if self.acks() => Resumability::Acknowledged { window: None },
             (None, _) => Resumability::None,
+            (Some(plan), _) if plan.mode == Mode::Ack => {
+                Resumability::Acknowledged { window: self.dedupe_window(plan) }
+            }
             (Some(plan), poll) => {
                 let own = poll.as_ref().map_or_else(|| plan.resumability(), PollPlan::resumability);
                 if own == Resumability::Exact && plan.has_upstreams() { BEHIND } else { own }
@@ -150,6 +157,20 @@ impl GrpcSource {
     #[must_use]
     pub fn is_polled(&self) -> bool {
         self.poll.is_some()
+    }
+
+    /// Whether the server keeps what is not acknowledged, and sends it again.
+    pub(super) fn acks(&self) -> bool {
+        self.stream.as_ref().is_some_and(|stream| stream.ack.is_some())
+    }
+
+    /// Within how many messages one that comes again is known. Where a message bears several things
+    /// that are acknowledged one by one, they come again in other company, and no key of a whole
+    /// message knows them.
+    fn dedupe_window(&self, plan: &ResumePlan) -> Option<usize> {
+        let ack = self.stream.as_ref().and_then(|stream| stream.ack.as_ref());
+        let is_one_by_one = ack.is_some_and(|ack| !ack.from.is_list());
+        plan.dedupe.as_ref().filter(|_| is_one_by_one).map(|dedupe| dedupe.window)
     }
 
     /// Whether an open call may be replaced by another one before the server ends it: else what is
@@ -183,8 +204,14 @@ impl GrpcSource {
             line("poll", poll.describe());
         }
         match &self.resume {
+            None if self.acks() => {
+                line("resume", "none: the server sends again what is not acknowledged".to_owned());
+            }
             None => line("resume", "none: a new call gets what the server sends then".to_owned()),
-            Some(plan) => plan.describe(line),
+            Some(plan) => plan.describe(&mut line),
+        }
+        if let Some(stream) = &self.stream {
+            stream.describe(&mut line);
         }
         if let Some(words) = self.life.words() {
             lines.push(("call".to_owned(), words));
@@ -300,7 +327,12 @@ impl ResumePlan {
                 line("resume", words.to_owned());
                 return self.describe_control(line);
             }
-            Mode::Cursor | Mode::Ack => {}
+            Mode::Ack => {
+                let words = "the server sends again what is not acknowledged";
+                line("resume", words.to_owned());
+                return self.describe_control(line);
+            }
+            Mode::Cursor => {}
         }
         for component in &self.cursor.components {
             let from: Vec<String> = component.origins.iter().map(ToString::to_string).collect();
@@ -349,7 +381,7 @@ impl ResumePlan {
 
     fn describe_control(&self, mut line: impl FnMut(&str, String)) {
         let control = self.control.as_ref();
-        if let Some(heartbeat) = control.and_then(|control| control.heartbeat.as_ref()) {
+        for heartbeat in control.iter().flat_map(|control| &control.heartbeats) {
             let emit = if heartbeat.emit { "passed on" } else { "not passed on" };
             let advance = if heartbeat.advance { "moves the cursor" } else { "moves nothing" };
             line("heartbeat", format!("{} is {emit} and {advance}", heartbeat.when));

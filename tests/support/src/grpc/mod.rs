@@ -6,12 +6,14 @@
 
 mod codec;
 mod ledger;
+mod queue;
 mod script;
 mod server;
 mod stream;
 
 pub use codec::RawCodec;
 pub use ledger::Call;
+pub use queue::{FEED_PROTO, QueueServer};
 pub use script::{Cursor, Odd, OddOf, Script, Step};
 pub use server::{ScriptedServer, ServerOptions};
 pub use stream::broken_event;

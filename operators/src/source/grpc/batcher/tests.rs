@@ -742,7 +742,7 @@ fn a_group_that_is_cut_comes_again_whole() {
 fn a_heartbeat_moves_the_place_is_not_handed_over_and_completes_what_is_held_before_it() {
     let heartbeat =
         super::super::control::Heartbeat { when: ends("alarm"), emit: false, advance: true };
-    let control = Control { heartbeat: Some(heartbeat), ..Control::default() };
+    let control = Control { heartbeats: vec![heartbeat], ..Control::default() };
     let plan = ResumePlan { control: Some(control), ..contiguous(OnGap::Report, Boundary::Change) };
     let plan =
         ResumePlan { rules: Rules { sequence: SequenceKind::Monotone, ..plan.rules }, ..plan };

@@ -3,7 +3,7 @@
 //!
 //! Next: `expired.rs`.
 
-use super::super::config::{BoundaryConfig, DedupeConfig, DedupeScope};
+use super::super::config::{BoundaryConfig, DedupeConfig, DedupeScope, HeartbeatsConfig};
 use super::super::control::{Control, DedupeRule, Heartbeat, LossRule};
 use super::resume::Check;
 use headwater_engine::spec::{Report, Step};
@@ -26,11 +26,7 @@ impl Check<'_, '_> {
             }
             BoundaryConfig::Message | BoundaryConfig::Change => None,
         };
-        let heartbeat = config.heartbeat.as_ref().map(|heartbeat| {
-            let at = keys(&["heartbeat", "when"]);
-            let when = self.predicate(&heartbeat.when, message, &at, report)?;
-            Some(Heartbeat { when, emit: heartbeat.emit, advance: heartbeat.advance })
-        });
+        let heartbeats = self.heartbeats(message, report);
         let loss = config.loss.as_ref().map(|loss| {
             let at = keys(&["loss", "when"]);
             let when = self.predicate(&loss.when, message, &at, report);
@@ -52,11 +48,33 @@ impl Check<'_, '_> {
             .collect();
         let control = Control {
             boundary: all(boundary)?,
-            heartbeat: all(heartbeat)?,
+            heartbeats: heartbeats?,
             loss: all(loss)?,
             expired: expired.into_iter().collect::<Option<_>>()?,
         };
         Some(Some(control).filter(Control::is_needed))
+    }
+
+    /// All of them, or none after an error.
+    fn heartbeats(
+        &self,
+        message: Option<&MessageDescriptor>,
+        report: &mut Report,
+    ) -> Option<Vec<Heartbeat>> {
+        let heartbeats = self.config.heartbeat.as_ref();
+        let listed = heartbeats.map_or(&[][..], HeartbeatsConfig::as_slice).iter().enumerate();
+        let checked: Vec<Option<Heartbeat>> = listed
+            .map(|(index, heartbeat)| {
+                let mut at = vec![Step::Key("resume"), Step::Key("heartbeat")];
+                if matches!(heartbeats, Some(HeartbeatsConfig::Many(_))) {
+                    at.push(Step::Index(index));
+                }
+                at.push(Step::Key("when"));
+                let when = self.predicate(&heartbeat.when, message, &at, report)?;
+                Some(Heartbeat { when, emit: heartbeat.emit, advance: heartbeat.advance })
+            })
+            .collect();
+        checked.into_iter().collect()
     }
 
     /// What identifies a message; outside `None` after an error.

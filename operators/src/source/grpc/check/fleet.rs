@@ -10,7 +10,9 @@ use super::super::config::{
     Config, EndpointEntry, OnEmpty, SchemeName, TargetsConfig, WatchedConfig,
 };
 use super::super::reload::TlsMaterial;
-use super::super::targets::{Place, TargetShard, TargetWatch};
+use super::super::source::Target;
+use super::super::targets::{Place, TargetShard, TargetWatch, told};
+use super::inquiry;
 use super::resume::{self, CheckedResume};
 use super::shards::Shards;
 use crate::limits::{FLEET_SHARDS_MIN, TARGETS_MAX};
@@ -28,6 +30,20 @@ pub(in crate::source::grpc) struct Maker {
     method: Method,
     resume: Option<CheckedResume>,
     form: ListForm,
+}
+
+/// Makes the servers of lists, and no shards of them: for those who must be asked first.
+struct PeerMaker {
+    config: Config,
+    recheck: Recheck,
+    tls: Option<TlsMaterial>,
+    form: ListForm,
+}
+
+/// The servers of a list that changes, to be asked.
+pub(in crate::source::grpc) struct WatchedPeers {
+    place: Place,
+    maker: PeerMaker,
 }
 
 /// Servers written as HOST:PORT get a whole URL.
@@ -77,6 +93,21 @@ pub(super) fn watch(
         return None;
     }
     Some(Arc::new(watch))
+}
+
+/// The servers of the list to watch, for those who must ask one before there is a method. None after
+/// an error.
+pub(super) fn peers(shards: &Shards<'_, '_>, report: &mut Report) -> Option<WatchedPeers> {
+    let Shards { config, view, tls, .. } = shards;
+    // What is wrong with the place is told by `watch`.
+    let place = place(config.targets.as_ref()?.watched()?, view, &mut Report::new())?;
+    let is_known = ["targets", "metadata"].into_iter().all(|key| view.knows(&[key]));
+    if !is_known || report.has_errors() {
+        return None;
+    }
+    let form = place.form();
+    let (config, recheck) = ((*config).clone(), view.keep());
+    Some(WatchedPeers { place, maker: PeerMaker { config, recheck, tls: tls.clone()?, form } })
 }
 
 fn place(watched: &WatchedConfig, view: &NodeView<'_>, report: &mut Report) -> Option<Place> {
@@ -129,6 +160,38 @@ fn scheme(config: &Config, given: Option<SchemeName>) -> SchemeName {
     given.unwrap_or(default)
 }
 
+impl WatchedPeers {
+    /// The servers that the list names now.
+    ///
+    /// # Errors
+    /// It cannot be looked at, or is no list of servers; for people.
+    pub(in crate::source::grpc) async fn look(&self) -> Result<Vec<Target>, String> {
+        let (text, name) = (self.place.look().await?, self.place.name());
+        self.maker.make(&name, &text).map_err(|mistakes| told(&name, &mistakes))
+    }
+}
+
+impl PeerMaker {
+    fn make(&self, name: &str, text: &str) -> Result<Vec<Target>, Diagnostics> {
+        let source = Source { name, text, base_dir: self.recheck.base_dir() };
+        self.recheck.list("targets", &source, self.form, |entries, view, report| {
+            let config = with_targets(&self.config, entries);
+            let tls = Some(self.tls.clone());
+            let shards_min = FLEET_SHARDS_MIN;
+            let shards = Shards { config: &config, view, tls, method: None, shards_min };
+            inquiry::peers(&shards, report)
+        })
+    }
+}
+
+/// The keys of a source whose list of targets is this one.
+fn with_targets(config: &Config, entries: Vec<EndpointEntry>) -> Config {
+    let watched = config.targets.as_ref().and_then(TargetsConfig::watched);
+    let scheme = scheme(config, watched.and_then(|watched| watched.scheme));
+    let entries = entries.into_iter().map(|entry| scheme.complete(entry)).collect();
+    Config { targets: Some(TargetsConfig::Listed(entries)), ..config.clone() }
+}
+
 impl Maker {
     /// The shards of the list `text`, which its mistakes call `name`.
     ///
@@ -163,14 +226,13 @@ impl Maker {
         view: &NodeView<'_>,
         report: &mut Report,
     ) -> Option<Vec<Arc<TargetShard>>> {
-        let watched = self.config.targets.as_ref().and_then(TargetsConfig::watched);
-        let scheme = scheme(&self.config, watched.and_then(|watched| watched.scheme));
-        let entries: Vec<_> = entries.into_iter().map(|entry| scheme.complete(entry)).collect();
+        let config = with_targets(&self.config, entries);
+        let Some(TargetsConfig::Listed(entries)) = &config.targets else {
+            unreachable!("a list was put there");
+        };
         let text = |entry: &EndpointEntry| serde_json::to_string(entry);
         let texts: Vec<String> =
             entries.iter().map(|entry| text(entry).expect("an entry is plain data")).collect();
-        let targets = Some(TargetsConfig::Listed(entries));
-        let config = Config { targets, ..self.config.clone() };
         let shards = Shards {
             config: &config,
             view,
@@ -179,7 +241,7 @@ impl Maker {
             shards_min: FLEET_SHARDS_MIN,
         };
         let made = shards.check(self.resume.as_ref(), report)?;
-        let shard = |(spec, target): (_, super::super::source::Target)| {
+        let shard = |(spec, target): (_, Target)| {
             let text = texts[target.entry].clone();
             Arc::new(TargetShard { spec, target, text })
         };

@@ -4,7 +4,7 @@ use super::super::config::{Config, Windows};
 use super::super::reload::TlsMaterial;
 use super::super::source::GrpcSource;
 use super::super::watch::Life;
-use super::{fleet, poll, reach, resume, shards, types, upstreams};
+use super::{fleet, inquiry, poll, reach, resume, shards, stream, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -19,7 +19,7 @@ pub fn entry() -> KindEntry {
     KindEntry {
         role: Role::Source,
         name: "grpc",
-        summary: "Calls a server-streaming gRPC method and takes its messages as they are.",
+        summary: "Calls a gRPC method that answers with a stream, takes its messages as they are.",
         schema: schema_of::<Config>,
         check,
     }
@@ -33,25 +33,28 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     check_sizes(&config, view, report);
     reach::check_life(&config, view, report);
     let tls = check_tls(&config, view, report);
-    let method = types::method(&config, view, report);
-    let resume = resume::check(&config, method.as_ref(), view, report);
+    let types = types::find(&config, view, report);
+    let method = types.method();
+    let resume = resume::check(&config, method, view, report);
     let known = resume.as_ref().and_then(Option::as_ref);
+    let stream = stream::check(&config, method, view, report);
     upstreams::check(&config, known, view, report);
     let shards_min = fleet::shards_min(&config);
     let known_tls = tls.clone();
-    let shards = shards::Shards { config: &config, view, tls, method: method.as_ref(), shards_min };
+    let shards = shards::Shards { config: &config, view, tls, method, shards_min };
     let (specs, targets) = shards.check(known, report).into_iter().flatten().unzip();
-    let watch = fleet::watch(&config, method.as_ref(), known_tls.as_ref(), view, report);
-    let poll = poll::check(&config, method.as_ref(), view, report);
+    let inquiry = inquiry::inquiry(&types, &shards, report);
+    let watch = fleet::watch(&config, method, known_tls.as_ref(), view, report);
+    let poll = poll::check(&config, method, view, report);
     let items = poll.as_ref().and_then(Option::as_ref).and_then(|poll| poll.items.as_ref());
-    let message = method.as_ref().map(Method::output);
+    let message = method.map(Method::output);
     let is_listed = config.poll.as_ref().is_some_and(|poll| poll.items.is_some());
     let message = if is_listed { items.map(|items| items.message().clone()) } else { message };
     let output = facts(message.as_ref());
     let is_resume_known = resume.is_some();
     let source = GrpcSource {
         name: view.name.to_owned(),
-        method: method.as_ref().map_or_else(|| PathAndQuery::from_static("/"), path),
+        method: method.map_or_else(|| PathAndQuery::from_static("/"), path),
         message: message.unwrap_or_else(stand_in::message),
         shards: specs,
         targets,
@@ -63,9 +66,14 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         on_end: config.on_end,
         poll: poll.flatten(),
         resume: resume.flatten().map(|resume| resume.plan),
+        stream,
     };
     let checked = Checked::new(source, output);
-    Some(if is_resume_known { checked } else { checked.without("resume") })
+    let checked = if is_resume_known { checked } else { checked.without("resume") };
+    Some(match inquiry {
+        Some(inquiry) => checked.asking(inquiry),
+        None => checked,
+    })
 }
 
 fn path(method: &Method) -> PathAndQuery {

@@ -47,6 +47,8 @@ pub(super) struct CheckedResume {
 pub(super) struct Check<'c, 'v> {
     pub(super) config: &'c ResumeConfig,
     pub(super) view: &'c NodeView<'v>,
+    /// Whether messages are acknowledged.
+    acks: bool,
 }
 
 /// Outside `None` after an error, inside `None` without a `resume` block.
@@ -57,7 +59,8 @@ pub(super) fn check(
     report: &mut Report,
 ) -> Option<Option<CheckedResume>> {
     let Some(resume) = &config.resume else { return Some(None) };
-    Check { config: resume, view }.run(method, report).map(Some)
+    let acks = config.stream.as_ref().is_some_and(|stream| stream.ack.is_some());
+    Check { config: resume, view, acks }.run(method, report).map(Some)
 }
 
 impl Check<'_, '_> {
@@ -135,20 +138,22 @@ impl Check<'_, '_> {
     /// Whether the mode is possible, and no key is given that it gives no meaning.
     fn check_mode(&self, report: &mut Report) -> bool {
         let name = match self.config.mode {
-            Mode::Ack => {
+            Mode::Ack if !self.acks => {
                 report
                     .error(
                         &self.view.at(&["resume", "mode"]),
-                        "`mode: ack` needs a bidirectional method",
+                        "`mode: ack` needs `stream.ack`, which says how messages are acknowledged",
                     )
                     .detail(
-                        "acknowledgements travel on the request stream, and this method has none",
+                        "acknowledgements travel on the request stream of a bidirectional method",
                     )
                     .hint(
-                        "declare the cursor of its messages with `mode: cursor`, or `mode: none`",
+                        "say how, or declare the cursor of its messages with `mode: cursor`, or \
+                         `mode: none`",
                     );
                 return false;
             }
+            Mode::Ack => "ack",
             Mode::ReplayAll => "replay_all",
             Mode::None | Mode::Cursor => "none",
         };

@@ -15,13 +15,14 @@ use super::super::request::{Outgoing, Requests, Restart};
 use super::super::route::Address;
 use super::super::source::Target;
 use super::auth::Callers;
+use super::canonical;
 use super::change::{Change, report_request};
 use super::reach::{Reaches, socket};
 use super::resume::CheckedResume;
 use crate::source::ShardSpec;
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::{NodeView, Report, Step};
-use headwater_proto::{MessageDescriptor, Method, RequestTemplate};
+use headwater_proto::{Method, RequestTemplate};
 use http::Uri;
 use http::uri::Scheme;
 use serde_json::{Map, Value as Json};
@@ -87,7 +88,7 @@ pub(super) struct Server {
 
 /// What the shards of one endpoint share; none in the place of what holds a mistake.
 #[derive(Clone)]
-struct Peer {
+pub(super) struct Peer {
     metadata: Option<MetadataMap>,
     reach: Option<Reach>,
     credentials: Option<Credentials>,
@@ -133,7 +134,7 @@ impl<'c> Shards<'c, '_> {
         Some(made).filter(|made| is_given_once && (self.is_fleet() || !made.is_empty()))
     }
 
-    fn target(
+    pub(super) fn target(
         &self,
         server: Option<&Server>,
         peer: Peer,
@@ -146,7 +147,7 @@ impl<'c> Shards<'c, '_> {
         Some(Target { dial, metadata, credentials, requests, entry, feed: None })
     }
 
-    fn check_peers(
+    pub(super) fn check_peers(
         &self,
         endpoints: &[EndpointAt<'_>],
         servers: &[Option<Server>],
@@ -166,7 +167,11 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// The servers; none in the place of one that was not understood.
-    fn check_urls(&self, endpoints: &[EndpointAt<'_>], report: &mut Report) -> Vec<Option<Server>> {
+    pub(super) fn check_urls(
+        &self,
+        endpoints: &[EndpointAt<'_>],
+        report: &mut Report,
+    ) -> Vec<Option<Server>> {
         let servers: Vec<Option<Server>> =
             endpoints.iter().map(|endpoint| self.server(endpoint, report)).collect();
         let may_be_https = |server: &Option<Server>| {
@@ -181,7 +186,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// All endpoints, however they are named.
-    fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
+    pub(super) fn endpoints(&self, report: &mut Report) -> Vec<EndpointAt<'c>> {
         let Config { endpoint, endpoints, targets, .. } = self.config;
         match (endpoint.is_some(), endpoints.is_some(), targets.is_some()) {
             (false, false, false) => {
@@ -221,7 +226,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// The text of a wrong URL is not repeated: it may hold credentials.
-    fn server(&self, endpoint: &EndpointAt<'_>, report: &mut Report) -> Option<Server> {
+    pub(super) fn server(&self, endpoint: &EndpointAt<'_>, report: &mut Report) -> Option<Server> {
         let place = self.view.at(&endpoint.place());
         let mut refuse = |message: &str, hint: &str| {
             report.error(&place, message.to_owned()).hint(hint.to_owned());
@@ -311,7 +316,7 @@ impl<'c> Shards<'c, '_> {
         endpoints.iter().map(|endpoint| self.metadata(Some(endpoint), report)).collect()
     }
 
-    fn metadata(
+    pub(super) fn metadata(
         &self,
         endpoint: Option<&EndpointAt<'_>>,
         report: &mut Report,
@@ -370,7 +375,7 @@ impl<'c> Shards<'c, '_> {
     }
 
     /// Without a `tls` block an `https://` endpoint trusts the system's certificate authorities.
-    fn tls_of(&self, server: &Server) -> Option<Option<TlsMaterial>> {
+    pub(super) fn tls_of(&self, server: &Server) -> Option<Option<TlsMaterial>> {
         let material = self.tls.clone()?;
         let is_https = server.uri.scheme() == Some(&Scheme::HTTPS);
         Some(is_https.then(|| material.unwrap_or_default()))
@@ -427,6 +432,13 @@ impl<'c> Shards<'c, '_> {
         part(identity);
         part(self.method.map_or("", Method::path));
         part(&canonical);
+        // What opens a call says, as the request does, what the server sends.
+        for message in self.config.stream.iter().flat_map(|stream| &stream.open) {
+            let input = self.method.map(Method::input);
+            part(&input.map_or_else(String::new, |input| {
+                canonical::text(&input, Some(message), std::iter::empty())
+            }));
+        }
         for component in resume.iter().flat_map(|resume| &resume.plan.cursor.components) {
             part(&component.name);
             for origin in &component.origins {
@@ -458,19 +470,9 @@ impl<'c> Shards<'c, '_> {
     /// The request as text, without the fields that a restart changes and in an order of its own.
     fn canonical_request(&self, request: &RequestAt<'_>) -> String {
         let Some(method) = self.method else { return String::new() };
-        let input = method.input();
-        let overlays =
-            self.config.resume.iter().flat_map(|resume| [&resume.start, &resume.restart]);
-        let changed: Vec<String> = overlays
-            .flat_map(|overlay| overlay.set.keys().chain(&overlay.clear))
-            .map(|name| field_name(&input, name.split('.').next().unwrap_or_default()))
-            .collect();
-        let fields = request.json.into_iter().flatten();
-        let kept: BTreeMap<String, Json> = fields
-            .map(|(name, value)| (field_name(&input, name), sorted(value)))
-            .filter(|(name, _)| !changed.contains(name))
-            .collect();
-        serde_json::to_string(&kept).expect("JSON values are plain data")
+        let resume = self.config.resume.iter();
+        let overlays = resume.flat_map(|resume| [&resume.start, &resume.restart]);
+        canonical::text(&method.input(), request.json, overlays)
     }
 
     fn check_unique(&self, keys: &[ShardKey], report: &mut Report) {
@@ -541,25 +543,6 @@ impl<'c> EndpointAt<'c> {
     /// The place of one of the keys that a source has too, where it has only one endpoint.
     pub(super) fn step_or_common(&self, key: &'c str) -> Vec<Step<'c>> {
         if self.metadata.is_some() { self.step(key) } else { vec![Step::Key(key)] }
-    }
-}
-
-/// A field's own name, where it is written by its JSON name.
-fn field_name(message: &MessageDescriptor, written: &str) -> String {
-    let field =
-        message.get_field_by_name(written).or_else(|| message.get_field_by_json_name(written));
-    field.map_or_else(|| written.to_owned(), |field| field.name().to_owned())
-}
-
-fn sorted(value: &Json) -> Json {
-    match value {
-        Json::Object(map) => {
-            let entries: BTreeMap<&String, Json> =
-                map.iter().map(|(key, value)| (key, sorted(value))).collect();
-            Json::Object(entries.into_iter().map(|(key, value)| (key.clone(), value)).collect())
-        }
-        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }
 

@@ -8,6 +8,16 @@ use crate::limits::{DEDUPE_WINDOW, DEDUPE_WINDOW_MAX};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// One sort of messages that only say that the stream lives, or a list of them.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub(in crate::source::grpc) enum HeartbeatsConfig {
+    /// One.
+    One(HeartbeatConfig),
+    /// Several.
+    Many(#[schemars(length(min = 1, max = 16))] Vec<HeartbeatConfig>),
+}
+
 /// Messages that only say that the stream lives.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -85,6 +95,16 @@ pub(in crate::source::grpc) enum DedupeScope {
     /// to arrive is passed on. Each endpoint has a cursor of its own, so none is relied upon. One
     /// that is further behind than the window delivers a second copy.
     Upstreams,
+}
+
+impl HeartbeatsConfig {
+    /// All of them.
+    pub(in crate::source::grpc) fn as_slice(&self) -> &[HeartbeatConfig] {
+        match self {
+            HeartbeatsConfig::One(one) => std::slice::from_ref(one),
+            HeartbeatsConfig::Many(several) => several,
+        }
+    }
 }
 
 fn yes() -> bool {

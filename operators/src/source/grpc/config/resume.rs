@@ -4,7 +4,7 @@
 //!
 //! Next: `../check/resume.rs` makes a [`Resume`](crate::source::grpc::resume::Resume) of it.
 
-use super::control::{DedupeConfig, HeartbeatConfig, LossConfig};
+use super::control::{DedupeConfig, HeartbeatsConfig, LossConfig};
 use super::expired::ExpiredConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -68,9 +68,10 @@ pub(in crate::source::grpc) struct ResumeConfig {
     #[serde(default)]
     pub(in crate::source::grpc) on_out_of_order: OnOutOfOrder,
 
-    /// Which messages only say that the stream lives, and how far it is. Left out: none.
+    /// Which messages only say that the stream lives, and how far it is; of several, the first that
+    /// holds counts. Left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(in crate::source::grpc) heartbeat: Option<HeartbeatConfig>,
+    pub(in crate::source::grpc) heartbeat: Option<HeartbeatsConfig>,
 
     /// Which messages say that others were lost. Left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

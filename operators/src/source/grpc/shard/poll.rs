@@ -44,7 +44,7 @@ enum Next {
     Later,
 }
 
-impl<'a> Shard<'a> {
+impl<'a> Shard<'a, '_> {
     /// Asks again and again until that fails, or the pipeline asks to stop.
     pub(super) async fn poll(&mut self, plan: &PollPlan) -> (CallEnd, Tally) {
         let mut between = Between::default();
@@ -142,6 +142,7 @@ impl<'a> Shard<'a> {
             charged: Charged::default(),
             place_due: Duration::ZERO,
             waiting: Vec::new(),
+            talk: None,
         }
     }
 }

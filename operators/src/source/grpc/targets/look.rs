@@ -43,7 +43,7 @@ impl Place {
     }
 
     /// What mistakes of the list call it.
-    pub(super) fn name(&self) -> String {
+    pub(in crate::source::grpc) fn name(&self) -> String {
         match self {
             Place::File(path) => path.display().to_string(),
             Place::Dns { name, .. } => format!("SRV {name}"),
@@ -71,7 +71,7 @@ impl Place {
     ///
     /// # Errors
     /// Why nothing can be read there, for people.
-    pub(super) async fn look(&self) -> Result<String, String> {
+    pub(in crate::source::grpc) async fn look(&self) -> Result<String, String> {
         match self {
             Place::File(path) => {
                 let path = path.clone();

@@ -163,7 +163,7 @@ impl TargetWatch {
 }
 
 /// The first mistakes of a list, a line each.
-fn told(name: &str, diagnostics: &Diagnostics) -> String {
+pub(super) fn told(name: &str, diagnostics: &Diagnostics) -> String {
     let errors = || diagnostics.iter().filter(|finding| finding.severity == Severity::Error);
     let mut lines: Vec<String> = Vec::new();
     for error in errors().take(TARGET_MISTAKES_SHOWN_MAX) {

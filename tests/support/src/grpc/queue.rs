@@ -1,0 +1,190 @@
+//! A server that keeps each message until it is acknowledged, and sends what is left to each call.
+//!
+//! Its types are those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a
+//! call with status OK once all is acknowledged.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::future::{Ready, ready};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
+
+use anyhow::{Context as _, Result};
+use bytes::Bytes;
+use prost::Message;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::{Stream, StreamExt as _};
+use tonic::body::Body;
+use tonic::codegen::{BoxFuture, Service};
+use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::transport::Server;
+use tonic::{Request, Response, Status, Streaming};
+
+use super::codec::RawCodec;
+use crate::runtime::RUNTIME;
+
+/// The `.proto` of its method, `feed.v1.Feed/Follow`.
+pub const FEED_PROTO: &str = include_str!("../../../../operators/tests/protos/feed.proto");
+
+/// A running server; it ends with the process.
+pub struct QueueServer {
+    address: SocketAddr,
+    queue: Queue,
+}
+
+#[derive(Clone)]
+struct Queue(Arc<Shared>);
+
+struct Shared {
+    total: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: usize,
+    /// By item, how often it was delivered.
+    delivered: BTreeMap<u64, u32>,
+    /// By item, how often it was acknowledged.
+    acked: BTreeMap<u64, u32>,
+}
+
+impl QueueServer {
+    /// Serves items 1 to `total` on a free port of loopback.
+    pub fn start(total: u64) -> Result<QueueServer> {
+        let shared = Shared { total, state: Mutex::default() };
+        let queue = Queue(Arc::new(shared));
+        let _inside = RUNTIME.enter();
+        let bound = RUNTIME.block_on(TcpListener::bind(("127.0.0.1", 0)));
+        let listener = bound.context("queue server")?;
+        let address = listener.local_addr()?;
+        let incoming = TcpListenerStream::new(listener)
+            .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
+        let router = Server::builder().add_service(queue.clone());
+        RUNTIME.spawn(router.serve_with_incoming(incoming));
+        Ok(QueueServer { address, queue })
+    }
+
+    /// The address as a pipeline file's `endpoint` writes it.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> usize {
+        self.queue.state().calls
+    }
+
+    /// How often each item was delivered.
+    pub fn delivered(&self) -> BTreeMap<u64, u32> {
+        self.queue.state().delivered.clone()
+    }
+
+    /// How often each item was acknowledged.
+    pub fn acked(&self) -> BTreeMap<u64, u32> {
+        self.queue.state().acked.clone()
+    }
+}
+
+impl Queue {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().expect("no holder of the state panics")
+    }
+
+    /// What is not acknowledged, in order.
+    fn left(&self) -> Vec<u64> {
+        let state = self.state();
+        (1..=self.0.total).filter(|number| !state.acked.contains_key(number)).collect()
+    }
+
+    async fn deliver(self, sender: mpsc::Sender<Result<Bytes, Status>>) {
+        for number in self.left() {
+            let item = Item { number, ack_id: number.to_string() };
+            let message = Delivery { items: vec![item] }.encode_to_vec();
+            if sender.send(Ok(message.into())).await.is_err() {
+                return;
+            }
+            *self.state().delivered.entry(number).or_default() += 1;
+        }
+        sender.closed().await;
+    }
+
+    /// Hears acks until all is acknowledged or the client is gone.
+    async fn hear(self, mut requests: Streaming<Bytes>) {
+        while let Ok(Some(request)) = requests.message().await {
+            let Ok(request) = Acks::decode(request) else { return };
+            let mut state = self.state();
+            for number in request.ack_ids.iter().filter_map(|id| id.parse().ok()) {
+                *state.acked.entry(number).or_default() += 1;
+            }
+            if state.acked.len() as u64 == self.0.total {
+                return;
+            }
+        }
+    }
+}
+
+type Deliveries = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
+
+impl StreamingService<Bytes> for Queue {
+    type Response = Bytes;
+    type ResponseStream = Deliveries;
+    type Future = Ready<Result<Response<Deliveries>, Status>>;
+
+    fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
+        self.state().calls += 1;
+        let (sender, receiver) = mpsc::channel(16);
+        let (speaking, hearing) = (self.clone(), self.clone());
+        tokio::spawn(async move {
+            // Whichever ends first ends the call.
+            tokio::select! {
+                () = speaking.deliver(sender) => {}
+                () = hearing.hear(request.into_inner()) => {}
+            }
+        });
+        ready(Ok(Response::new(Box::pin(ReceiverStream::new(receiver)))))
+    }
+}
+
+impl NamedService for Queue {
+    const NAME: &'static str = "feed.v1.Feed";
+}
+
+impl Service<http::Request<Body>> for Queue {
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<Self::Response, Infallible>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
+        let queue = self.clone();
+        Box::pin(async move { Ok(Grpc::new(RawCodec).streaming(queue, request).await) })
+    }
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Acks {
+    #[prost(string, repeated, tag = "4")]
+    ack_ids: Vec<String>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Delivery {
+    #[prost(message, repeated, tag = "1")]
+    items: Vec<Item>,
+}
+
+#[derive(Clone, PartialEq, Message)]
+struct Item {
+    #[prost(uint64, tag = "1")]
+    number: u64,
+    #[prost(string, tag = "2")]
+    ack_id: String,
+}
