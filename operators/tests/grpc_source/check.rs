@@ -96,7 +96,7 @@ fn a_mistake_in_how_a_stream_goes_on_is_told_alone_and_at_its_line() {
     };
     let cursor = |cursor: &str| format!("resume: {{ cursor: {{ s: {{ {cursor} }} }} }}");
     let cases: [(String, &str); 19] = [
-        ("resume: { mode: ack }".to_owned(), "needs a bidirectional method"),
+        ("resume: { mode: ack }".to_owned(), "needs `stream.ack`"),
         (
             cursor("from: site").replace("{ cursor", "{ mode: none, cursor"),
             "`cursor` means nothing",

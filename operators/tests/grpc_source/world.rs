@@ -117,7 +117,7 @@ pub fn source(url: &str, keys: &str) -> Arc<GrpcSource> {
 
 /// A running shard.
 pub struct World {
-    /// Dropped before the workers, who are waited for: a test that fails must not hang.
+    /// Dropped before the workers, who are waited for.
     _stops: DropGuard,
     pub stop: CancellationToken,
     pub telemetry: Telemetry,
@@ -126,7 +126,8 @@ pub struct World {
     task: JoinHandle<ShardEnd>,
     credit: Arc<Credit>,
     running: Running,
-    workers: Workers,
+    /// None once it has ended.
+    workers: Option<Workers>,
 }
 
 impl World {
@@ -143,6 +144,15 @@ impl World {
 
     /// Runs the first shards of `source`, each from its own place.
     pub fn run_from(source: Arc<GrpcSource>, starts: Vec<Option<Position>>) -> World {
+        World::run_within(CREDIT_BYTES, source, starts)
+    }
+
+    /// The same, with more or less that the dataflow may hold.
+    pub fn run_within(
+        credit_bytes: u64,
+        source: Arc<GrpcSource>,
+        starts: Vec<Option<Position>>,
+    ) -> World {
         let seen = starts.iter().flatten().filter_map(|start| start.seen.as_ref());
         let feed = source.feed(0).map(|_| Feed::new(0, seen));
         let clock = Arc::new(SystemClock::default());
@@ -150,7 +160,7 @@ impl World {
             EpochBounds { interval: Duration::from_millis(5), bytes_max: 1 << 20, closed_max: 1 };
         let shared = Shared {
             epochs: Arc::new(Epochs::new(Epoch(1), bounds, clock.clone())),
-            credit: Arc::new(Credit::new(CREDIT_BYTES)),
+            credit: Arc::new(Credit::new(credit_bytes)),
             failure: Arc::new(Failure::default()),
         };
         let is_gate_open = Arc::new(AtomicBool::new(true));
@@ -218,7 +228,17 @@ impl World {
         });
         let credit = shared.credit;
         let _stops = stop.clone().drop_guard();
-        World { _stops, stop, telemetry, is_gate_open, committed, task, credit, running, workers }
+        World {
+            _stops,
+            stop,
+            telemetry,
+            is_gate_open,
+            committed,
+            task,
+            credit,
+            running,
+            workers: Some(workers),
+        }
     }
 
     pub fn batches(&self) -> Vec<Batch> {
@@ -260,19 +280,29 @@ impl World {
 
     /// Waits for the shard's end and for everything it handed over to be committed.
     pub async fn end(self) -> (ShardEnd, Finished) {
-        let World { task, committed, running, workers, telemetry, .. } = self;
-        let end = tokio::time::timeout(PATIENCE, task).await.expect("the shard ends");
+        let mut world = self;
+        let end = tokio::time::timeout(PATIENCE, &mut world.task).await.expect("the shard ends");
         let end = end.expect("the shard does not panic");
-        until("the committer ends", || running.committer.is_finished()).await;
-        workers.join();
-        let batches = std::mem::take(&mut *committed.lock().expect("no panic while locked"));
-        (end, Finished { batches, telemetry })
+        until("the committer ends", || world.running.committer.is_finished()).await;
+        world.workers.take().expect("it has not ended").join();
+        let batches = std::mem::take(&mut *world.committed.lock().expect("no panic while locked"));
+        (end, Finished { batches, telemetry: world.telemetry.clone() })
     }
 
     /// Asks the shard to stop and waits for its end.
     pub async fn stop(self) -> (ShardEnd, Finished) {
         self.stop.cancel();
         self.end().await
+    }
+}
+
+/// Workers wait for the shard, which cannot end while the one thread of its runtime is busy here: a
+/// test that fails must not hang.
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::mem::forget(self.workers.take());
+        }
     }
 }
 

@@ -141,7 +141,8 @@ async fn what_is_cut_into_fragments_is_committed_together() {
     let mut position = None;
     // Each process is stopped as soon as it has committed something.
     while all.len() < KEYS {
-        let world = World::run(source.clone(), position.clone());
+        // A server gives all it has in one message, in fragments, and that is held back whole.
+        let world = World::run_within(64 << 20, source.clone(), vec![position.clone()]);
         until("something is committed", || !events(&world.batches()).is_empty()).await;
         let (_, ended) = world.stop().await;
         for batch in &ended.batches {
