@@ -1,8 +1,8 @@
 //! Brings the demo up, watches it, and takes it down so that the comparison at the end is fair.
 //!
 //! Why the order of the end matters:
-//! 1. the server ends its streams, so nothing new is on its way, and keeps its connections: a client
-//!    that is told to leave one may do so before it has read all;
+//! 1. the server ends its streams, so nothing new is on its way, and keeps its connections: a
+//!    client that is told to leave one may do so before it has read all;
 //! 2. the reader sees all that was sent, because it is committed as ever;
 //! 3. the pipeline stops, and nothing is left to commit;
 //! 4. only then is counted; the server and the broker go last.

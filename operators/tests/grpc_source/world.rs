@@ -173,24 +173,10 @@ impl World {
         let workers = Workers::start(1).expect("threads");
         let blueprint = blueprint();
         let telemetry = Telemetry::default();
-        let links: Vec<Link> = (0..)
-            .zip(&starts)
-            .map(|(index, start): (u32, _)| {
-                let connected = telemetry.shard("test", "s", &index.to_string()).connected;
-                let counters = start.as_ref().map(|position| position.counters);
-                Link::new(clock.clone(), connected, counters.unwrap_or_default())
-            })
-            .collect();
-        let told = links.clone();
-        let observer = move |event: &CommitEvent<'_>| {
-            if let CommitEvent::Committed(committed) = event {
-                let moved = committed.positions.iter();
-                moved.for_each(|it| told[it.shard.0 as usize].committed(&it.position));
-            }
-        };
+        let links = links(&telemetry, &clock, &starts);
+        let observer = observer(links.clone());
         let mut running =
-            launch(&workers, blueprint, &shared, Box::new(outlet), Box::new(observer))
-                .expect("workers run");
+            launch(&workers, blueprint, &shared, Box::new(outlet), observer).expect("workers run");
         let inlets = running.inlets[0].take().expect("a source has inlets");
         let stop = CancellationToken::new();
         let context = |index: u32, start: Option<Position>| {
@@ -212,20 +198,7 @@ impl World {
             shards.spawn(source.clone().run_shard(index as usize, context(index, start)));
         }
         drop(inlets);
-        let has_upstreams = feed.is_some();
-        let task = tokio::spawn(async move {
-            let mut last = ShardEnd::Stopped;
-            while let Some(end) = shards.join_next().await {
-                if !matches!(last, ShardEnd::Broken(_)) {
-                    last = end.expect("the shard does not panic");
-                }
-                // The other upstreams of a feed go on without it.
-                if matches!(last, ShardEnd::Broken(_)) && !has_upstreams {
-                    break;
-                }
-            }
-            last
-        });
+        let task = tokio::spawn(last_end(shards, feed.is_some()));
         let credit = shared.credit;
         let _stops = stop.clone().drop_guard();
         World {
@@ -338,6 +311,44 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+fn links(
+    telemetry: &Telemetry,
+    clock: &Arc<SystemClock>,
+    starts: &[Option<Position>],
+) -> Vec<Link> {
+    let link = |(index, start): (usize, &Option<Position>)| {
+        let connected = telemetry.shard("test", "s", &index.to_string()).connected;
+        let counters = start.as_ref().map(|position| position.counters);
+        Link::new(clock.clone(), connected, counters.unwrap_or_default())
+    };
+    starts.iter().enumerate().map(link).collect()
+}
+
+/// Tells shards what is committed.
+fn observer(links: Vec<Link>) -> Box<dyn FnMut(&CommitEvent<'_>) + Send> {
+    Box::new(move |event| {
+        if let CommitEvent::Committed(committed) = event {
+            let moved = committed.positions.iter();
+            moved.for_each(|it| links[it.shard.0 as usize].committed(&it.position));
+        }
+    })
+}
+
+/// The end of the first shard that is broken, or of the last one.
+async fn last_end(mut shards: JoinSet<ShardEnd>, has_upstreams: bool) -> ShardEnd {
+    let mut last = ShardEnd::Stopped;
+    while let Some(end) = shards.join_next().await {
+        if !matches!(last, ShardEnd::Broken(_)) {
+            last = end.expect("the shard does not panic");
+        }
+        // The other upstreams of a feed go on without it.
+        if matches!(last, ShardEnd::Broken(_)) && !has_upstreams {
+            break;
+        }
+    }
+    last
 }
 
 fn blueprint() -> Blueprint {

@@ -1,4 +1,4 @@
-//! A real etcd, watched: killed and restarted, compacted, with messages that are cut into fragments.
+//! A real etcd, watched: killed, restarted and compacted, with messages cut into fragments.
 
 use crate::fake::method;
 use crate::rig::{file, messages, number, source};

@@ -84,7 +84,10 @@ fn invoices(request: &Json) -> Result<Vec<Json>, Status> {
         0 => *add > added,
         settle => *settle > settled,
     };
-    let invoice = |(add, settle): (u64, u64)| json!({ "memo": format!("{add}/{settle}"), "addIndex": add, "settleIndex": settle });
+    let invoice = |(add, settle): (u64, u64)| {
+        let memo = format!("{add}/{settle}");
+        json!({ "memo": memo, "addIndex": add, "settleIndex": settle })
+    };
     Ok(history().into_iter().filter(is_new).map(invoice).collect())
 }
 

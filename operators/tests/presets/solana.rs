@@ -20,7 +20,10 @@ const PING_EVERY: usize = 7;
 /// The updates from a slot on. The first one of the next slot comes before the end of a slot, as
 /// slots overlap; nothing of a slot comes behind its end.
 fn updates(from: u64) -> Vec<Json> {
-    let transaction = |slot: u64, index: u64| json!({ "transaction": { "slot": slot, "transaction": { "index": index } }, "filters": ["t"] });
+    let transaction = |slot: u64, index: u64| {
+        let transaction = json!({ "slot": slot, "transaction": { "index": index } });
+        json!({ "transaction": transaction, "filters": ["t"] })
+    };
     let mut updates = Vec::new();
     for slot in 1..=SLOTS {
         let early = u64::from(slot > 1);

@@ -16,12 +16,14 @@ source chain (grpc)
   resume         the server goes on at the value that follows the cursor; a new call's request sets starting_version to ${cursor.version}
   boundary       a restart may begin after each message
   sequence       values never fall; lower ones are repetitions
+  heartbeat      size(transactions) == 0 is not passed on and moves the cursor
   on end         call again
   preset         aptos, which gives:
                    method: aptos.indexer.v1.RawData/GetTransactions
                    resume.cursor.version.from: ["processed_range.last_version","transactions[-1].version"]
                    resume.position: next
                    resume.sequence: monotone
+                   resume.heartbeat.when: size(transactions) == 0
                    resume.restart.set.starting_version: ${cursor.version}
 
 decoder json (protobuf), from chain

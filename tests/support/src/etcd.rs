@@ -39,8 +39,8 @@ pub struct Etcd {
 }
 
 impl Etcd {
-    /// Starts one, empty. None, and a word about it, where there is none; with `HEADWATER_ETCD=real`
-    /// that is an error.
+    /// Starts one, empty. None, and a word about it, where there is none; with
+    /// `HEADWATER_ETCD=real` that is an error.
     pub fn start() -> Result<Option<Etcd>> {
         static SAID: Once = Once::new();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/etcd");

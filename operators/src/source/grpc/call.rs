@@ -58,8 +58,8 @@ struct Connected {
 }
 
 impl Call {
-    /// Connects and sends what is asked; done when the server accepts the call. `on_asked` is called
-    /// in between, because a server may take its time to accept.
+    /// Connects and sends what is asked; done when the server accepts the call. `on_asked` is
+    /// called in between, because a server may take its time to accept.
     ///
     /// # Errors
     /// What went wrong, and whether calling again may heal it; or that it takes too long.

@@ -95,8 +95,8 @@ pub(super) fn watch(
     Some(Arc::new(watch))
 }
 
-/// The servers of the list to watch, for those who must ask one before there is a method. None after
-/// an error.
+/// The servers of the list to watch, for those who must ask one before there is a method. None
+/// after an error.
 pub(super) fn peers(shards: &Shards<'_, '_>, report: &mut Report) -> Option<WatchedPeers> {
     let Shards { config, view, tls, .. } = shards;
     // What is wrong with the place is told by `watch`.

@@ -13,7 +13,7 @@
 //! Invariants
 //! 1. What a server gives is bounded by files, bytes and time.
 //! 2. Nothing that was learned is kept beyond the process: the next start asks again
-//!    (`docs/design/0012-types-are-asked-for-at-each-start.md`).
+//!    (`docs/design/0015-types-are-asked-for-at-each-start.md`).
 //!
 //! Next: `inquiry.rs`.
 
