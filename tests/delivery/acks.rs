@@ -18,7 +18,11 @@ use tempfile::TempDir;
 
 use crate::world::{PATIENCE, kafka};
 
+/// More than all deaths together let pass, at [`UNACKED_MAX`] an epoch.
 const ITEMS: u64 = 4_000;
+
+/// So few that each epoch holds a small part of all, and each death comes in the middle.
+const UNACKED_MAX: usize = 50;
 
 /// The points, and a hit at each that comes while records are on their way.
 const DEATHS: [(Point, u32); 5] = [
@@ -38,7 +42,7 @@ struct World {
 
 impl World {
     fn new(topic: &str, resume: &str) -> Result<World> {
-        let server = QueueServer::start(ITEMS)?;
+        let server = QueueServer::start(ITEMS, UNACKED_MAX)?;
         let launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
         let file = launch.folder().join(format!("{topic}.yaml"));
         std::fs::write(launch.folder().join("feed.proto"), FEED_PROTO)?;
@@ -64,6 +68,7 @@ sinks:
     from: json
     brokers: {brokers}
     topic: {topic}
+    transaction_timeout_ms: 10000
     create: {{ partitions: 1, replication: 1 }}
 "
         );

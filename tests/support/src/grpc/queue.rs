@@ -1,9 +1,9 @@
 //! A server that keeps each message until it is acknowledged, and sends what is left to each call.
 //!
-//! Its types are those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a
+//! It sends no more than so many ahead of the acks, as such servers do. Its types are those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a
 //! call with status OK once all is acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use prost::Message;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::body::Body;
@@ -41,6 +41,9 @@ struct Queue(Arc<Shared>);
 
 struct Shared {
     total: u64,
+    unacked_max: usize,
+    /// Something was acknowledged.
+    heard: Notify,
     state: Mutex<State>,
 }
 
@@ -54,9 +57,11 @@ struct State {
 }
 
 impl QueueServer {
-    /// Serves items 1 to `total` on a free port of loopback.
-    pub fn start(total: u64) -> Result<QueueServer> {
-        let shared = Shared { total, state: Mutex::default() };
+    /// Serves items 1 to `total` on a free port of loopback; of each call at most `unacked_max`
+    /// wait for their acks.
+    pub fn start(total: u64, unacked_max: usize) -> Result<QueueServer> {
+        let (heard, state) = (Notify::new(), Mutex::default());
+        let shared = Shared { total, unacked_max, heard, state };
         let queue = Queue(Arc::new(shared));
         let _inside = RUNTIME.enter();
         let bound = RUNTIME.block_on(TcpListener::bind(("127.0.0.1", 0)));
@@ -102,7 +107,10 @@ impl Queue {
     }
 
     async fn deliver(self, sender: mpsc::Sender<Result<Bytes, Status>>) {
+        let mut unacked = VecDeque::new();
         for number in self.left() {
+            self.room(&mut unacked).await;
+            unacked.push_back(number);
             let item = Item { number, ack_id: number.to_string() };
             let message = Delivery { items: vec![item] }.encode_to_vec();
             if sender.send(Ok(message.into())).await.is_err() {
@@ -113,6 +121,20 @@ impl Queue {
         sender.closed().await;
     }
 
+    /// Waits until so few of `unacked` are left that another one may be sent.
+    async fn room(&self, unacked: &mut VecDeque<u64>) {
+        loop {
+            let mut heard = std::pin::pin!(self.0.heard.notified());
+            heard.as_mut().enable();
+            let is_acked = |number: &u64| self.state().acked.contains_key(number);
+            unacked.retain(|number| !is_acked(number));
+            if unacked.len() < self.0.unacked_max {
+                return;
+            }
+            heard.await;
+        }
+    }
+
     /// Hears acks until all is acknowledged or the client is gone.
     async fn hear(self, mut requests: Streaming<Bytes>) {
         while let Ok(Some(request)) = requests.message().await {
@@ -121,7 +143,10 @@ impl Queue {
             for number in request.ack_ids.iter().filter_map(|id| id.parse().ok()) {
                 *state.acked.entry(number).or_default() += 1;
             }
-            if state.acked.len() as u64 == self.0.total {
+            let is_all = state.acked.len() as u64 == self.0.total;
+            drop(state);
+            self.0.heard.notify_waiters();
+            if is_all {
                 return;
             }
         }
