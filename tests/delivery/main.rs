@@ -54,6 +54,7 @@ mod instances;
 mod kills;
 mod mutations;
 mod partitions;
+mod polling;
 mod proxied;
 mod refusals;
 mod resumable;

@@ -5,6 +5,7 @@
 //! `examples/telemetry`: a pure function of the sequence.
 
 mod codec;
+mod history;
 mod ledger;
 mod queue;
 mod script;
@@ -12,6 +13,7 @@ mod server;
 mod stream;
 
 pub use codec::RawCodec;
+pub use history::{HISTORY_PROTO, HistoryServer};
 pub use ledger::Call;
 pub use queue::{FEED_PROTO, QueueServer};
 pub use script::{Cursor, Odd, OddOf, Script, Step};
