@@ -35,6 +35,7 @@
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `resumes` | the ways a source goes on after that |
 //! | `resumable` | groups, replayed streams and known keys, killed at random moments |
+//! | `polling` | a unary method that is asked page by page, killed at random moments |
 //! | `mutations` | the judge of all this turns red when the promise is broken |
 //! | `sabotage` | the same, where a protection of the program is taken away |
 

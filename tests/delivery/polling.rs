@@ -66,7 +66,7 @@ fn kills_between_questions_neither_lose_nor_repeat_an_element() -> Result<()> {
     const ROUNDS: u32 = 10;
     let mut random = random();
     let server = HistoryServer::start(u64::MAX)?;
-    let launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
+    let mut launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
     let files = [pipeline(&launch, &server)?];
     for _ in 0..ROUNDS {
         let before = server.asked();

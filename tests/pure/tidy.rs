@@ -72,6 +72,27 @@ fn nothing_is_unsafe() {
     }));
 }
 
+/// A document that says which test holds what must not outlive the test.
+#[test]
+fn tests_that_docs_name_are_there() {
+    let sources: Vec<String> = walk(&root())
+        .iter()
+        .filter(|path| path.extension().is_some_and(|it| it == "rs"))
+        .map(|path| fs::read_to_string(path).expect("a readable file"))
+        .collect();
+    let text = fs::read_to_string(root().join("docs/RELIABILITY.md")).expect("it is there");
+    let quoted = text.split('`').skip(1).step_by(2);
+    let is_test_name = |word: &&str| {
+        let is_name = word.chars().all(|it| it.is_ascii_lowercase() || it == '_');
+        is_name && word.matches('_').count() >= 3
+    };
+    let names: Vec<&str> = quoted.filter(is_test_name).collect();
+    assert!(names.len() > 30, "the names were found: {names:?}");
+    let is_there = |name: &str| sources.iter().any(|it| it.contains(&format!("fn {name}(")));
+    let gone = names.iter().filter(|name| !is_there(name));
+    demand_none(&gone.map(|name| format!("there is no test {name}")).collect::<Vec<_>>());
+}
+
 /// Tests may; code says by `expect` which invariant holds.
 #[test]
 fn code_does_not_unwrap() {

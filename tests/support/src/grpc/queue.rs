@@ -1,7 +1,8 @@
 //! A server that keeps each message until it is acknowledged, and sends what is left to each call.
 //!
-//! It sends no more than so many ahead of the acks, as such servers do. Its types are those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a
-//! call with status OK once all is acknowledged.
+//! It sends no more than so many ahead of the acks, as such servers do. Its types are
+//! those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a call with
+//! status OK once all is acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
