@@ -132,6 +132,7 @@ async fn an_upstream_that_cannot_go_on_leaves_the_feed_to_the_other() {
     let (refusing, steady) = (refusing.await, steady.await);
     let world = run(&[&refusing, &steady]);
     world.committed(500).await;
+    until("one of them has ended", || world.ended() == 1).await;
     let (end, finished) = world.stop().await;
     assert!(broken(&end).contains("PERMISSION_DENIED"));
     assert_eq!(sorted(finished.values()), (1..=500).collect::<Vec<_>>());

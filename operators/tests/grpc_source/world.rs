@@ -27,7 +27,7 @@ use prost::Message;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tokio::task::{JoinHandle, JoinSet};
@@ -123,6 +123,8 @@ pub struct World {
     pub telemetry: Telemetry,
     pub is_gate_open: Arc<AtomicBool>,
     committed: Arc<Mutex<Vec<Batch>>>,
+    /// Shards that have ended.
+    ended: Arc<AtomicUsize>,
     task: JoinHandle<ShardEnd>,
     credit: Arc<Credit>,
     running: Running,
@@ -198,7 +200,8 @@ impl World {
             shards.spawn(source.clone().run_shard(index as usize, context(index, start)));
         }
         drop(inlets);
-        let task = tokio::spawn(last_end(shards, feed.is_some()));
+        let ended = Arc::default();
+        let task = tokio::spawn(last_end(shards, feed.is_some(), Arc::clone(&ended)));
         let credit = shared.credit;
         let _stops = stop.clone().drop_guard();
         World {
@@ -207,6 +210,7 @@ impl World {
             telemetry,
             is_gate_open,
             committed,
+            ended,
             task,
             credit,
             running,
@@ -226,6 +230,11 @@ impl World {
             .iter()
             .flat_map(|batch| batch.values.iter().map(decode).collect::<Vec<_>>())
             .collect()
+    }
+
+    /// How many shards have ended.
+    pub fn ended(&self) -> usize {
+        self.ended.load(Ordering::SeqCst)
     }
 
     /// How often a reader had to wait for credit.
@@ -337,9 +346,14 @@ fn observer(links: Vec<Link>) -> Box<dyn FnMut(&CommitEvent<'_>) + Send> {
 }
 
 /// The end of the first shard that is broken, or of the last one.
-async fn last_end(mut shards: JoinSet<ShardEnd>, has_upstreams: bool) -> ShardEnd {
+async fn last_end(
+    mut shards: JoinSet<ShardEnd>,
+    has_upstreams: bool,
+    ended: Arc<AtomicUsize>,
+) -> ShardEnd {
     let mut last = ShardEnd::Stopped;
     while let Some(end) = shards.join_next().await {
+        ended.fetch_add(1, Ordering::SeqCst);
         if !matches!(last, ShardEnd::Broken(_)) {
             last = end.expect("the shard does not panic");
         }
