@@ -348,6 +348,11 @@ impl<'a> Batcher<'a> {
         }
     }
 
+    /// Whether messages were read that are neither dropped nor handed over.
+    pub(super) fn is_holding(&self) -> bool {
+        !(self.held.is_empty() && self.aside.is_empty())
+    }
+
     /// Bytes of the held group.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held_bytes
@@ -375,7 +380,7 @@ impl<'a> Batcher<'a> {
 
     /// What was read and, with `batch`, handed over.
     pub(super) fn reading(&self, batch: Option<&Batch>) -> Reading {
-        let is_holding = !(self.held.is_empty() && self.aside.is_empty());
+        let is_holding = self.is_holding();
         let batch = batch.map(|batch| (batch.session, batch.end));
         Reading { batch, read: (self.session, self.next), is_holding }
     }

@@ -14,7 +14,6 @@
 use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
-use super::outgoing::{Heard, Outbox};
 use super::status::CallError;
 use super::watch::Due;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
@@ -31,6 +30,10 @@ use std::pin::pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
+
+mod talk;
+
+pub(super) use talk::Talk;
 
 /// How reading a call came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +104,6 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) waiting: Vec<Bytes>,
     /// What the request stream is to hear of it, where there is one.
     pub(super) talk: Option<Talk<'r, 'a>>,
-}
-
-/// What is read, for the request stream.
-pub(super) struct Talk<'r, 'a> {
-    pub(super) outbox: &'r Outbox<'a>,
-    pub(super) heard: Heard,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -191,11 +188,9 @@ impl<'r> Reader<'r, '_> {
             }
             if let Some(talk) = &mut self.talk {
                 talk.outbox.taken(&mut talk.heard);
-                tokio::select! {
-                    biased;
-                    () = &mut stopped => return CallEnd::Stopped,
-                    () = talk.outbox.room() => {}
-                }
+            }
+            if let Some(end) = self.room(call).await {
+                return end;
             }
         }
     }
@@ -341,29 +336,6 @@ impl<'r> Reader<'r, '_> {
         self.tally.messages += 1;
         if taken == Taken::Duplicate {
             self.note_duplicate();
-        }
-    }
-
-    fn has_answers_enough(&self) -> bool {
-        self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
-    }
-
-    fn hear(&mut self, message: &Bytes) {
-        let Some(Talk { outbox, heard }) = &mut self.talk else { return };
-        heard.hear(outbox.plan(), message);
-        if let Some(error) = heard.unanswered()
-            && !std::mem::replace(&mut self.tally.is_unanswered_logged, true)
-        {
-            let Names { source, shard } = self.names;
-            tracing::warn!(event = "unanswered", source, %shard, "{error}");
-        }
-        if heard.has_unfit() && !std::mem::replace(&mut self.tally.is_unfit_logged, true) {
-            let Names { source, shard } = self.names;
-            tracing::warn!(
-                event = "ack_unfit", source, %shard,
-                "what identifies a message is out of the range of `stream.ack.field`; it is passed \
-                 on and never acknowledged"
-            );
         }
     }
 

@@ -111,6 +111,7 @@ async fn a_cut_between_receipt_and_commit_is_not_acknowledged_before_it() {
     assert_eq!(subscription.acked(), BTreeSet::new(), "still nothing is committed");
     world.is_gate_open.store(true, SeqCst);
     until("all is acknowledged", || subscription.acked().len() == 5).await;
+    until("all is committed", || numbers(&world).len() == 10).await;
     assert_eq!(numbers(&world), [1, 2, 3, 4, 5, 1, 2, 3, 4, 5], "twice, as it was received");
     assert_eq!(world.telemetry.shard("test", "s", "0").gaps.get(), 0, "nothing can be missing");
     world.stop().await;

@@ -12,7 +12,7 @@ use std::task::Poll;
 use tokio::sync::Notify;
 use tonic::Status;
 
-const RESUME: &str = r#"
+pub const RESUME: &str = r#"
     resume:
       cursor: { number: { from: "items[-1].number" } }
       position: next

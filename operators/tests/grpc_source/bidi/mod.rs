@@ -9,6 +9,7 @@ mod check;
 mod credit;
 mod leases;
 mod replies;
+mod room;
 mod server;
 
 use crate::world::{FAST, World};
@@ -37,12 +38,17 @@ fn read(url: &str, method: &str, keys: &str) -> Result<Arc<GrpcSource>, Diagnost
     crate::world::read(&pipeline(url, method, keys), base_dir).map(|(source, _)| source)
 }
 
-/// A source that follows the feed.
-fn follow(url: &str, keys: &str) -> Arc<GrpcSource> {
-    match read(url, "Follow", keys) {
-        Ok(source) => source,
+/// The source of a pipeline file without mistakes.
+fn source_of(text: &str) -> Arc<GrpcSource> {
+    match crate::world::read(text, Path::new(env!("CARGO_MANIFEST_DIR"))) {
+        Ok((source, _)) => source,
         Err(diagnostics) => panic!("{diagnostics}"),
     }
+}
+
+/// A source that follows the feed.
+fn follow(url: &str, keys: &str) -> Arc<GrpcSource> {
+    source_of(&pipeline(url, "Follow", keys))
 }
 
 /// The items of committed responses.

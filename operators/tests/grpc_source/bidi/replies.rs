@@ -7,14 +7,14 @@ use headwater_operators::source::ShardEnd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
-const REPLY: &str = r#"request: { topic: news }
+pub const REPLY: &str = r#"request: { topic: news }
     stream:
       reply:
         - when: has(ping) && ping.id > 0
           send: { topic: pong, pong: { id: "${message.ping.id}", note: "${message.ping.note}" } }
     on_end: finish"#;
 
-fn ping(id: i32) -> Response {
+pub fn ping(id: i32) -> Response {
     let ping = Ping { id, note: format!("note {id}") };
     Response { ping: Some(ping), ..Response::default() }
 }

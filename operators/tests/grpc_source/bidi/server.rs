@@ -10,8 +10,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 use tonic::{Request as Incoming, Response as Outgoing, Status, Streaming};
@@ -94,6 +95,8 @@ pub struct Talk {
     requests: Streaming<Bytes>,
     sender: mpsc::Sender<Result<Bytes, Status>>,
     seen: Arc<Seen>,
+    /// While it is there the server has not accepted the call; dropping it does.
+    _headers: Option<oneshot::Sender<()>>,
 }
 
 type Conversation =
@@ -111,14 +114,31 @@ impl Server {
     where
         F: Future<Output = ()> + Send + 'static,
     {
+        Server::start_as(script, |_| false, None).await
+    }
+
+    /// The same; a call that `withholds` is accepted when its conversation ends. After `age` a
+    /// connection's clients are asked to go.
+    pub async fn start_as<F>(
+        script: impl Fn(Talk) -> F + Send + Sync + 'static,
+        withholds: fn(usize) -> bool,
+        age: Option<Duration>,
+    ) -> Server
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let seen = Arc::new(Seen::default());
         let script: Conversation = Arc::new(move |talk| Box::pin(script(talk)));
-        let feed = Feed { script, seen: seen.clone() };
+        let feed = Feed { script, withholds, seen: seen.clone() };
         let inner = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let inner_address = inner.local_addr().expect("bound");
         let incoming = tokio_stream::wrappers::TcpListenerStream::new(inner)
             .map(|stream| stream.inspect(|stream| drop(stream.set_nodelay(true))));
-        let server = tonic::transport::Server::builder().add_service(feed);
+        let mut builder = tonic::transport::Server::builder();
+        if let Some(age) = age {
+            builder = builder.max_connection_age(age);
+        }
+        let server = builder.add_service(feed);
         tokio::spawn(server.serve_with_incoming(incoming));
         let outer = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = outer.local_addr().expect("bound");
@@ -158,6 +178,12 @@ impl Talk {
     pub async fn hear(&mut self) -> Option<Request> {
         let message = self.requests.message().await.ok().flatten()?;
         Some(Request::decode(message).expect("a valid request"))
+    }
+
+    /// The same, told apart: `None` once the client has closed its side, an error if it is gone.
+    pub async fn hear_or_end(&mut self) -> Result<Option<Request>, ()> {
+        let message = self.requests.message().await.map_err(drop)?;
+        Ok(message.map(|message| Request::decode(message).expect("a valid request")))
     }
 
     /// How the client closed its side: true if it did so on purpose, false if it is gone.
@@ -204,6 +230,7 @@ impl Drop for Talk {
 #[derive(Clone)]
 struct Feed {
     script: Conversation,
+    withholds: fn(usize) -> bool,
     seen: Arc<Seen>,
 }
 
@@ -212,7 +239,7 @@ type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
 impl tonic::server::StreamingService<Bytes> for Feed {
     type Response = Bytes;
     type ResponseStream = Messages;
-    type Future = std::future::Ready<Result<Outgoing<Messages>, Status>>;
+    type Future = tonic::codegen::BoxFuture<Outgoing<Messages>, Status>;
 
     fn call(&mut self, request: Incoming<Streaming<Bytes>>) -> Self::Future {
         let seen = self.seen.clone();
@@ -220,7 +247,9 @@ impl tonic::server::StreamingService<Bytes> for Feed {
         // One message of room, so that flow control is felt.
         let (sender, receiver) = mpsc::channel(1);
         let call = seen.calls.fetch_add(1, Ordering::SeqCst);
-        let talk = Talk { call, requests: request.into_inner(), sender, seen };
+        let (headers, accepted) = oneshot::channel();
+        let _headers = (self.withholds)(call).then_some(headers);
+        let talk = Talk { call, requests: request.into_inner(), sender, seen, _headers };
         let conversation = tokio::spawn((self.script)(talk));
         let seen = self.seen.clone();
         tokio::spawn(async move {
@@ -228,7 +257,11 @@ impl tonic::server::StreamingService<Bytes> for Feed {
                 seen.panics.fetch_add(1, Ordering::SeqCst);
             }
         });
-        std::future::ready(Ok(Outgoing::new(Box::pin(ReceiverStream::new(receiver)))))
+        Box::pin(async move {
+            let _ = accepted.await;
+            let messages: Messages = Box::pin(ReceiverStream::new(receiver));
+            Ok(Outgoing::new(messages))
+        })
     }
 }
 

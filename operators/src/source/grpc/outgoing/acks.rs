@@ -102,6 +102,11 @@ impl Acks {
         self.count
     }
 
+    /// Whether a commit will make some of it ready.
+    pub(super) fn is_awaiting(&self) -> bool {
+        self.pending.front().is_some_and(|first| first.needs <= self.handed)
+    }
+
     /// Whether there is something to acknowledge.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()

@@ -9,7 +9,8 @@
 //! Invariants
 //! 1. An ack names nothing that is not durable.
 //! 2. The server is never allowed more than the window, and is allowed more before it runs out.
-//! 3. What waits to be said is bounded: beyond the bound the reader stops.
+//! 3. What waits to be said is bounded: beyond the bound the reader stops, until there is room or
+//!    the call is over.
 //!
 //! | file | what |
 //! |---|---|
@@ -29,7 +30,7 @@ mod writer;
 
 pub(super) use acks::Reading;
 pub(super) use heard::Heard;
-pub(super) use outbox::Outbox;
+pub(super) use outbox::{Outbox, Wait};
 pub(super) use writer::{Farewell, RequestStream, Writing};
 
 use super::config::AckTake;

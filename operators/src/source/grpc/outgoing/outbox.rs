@@ -9,6 +9,7 @@
 //! 1. The lock is held for no wait, and taken per read, never per message.
 //! 2. Beyond [`ACK_IDS_PENDING_MAX`] identifiers the reader waits for a commit, beyond
 //!    [`REPLIES_QUEUED_MAX`] answers for the server to take some.
+//! 3. Nobody waits for the server once the request stream is cut: the reader meets the call's end.
 //!
 //! Next: `writer.rs`.
 
@@ -39,6 +40,19 @@ struct State {
     window: Option<Window>,
     acks: Acks,
     turn: usize,
+    /// Whether the call takes nothing any more.
+    is_cut: bool,
+}
+
+/// What a reader waits for before it reads more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::source::grpc) enum Wait {
+    /// The server has to take what there is to say.
+    Server,
+    /// What was handed over has to be committed.
+    Commit,
+    /// Nothing that would come by itself: more has to be handed over first.
+    More,
 }
 
 /// What a message on the request stream does.
@@ -73,12 +87,21 @@ impl<'p> Outbox<'p> {
     /// A new call begins with `request`; the messages that open it.
     pub(in crate::source::grpc) fn open(&self, request: &Bytes) -> Vec<Bytes> {
         let mut state = self.lock();
+        state.is_cut = false;
         state.replies.clear();
         state.window = self.plan.credit.as_ref().map(|credit| Window::new(credit.window));
         if self.plan.ack.as_ref().is_some_and(|ack| !ack.across_calls) {
             state.acks.forget_all();
         }
         self.plan.opening(request)
+    }
+
+    /// The request stream takes nothing any more: what is left to say, this call does not hear.
+    pub(super) fn hang_up(&self) {
+        let mut state = self.lock();
+        state.is_cut = true;
+        state.replies.clear();
+        self.emptied.notify_one();
     }
 
     /// The call is over.
@@ -92,6 +115,9 @@ impl<'p> Outbox<'p> {
             return;
         }
         let mut state = self.lock();
+        if state.is_cut {
+            heard.replies.clear();
+        }
         if !heard.replies.is_empty() {
             state.replies.extend(heard.replies.drain(..));
             self.filled.notify_one();
@@ -111,17 +137,21 @@ impl<'p> Outbox<'p> {
         }
     }
 
-    /// Waits until more may be read.
-    pub(in crate::source::grpc) async fn room(&self) {
-        while self.lock().is_full() {
-            self.emptied.notified().await;
-        }
+    /// What is to be waited for before more is read; nothing where there is room.
+    pub(in crate::source::grpc) fn wait(&self) -> Option<Wait> {
+        self.lock().wait()
     }
 
-    /// Waits until all that was handed over is acknowledged.
+    /// Waits until there may be more room.
+    pub(in crate::source::grpc) async fn emptied(&self) {
+        self.emptied.notified().await;
+    }
+
+    /// Waits until all that was handed over is acknowledged, or nobody hears it any more.
     pub(super) async fn all_acked(&self) {
-        while self.lock().acks.count() > 0 {
-            self.emptied.notified().await;
+        let is_waiting = |state: &State| state.acks.count() > 0 && !state.is_cut;
+        while is_waiting(&self.lock()) {
+            self.emptied().await;
         }
     }
 
@@ -191,8 +221,8 @@ impl<'p> Outbox<'p> {
     fn settle(&self, state: &mut State) {
         if self.plan.ack.as_ref().is_some_and(|ack| ack.take == AckTake::Newest) {
             state.acks.keep_newest();
-            self.emptied.notify_one();
         }
+        self.emptied.notify_one();
         if state.acks.is_ready() {
             self.filled.notify_one();
         }
@@ -204,8 +234,19 @@ impl<'p> Outbox<'p> {
 }
 
 impl State {
-    fn is_full(&self) -> bool {
-        self.replies.len() >= REPLIES_QUEUED_MAX || self.acks.count() >= ACK_IDS_PENDING_MAX
+    fn wait(&self) -> Option<Wait> {
+        if self.is_cut {
+            return None;
+        }
+        if self.replies.len() >= REPLIES_QUEUED_MAX {
+            return Some(Wait::Server);
+        }
+        match self.acks.count() >= ACK_IDS_PENDING_MAX {
+            false => None,
+            true if self.acks.is_ready() => Some(Wait::Server),
+            true if self.acks.is_awaiting() => Some(Wait::Commit),
+            true => Some(Wait::More),
+        }
     }
 
     fn has(&self, kind: Kind) -> bool {

@@ -63,13 +63,18 @@ impl Writing {
         loop {
             tokio::select! {
                 () = outbox.filled() => {}
-                permit = sender.reserve(), if outbox.has_next() => match permit {
-                    Ok(permit) => if let Some(said) = outbox.next() {
-                        acks.inc_by(said.acked);
-                        permit.send(said.message);
-                    },
-                    // The connection is gone or the call has ended; its reader learns so.
-                    Err(_) => return pending().await,
+                // The connection is gone or the call has ended: its reader is to learn so, and
+                // must not wait for the server to take what it has heard.
+                () = sender.closed() => {
+                    outbox.hang_up();
+                    return pending().await;
+                }
+                // One of a closed stream is none.
+                permit = sender.reserve(), if outbox.has_next() => if let Ok(permit) = permit
+                    && let Some(said) = outbox.next()
+                {
+                    acks.inc_by(said.acked);
+                    permit.send(said.message);
                 },
                 moved = durable.changed(), if is_watched => match moved {
                     Ok(()) => look(durable, outbox),

@@ -1,0 +1,74 @@
+//! What a reader does for the request stream: it hears each message, and reads no more while too
+//! much waits to be said or to be committed.
+//!
+//! Invariant: while it waits for room, whatever may end the call ends the wait: a stop, the call's
+//! own time, a server that goes away, and a connection that is gone.
+
+use super::{CallEnd, Names, Reader};
+use crate::limits::ACK_IDS_PENDING_MAX;
+use crate::source::grpc::batcher::Refused;
+use crate::source::grpc::call::Call;
+use crate::source::grpc::outgoing::{Heard, Outbox, Wait};
+use crate::source::grpc::watch::Due;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// What is read, for the request stream.
+pub(in crate::source::grpc) struct Talk<'r, 'a> {
+    /// What there is to say.
+    pub(in crate::source::grpc) outbox: &'r Outbox<'a>,
+    /// What was read since it was told.
+    pub(in crate::source::grpc) heard: Heard,
+}
+
+impl Reader<'_, '_> {
+    /// Waits until more may be read; how the call ended, if it did before.
+    pub(super) async fn room(&mut self, call: &mut Call) -> Option<CallEnd> {
+        let talk = self.talk.as_ref()?;
+        let (mut watch, link_end, may_move) = (call.watch(), call.end().clone(), call.may_move());
+        let may_leave = self.may_leave();
+        loop {
+            let wait = talk.outbox.wait()?;
+            if wait == Wait::More {
+                // Only a group that is held back needs more to be read before there is room.
+                let refused = Refused::GroupOfTooManyIds(ACK_IDS_PENDING_MAX);
+                return self.batcher.is_holding().then_some(CallEnd::Refused(refused));
+            }
+            // Each thing that the server takes is a sign of life; a commit is not its business.
+            watch.listen(Instant::now);
+            let clock = if wait == Wait::Commit { watch.without_silence() } else { watch };
+            tokio::select! {
+                biased;
+                () = self.context.stop.cancelled() => return Some(CallEnd::Stopped),
+                due = clock.due(may_leave) => return Some(CallEnd::Due(due)),
+                () = link_end.going_away(), if may_move && may_leave => {
+                    return Some(CallEnd::Due(Due::GoingAway));
+                }
+                () = talk.outbox.emptied() => {}
+            }
+        }
+    }
+
+    pub(super) fn has_answers_enough(&self) -> bool {
+        self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
+    }
+
+    pub(super) fn hear(&mut self, message: &Bytes) {
+        let Some(Talk { outbox, heard }) = &mut self.talk else { return };
+        heard.hear(outbox.plan(), message);
+        if let Some(error) = heard.unanswered()
+            && !std::mem::replace(&mut self.tally.is_unanswered_logged, true)
+        {
+            let Names { source, shard } = self.names;
+            tracing::warn!(event = "unanswered", source, %shard, "{error}");
+        }
+        if heard.has_unfit() && !std::mem::replace(&mut self.tally.is_unfit_logged, true) {
+            let Names { source, shard } = self.names;
+            tracing::warn!(
+                event = "ack_unfit", source, %shard,
+                "what identifies a message is out of the range of `stream.ack.field`; it is passed \
+                 on and never acknowledged"
+            );
+        }
+    }
+}
