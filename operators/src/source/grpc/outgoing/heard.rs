@@ -91,8 +91,8 @@ impl Heard {
                 last.count += 1;
             } else {
                 *has_unfit = true;
+                ids.pop_if(|last| last.count == 0);
             }
         });
-        ids.retain(|ids| ids.count > 0);
     }
 }

@@ -83,7 +83,7 @@ pub(super) struct AckPlan {
     pub(super) from: SpreadPath,
     /// Which of what is durable.
     pub(super) take: AckTake,
-    /// Identifiers per request.
+    /// Identifiers per request; one where `write` writes no list.
     pub(super) batch_max: u32,
     /// Whether an ack may go to a later call.
     pub(super) across_calls: bool,

@@ -204,8 +204,7 @@ impl<'p> Outbox<'p> {
             }
             Kind::Ack => {
                 let ack = ack?;
-                let count_max = if ack.write.is_list() { ack.batch_max } else { 1 };
-                let ids = state.acks.take(count_max, ACK_BYTES_MAX)?;
+                let ids = state.acks.take(ack.batch_max, ACK_BYTES_MAX)?;
                 Some(Said { message: ack.write.message(&ids.values), acked: ids.count.into() })
             }
             Kind::Extension => {
