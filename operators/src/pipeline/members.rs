@@ -89,6 +89,8 @@ pub(super) struct Members {
 struct Known {
     fingerprint: String,
     position: Position,
+    /// Whether it is stored: of a shard that left, what it handed over may still be on its way.
+    is_stored: bool,
 }
 
 /// A shard that is here.
@@ -146,7 +148,8 @@ impl Members {
             return Err(TooManyStored { stored: stored.shards.len() });
         }
         let known = stored.shards.into_iter().map(|(key, shard)| {
-            (key, Known { fingerprint: shard.fingerprint, position: shard.position })
+            let (fingerprint, position) = (shard.fingerprint, shard.position);
+            (key, Known { fingerprint, position, is_stored: true })
         });
         let known: HashMap<ShardKey, Known> = known.collect();
         Ok(Members {
@@ -289,7 +292,8 @@ impl Members {
         let link = Link::new(context.clock.clone(), metrics.connected, counters);
         let place = context.telemetry.place(pipeline, source, &key.0);
         let committed = CommittedShard { link: link.clone(), place };
-        roster.enter(index, committed, position.as_ref());
+        let is_stored = self.known.get(&key).is_some_and(|known| known.is_stored);
+        roster.enter(index, committed, position.as_ref().filter(|_| is_stored));
         let stop = stop.child_token();
         let watch = ShardWatch { key: key.clone(), link: link.clone(), lag: metrics.lag_messages };
         let member = Member { node, index, link, stop, work, state: State::Running };
@@ -370,7 +374,9 @@ impl Members {
         let source = plan.nodes()[member.node].name.as_str();
         if let Some(position) = member.link.position() {
             let fingerprint = table.get(member.index).fingerprint.clone();
-            self.known.insert(key.clone(), Known { fingerprint, position: (*position).clone() });
+            let is_stored = member.link.is_committed(&position);
+            let position = (*position).clone();
+            self.known.insert(key.clone(), Known { fingerprint, position, is_stored });
         }
         let position = self.known.get(key).map(|known| &known.position);
         let (session, sequence) =

@@ -66,6 +66,10 @@ pub(super) struct Batcher<'a> {
     interruption: Option<Interruption>,
     /// Whether the place has moved without a message since the last batch.
     has_moved: bool,
+    /// Whether messages are acknowledged: what is dropped then waits for a place behind it.
+    acknowledges: bool,
+    /// Whether such a message was dropped since the last reading.
+    has_dropped: bool,
 }
 
 /// A held message's place in the order of mixed groups, and what identifies it.
@@ -128,7 +132,14 @@ impl<'a> Batcher<'a> {
             aside: Vec::new(),
             interruption: None,
             has_moved: false,
+            acknowledges: false,
+            has_dropped: false,
         }
+    }
+
+    /// Messages are acknowledged.
+    pub(super) fn acknowledge(&mut self) {
+        self.acknowledges = true;
     }
 
     /// The messages that were taken before, as far as they were written down.
@@ -378,11 +389,16 @@ impl<'a> Batcher<'a> {
         self.session
     }
 
-    /// What was read and, with `batch`, handed over.
-    pub(super) fn reading(&self, batch: Option<&Batch>) -> Reading {
-        let is_holding = self.is_holding();
+    /// What was read since the last reading and, with `batch`, handed over.
+    pub(super) fn reading(&mut self, batch: Option<&Batch>) -> Reading {
+        let (is_holding, has_dropped) = (self.is_holding(), std::mem::take(&mut self.has_dropped));
         let batch = batch.map(|batch| (batch.session, batch.end));
-        Reading { batch, read: (self.session, self.next), is_holding }
+        Reading { batch, read: (self.session, self.next), is_holding, has_dropped }
+    }
+
+    /// Whether a message that is to be acknowledged waits for a place behind it.
+    pub(super) fn owes_place(&self) -> bool {
+        self.has_dropped
     }
 
     /// The rules' state, for a source that resumes.
@@ -394,6 +410,8 @@ impl<'a> Batcher<'a> {
     /// costs no list of places.
     fn drop_duplicate(&mut self) {
         self.counters.dropped_duplicates += 1;
+        self.has_dropped |= self.acknowledges;
+        self.has_moved |= self.acknowledges;
         self.skip();
     }
 

@@ -226,7 +226,7 @@ impl<'r> Reader<'r, '_> {
             return None;
         }
         let now = self.context.clock.now();
-        if now < self.place_due && !is_end {
+        if now < self.place_due && !is_end && !self.batcher.owes_place() {
             return None;
         }
         self.place_due = now + PLACE_INTERVAL;

@@ -168,6 +168,9 @@ impl<'a, 'c> Shard<'a, 'c> {
         if context.feed.is_some() {
             shard.batcher.share_window();
         }
+        if source.acks() {
+            shard.batcher.acknowledge();
+        }
         Ok(shard)
     }
 

@@ -8,6 +8,7 @@ mod calls;
 mod check;
 mod credit;
 mod leases;
+mod repeats;
 mod replies;
 mod room;
 mod server;

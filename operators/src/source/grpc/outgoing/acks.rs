@@ -7,9 +7,11 @@
 //!                   └──┘ more time, again and again
 //! ```
 //!
-//! What identifies a batch's messages waits for the place behind that batch. Messages that were
-//! dropped, as repetitions are, wait for what was handed over before them: then the message they
-//! repeat is durable too.
+//! What identifies a batch's messages waits for the place behind that batch. A message that was
+//! dropped as a repetition waits for a place behind itself: what it repeats may have been handed
+//! over by another upstream of the feed, or by this shard before it left and came back, and nothing
+//! here knows when that becomes durable. It entered the dataflow before that place did, by the same
+//! inlet, so it is durable by then.
 //!
 //! Invariants
 //! 1. Nothing becomes ready before the durable place has reached what it waits for.
@@ -53,13 +55,16 @@ pub(in crate::source::grpc) struct Reading {
     pub(in crate::source::grpc) read: Place,
     /// Whether messages are held back.
     pub(in crate::source::grpc) is_holding: bool,
+    /// Whether messages were dropped as repetitions.
+    pub(in crate::source::grpc) has_dropped: bool,
 }
 
 impl Acks {
     /// Takes what a read has brought.
     pub(super) fn note(&mut self, ids: impl IntoIterator<Item = Ids>, reading: Reading) {
         self.handed = reading.batch.or(self.handed);
-        let needs = if reading.is_holding { Some(reading.read) } else { self.handed };
+        let waits_for_all = reading.is_holding || reading.has_dropped;
+        let needs = if waits_for_all { Some(reading.read) } else { self.handed };
         for ids in ids {
             self.count += u64::from(ids.count);
             let number = self.next;
