@@ -174,8 +174,9 @@ pub const REFLECTION_ASKS_MAX: usize = 64;
 /// by what one read brings, which is as many at most.
 pub const REPLIES_QUEUED_MAX: usize = 64;
 
-/// Identifiers of messages that one shard may have received and not acknowledged; beyond that its
-/// reader waits for a commit.
+/// Identifiers of messages that one shard may have received and not acknowledged, or as many as
+/// `resume.dedupe` knows again where it promises something; beyond that its reader waits for a
+/// commit.
 pub const ACK_IDS_PENDING_MAX: u64 = 100_000;
 
 /// Bytes of identifiers in one request that acknowledges; one that is longer goes alone.

@@ -149,6 +149,7 @@ impl<'r> Reader<'r, '_> {
         loop {
             let before = self.batcher.counters();
             let mut pass = Pass::default();
+            self.begin_read();
             watch.listen(Instant::now);
             let may_leave = self.may_leave();
             let may_move = call.may_move();
@@ -295,7 +296,7 @@ impl<'r> Reader<'r, '_> {
         let is_full = |pass: &Pass| {
             pass.messages >= BATCH_RECORDS_MAX as u64 || pass.bytes >= BATCH_BYTES_MAX as u64
         };
-        while !is_full(pass) && !self.batcher.is_full() && !self.has_answers_enough() {
+        while !is_full(pass) && !self.batcher.is_full() && !self.has_heard_enough() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.add(message.len());

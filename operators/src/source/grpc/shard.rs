@@ -159,7 +159,10 @@ impl<'a, 'c> Shard<'a, 'c> {
             starved: 0,
             session: start.session,
             has_connected: false,
-            outbox: source.stream.as_ref().map(Outbox::new),
+            outbox: source
+                .stream
+                .as_ref()
+                .map(|plan| Outbox::new(plan, source.unacknowledged_max())),
             last_call: None,
         };
         if let Some(seen) = &start.seen {

@@ -105,6 +105,54 @@ fn a_mode_of_acks_needs_acks_and_no_cursor() {
     assert_eq!(known, Resumability::Acknowledged { window: None }, "lists come in other company");
 }
 
+/// What a source with this dedupe is, and what it is warned of.
+fn judged(dedupe: &str, endpoints: Option<&str>) -> (Resumability, String) {
+    let keys = format!(
+        "stream: {{ ack: {{ field: ack_ids, from: \"items[0].ack_id\" }} }}
+    resume: {{ mode: ack, dedupe: {{ window: 500, {dedupe} }} }}"
+    );
+    let text = super::pipeline(URL, "Follow", &keys);
+    let text = match endpoints {
+        None => text,
+        Some(endpoints) => text.replace(&format!("endpoint: {URL}"), endpoints),
+    };
+    let base_dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    match crate::world::read(&text, base_dir) {
+        Ok((source, warnings)) => (source.resumability(), warnings.join("\n")),
+        Err(diagnostics) => panic!("{diagnostics}"),
+    }
+}
+
+#[test]
+fn a_window_counts_only_where_its_keys_outlive_a_delivery() {
+    let once = Resumability::Acknowledged { window: Some(500) };
+    let more = Resumability::Acknowledged { window: None };
+    for key in ["\"items[0].number\"", "[\"items[0].number\", ping.id]"] {
+        assert_eq!(judged(&format!("key: {key}"), None), (once.clone(), String::new()), "{key}");
+    }
+    let of_a_delivery =
+        ["\"@payload\"", "\"items[0].ack_id\"", "[\"items[0].number\", \"items[0].ack_id\"]"];
+    for key in of_a_delivery {
+        let (resumability, warning) = judged(&format!("key: {key}"), None);
+        assert_eq!(resumability, more, "{key}");
+        assert!(warning.contains("stream.ack.from"), "{key}: {warning}");
+    }
+}
+
+#[test]
+fn a_window_counts_only_where_one_shard_takes_a_subscription() {
+    let key = "key: \"items[0].number\"";
+    let more = Resumability::Acknowledged { window: None };
+    let same = "endpoints: [\"http://a:1\", \"http://b:1\"]";
+    assert_eq!(judged(key, Some(same)).0, more, "the other one may get it again");
+    let shared = format!("{key}, scope: upstreams");
+    assert_eq!(judged(&shared, Some(same)).0, more, "one may be behind the window");
+    let own = "endpoints: [{ url: \"http://a:1\", request: { topic: a } }, \
+               { url: \"http://a:1\", request: { topic: b }, name: b }]";
+    let window = Resumability::Acknowledged { window: Some(500) };
+    assert_eq!(judged(key, Some(own)).0, window, "each has a subscription of its own");
+}
+
 #[test]
 fn a_method_that_takes_one_request_has_no_request_stream() {
     let text = errors("Watch", "stream: { open: [] }");

@@ -26,6 +26,10 @@ pub(super) struct Ids {
 pub(in crate::source::grpc) struct Heard {
     pub(super) replies: Vec<Bytes>,
     pub(super) ids: Vec<Ids>,
+    /// Identifiers in `ids`.
+    ids_count: u64,
+    /// How many there may be before no more is read.
+    ids_room: u64,
     /// Of the server's credit.
     pub(super) units: u64,
     /// Whether an identifier did not fit its field; what it stands for is never acknowledged.
@@ -43,6 +47,11 @@ impl Ids {
 }
 
 impl Heard {
+    /// A read begins that may bring so many identifiers.
+    pub(in crate::source::grpc) fn begin(&mut self, ids_room: u64) {
+        (self.ids_count, self.ids_room) = (0, ids_room);
+    }
+
     /// Takes one message.
     pub(in crate::source::grpc) fn hear(&mut self, plan: &StreamPlan, message: &[u8]) {
         for reply in plan.replies.iter().filter(|reply| reply.when.holds(message)) {
@@ -59,9 +68,9 @@ impl Heard {
         }
     }
 
-    /// Whether there are so many answers that no more should be read.
+    /// Whether there is so much that no more should be read.
     pub(in crate::source::grpc) fn is_full(&self) -> bool {
-        self.replies.len() >= REPLIES_QUEUED_MAX
+        self.replies.len() >= REPLIES_QUEUED_MAX || self.ids_count >= self.ids_room
     }
 
     /// Why an answer could not be made since this was asked last.
@@ -75,11 +84,12 @@ impl Heard {
     }
 
     fn identify(&mut self, ack: &AckPlan, message: &[u8]) {
-        let (ids, has_unfit) = (&mut self.ids, &mut self.has_unfit);
+        let (ids, has_unfit, count) = (&mut self.ids, &mut self.has_unfit, &mut self.ids_count);
         // What cannot be read cannot be acknowledged: the server sends it again.
         let _ = ack.from.each(message, &mut |leaf| {
             if ack.take == AckTake::Newest {
                 ids.clear();
+                *count = 0;
             }
             let is_full =
                 |last: &Ids| last.count >= ack.batch_max || last.values.len() >= ACK_BYTES_MAX;
@@ -89,6 +99,7 @@ impl Heard {
             let last = ids.last_mut().expect("there is one now");
             if ack.write.put(&leaf, &mut last.values) {
                 last.count += 1;
+                *count += 1;
             } else {
                 *has_unfit = true;
                 ids.pop_if(|last| last.count == 0);

@@ -7,8 +7,8 @@
 //!
 //! Invariants
 //! 1. The lock is held for no wait, and taken per read, never per message.
-//! 2. Beyond [`ACK_IDS_PENDING_MAX`] identifiers the reader waits for a commit, beyond
-//!    [`REPLIES_QUEUED_MAX`] answers for the server to take some.
+//! 2. Beyond so many identifiers the reader waits for a commit, beyond [`REPLIES_QUEUED_MAX`] answers
+//!    for the server to take some.
 //! 3. Nobody waits for the server once the request stream is cut: the reader meets the call's end.
 //!
 //! Next: `writer.rs`.
@@ -17,7 +17,7 @@ use super::acks::{Acks, Reading};
 use super::heard::Heard;
 use super::window::Window;
 use super::{Place, StreamPlan};
-use crate::limits::{ACK_BYTES_MAX, ACK_IDS_PENDING_MAX, REPLIES_QUEUED_MAX};
+use crate::limits::{ACK_BYTES_MAX, REPLIES_QUEUED_MAX};
 use crate::source::grpc::config::AckTake;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -27,6 +27,8 @@ use tokio::sync::Notify;
 /// What a shard has to say.
 pub(in crate::source::grpc) struct Outbox<'p> {
     plan: &'p StreamPlan,
+    /// Identifiers that may be received and not acknowledged.
+    unacknowledged_max: u64,
     state: Mutex<State>,
     /// There is something new to say.
     filled: Notify,
@@ -74,9 +76,20 @@ pub(super) struct Said {
 }
 
 impl<'p> Outbox<'p> {
-    /// A shard that has not called yet.
-    pub(in crate::source::grpc) fn new(plan: &'p StreamPlan) -> Self {
-        Outbox { plan, state: Mutex::default(), filled: Notify::new(), emptied: Notify::new() }
+    /// A shard that has not called yet, and may leave so many messages unacknowledged.
+    pub(in crate::source::grpc) fn new(plan: &'p StreamPlan, unacknowledged_max: u64) -> Self {
+        let (filled, emptied) = (Notify::new(), Notify::new());
+        Outbox { plan, unacknowledged_max, state: Mutex::default(), filled, emptied }
+    }
+
+    /// Identifiers that one shard may have received and not acknowledged.
+    pub(in crate::source::grpc) fn unacknowledged_max(&self) -> u64 {
+        self.unacknowledged_max
+    }
+
+    /// How many more identifiers the next read may bring, but for the rest of one message.
+    pub(in crate::source::grpc) fn ids_room(&self) -> u64 {
+        self.unacknowledged_max.saturating_sub(self.lock().acks.count()).max(1)
     }
 
     /// What is said.
@@ -139,7 +152,7 @@ impl<'p> Outbox<'p> {
 
     /// What is to be waited for before more is read; nothing where there is room.
     pub(in crate::source::grpc) fn wait(&self) -> Option<Wait> {
-        self.lock().wait()
+        self.lock().wait(self.unacknowledged_max)
     }
 
     /// Waits until there may be more room.
@@ -233,14 +246,14 @@ impl<'p> Outbox<'p> {
 }
 
 impl State {
-    fn wait(&self) -> Option<Wait> {
+    fn wait(&self, unacknowledged_max: u64) -> Option<Wait> {
         if self.is_cut {
             return None;
         }
         if self.replies.len() >= REPLIES_QUEUED_MAX {
             return Some(Wait::Server);
         }
-        match self.acks.count() >= ACK_IDS_PENDING_MAX {
+        match self.acks.count() >= unacknowledged_max {
             false => None,
             true if self.acks.is_ready() => Some(Wait::Server),
             true if self.acks.is_awaiting() => Some(Wait::Commit),

@@ -5,7 +5,6 @@
 //! own time, a server that goes away, and a connection that is gone.
 
 use super::{CallEnd, Names, Reader};
-use crate::limits::ACK_IDS_PENDING_MAX;
 use crate::source::grpc::batcher::Refused;
 use crate::source::grpc::call::Call;
 use crate::source::grpc::outgoing::{Heard, Outbox, Wait};
@@ -31,7 +30,7 @@ impl Reader<'_, '_> {
             let wait = talk.outbox.wait()?;
             if wait == Wait::More {
                 // Only a group that is held back needs more to be read before there is room.
-                let refused = Refused::GroupOfTooManyIds(ACK_IDS_PENDING_MAX);
+                let refused = Refused::GroupOfTooManyIds(talk.outbox.unacknowledged_max());
                 return self.batcher.is_holding().then_some(CallEnd::Refused(refused));
             }
             // Each thing that the server takes is a sign of life; a commit is not its business.
@@ -49,7 +48,15 @@ impl Reader<'_, '_> {
         }
     }
 
-    pub(super) fn has_answers_enough(&self) -> bool {
+    /// The next read brings no more than there is room for.
+    pub(super) fn begin_read(&mut self) {
+        if let Some(talk) = &mut self.talk {
+            talk.heard.begin(talk.outbox.ids_room());
+        }
+    }
+
+    /// Whether no more should be read now.
+    pub(super) fn has_heard_enough(&self) -> bool {
         self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
     }
 
