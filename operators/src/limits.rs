@@ -188,8 +188,15 @@ pub const OUTGOING_MESSAGES_MAX: usize = 1;
 /// How long a shard that stops waits until what it has handed over is committed and acknowledged.
 pub const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How long it then waits for the server to end the call.
+/// How long it waits before that where the server has not accepted its call yet.
+pub const FAREWELL_OPENING_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a shard then waits for the server to end the call.
 pub const HALF_CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
-const _: () =
-    assert!(FAREWELL_WAIT_MAX.as_secs() + HALF_CLOSE_WAIT_MAX.as_secs() < DRAIN_TIMEOUT.as_secs());
+const _: () = assert!(
+    FAREWELL_OPENING_WAIT_MAX.as_secs()
+        + FAREWELL_WAIT_MAX.as_secs()
+        + HALF_CLOSE_WAIT_MAX.as_secs()
+        < DRAIN_TIMEOUT.as_secs()
+);

@@ -7,6 +7,7 @@ mod acks;
 mod calls;
 mod check;
 mod credit;
+mod farewell;
 mod leases;
 mod repeats;
 mod replies;

@@ -80,8 +80,10 @@ impl Acks {
         self.release();
     }
 
-    /// The call is over: what was held back is forgotten.
+    /// The call is over: what was held back is forgotten, and a round of asking for more time, of
+    /// which nobody knows how much was heard.
     pub(super) fn forget_held(&mut self) {
+        self.round = 0..0;
         let handed = self.handed;
         self.pending.retain(|entry| entry.needs <= handed);
         self.recount();

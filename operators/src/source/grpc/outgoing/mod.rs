@@ -18,20 +18,23 @@
 //! | `window` | how much the server may send |
 //! | `acks` | what is received, what of it is durable, what is said of it |
 //! | `outbox` | all of it, shared by the call's reader and writer |
-//! | `writer` | sends what there is, and says the last words of a shard that stops |
+//! | `writer` | sends what there is |
+//! | `farewell` | how a call is left |
 //!
 //! Next: `heard.rs`.
 
 mod acks;
+mod farewell;
 mod heard;
 mod outbox;
 mod window;
 mod writer;
 
 pub(super) use acks::Reading;
+pub(super) use farewell::{Farewell, close, leave_opening, see_acked};
 pub(super) use heard::Heard;
 pub(super) use outbox::{Outbox, Wait};
-pub(super) use writer::{Farewell, RequestStream, Writing};
+pub(super) use writer::{RequestStream, Writing};
 
 use super::config::AckTake;
 use bytes::Bytes;

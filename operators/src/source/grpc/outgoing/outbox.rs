@@ -103,8 +103,14 @@ impl<'p> Outbox<'p> {
         state.is_cut = false;
         state.replies.clear();
         state.window = self.plan.credit.as_ref().map(|credit| Window::new(credit.window));
-        if self.plan.ack.as_ref().is_some_and(|ack| !ack.across_calls) {
-            state.acks.forget_all();
+        if let Some(ack) = &self.plan.ack {
+            if !ack.across_calls {
+                state.acks.forget_all();
+            }
+            // Nothing was said since the last call was lost, and maybe long before.
+            if ack.extend.is_some() {
+                state.acks.extend();
+            }
         }
         self.plan.opening(request)
     }
@@ -137,6 +143,20 @@ impl<'p> Outbox<'p> {
         }
         state.acks.note(heard.ids.drain(..), reading);
         self.settle(&mut state);
+    }
+
+    /// Answers a message that is not taken; not while too many answers wait.
+    pub(super) fn answer(&self, message: &[u8]) {
+        let mut state = self.lock();
+        for reply in self.plan.replies.iter().filter(|reply| reply.when.holds(message)) {
+            if let Ok(answer) = reply.send.fill(message)
+                && !state.is_cut
+                && state.replies.len() < REPLIES_QUEUED_MAX
+            {
+                state.replies.push_back(answer);
+                self.filled.notify_one();
+            }
+        }
     }
 
     /// The pipeline has taken what was heard: there is room for more.
