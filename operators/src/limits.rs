@@ -188,7 +188,11 @@ pub const OUTGOING_MESSAGES_MAX: usize = 1;
 /// How long a shard that stops waits until what it has handed over is committed and acknowledged.
 pub const FAREWELL_WAIT_MAX: Duration = Duration::from_secs(20);
 
-/// How long it waits before that where the server has not accepted its call yet.
+/// How long a call that is replaced as planned, or because its server goes away, is kept until what
+/// came on it is committed and acknowledged.
+pub const LEAVE_WAIT_MAX: Duration = Duration::from_secs(5);
+
+/// How long a shard that stops waits before that where the server has not accepted its call yet.
 pub const FAREWELL_OPENING_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// How long a shard then waits for the server to end the call.

@@ -62,7 +62,7 @@ struct Shard<'a, 'c> {
     has_connected: bool,
     /// What is said on the request stream, where the method has one.
     outbox: Option<Outbox<'a>>,
-    /// The call of a shard that stops, while it has something to acknowledge.
+    /// The call of a shard that stops, where messages are acknowledged.
     last_call: Option<(Call, Writing)>,
 }
 

@@ -188,11 +188,6 @@ impl<'p> Outbox<'p> {
         }
     }
 
-    /// Whether something is not acknowledged yet.
-    pub(in crate::source::grpc) fn owes_acks(&self) -> bool {
-        self.lock().acks.count() > 0
-    }
-
     /// Everything below `place` is durable.
     pub(super) fn durable(&self, place: Place) {
         let mut state = self.lock();

@@ -6,11 +6,13 @@
 //! Next: `../outgoing/writer.rs` says it, `../receive.rs` reads.
 
 use super::Shard;
+use crate::limits::LEAVE_WAIT_MAX;
 use crate::source::ShardContext;
 use crate::source::grpc::call::{Ask, Call};
-use crate::source::grpc::outgoing::{Heard, Writing, leave_opening};
+use crate::source::grpc::outgoing::{Heard, Writing, close, leave_opening, see_acked};
 use crate::source::grpc::receive::{CallEnd, Charged, Reader, Talk, Tally};
 use crate::source::grpc::request::Outgoing;
+use crate::source::grpc::watch::Due;
 use headwater_engine::fault::{self, Point};
 use std::pin::pin;
 use std::time::Duration;
@@ -61,7 +63,8 @@ impl Shard<'_, '_> {
         Err(CallEnd::Stopped)
     }
 
-    /// Reads the call to its end, which is dropped then: no later one is opened beside it.
+    /// Reads the call to its end. One that is left as planned hears first what is committed of it; no
+    /// later one is opened beside it.
     pub(super) async fn read(
         &mut self,
         mut call: Call,
@@ -92,8 +95,24 @@ impl Shard<'_, '_> {
             never = writing.run(outbox) => match never {},
         };
         let tally = reader.tally;
-        if end == CallEnd::Stopped && outbox.owes_acks() {
-            self.last_call = Some((call, writing));
+        if outbox.plan().ack.is_none() {
+            return (end, tally);
+        }
+        let end = match end {
+            CallEnd::Due(Due::Reopen | Due::GoingAway) => {
+                let wait_max = LEAVE_WAIT_MAX;
+                tokio::select! {
+                    biased;
+                    () = self.context.stop.cancelled() => CallEnd::Stopped,
+                    () = see_acked(&mut call, &mut writing, outbox, wait_max) => end,
+                }
+            }
+            end => end,
+        };
+        match end {
+            CallEnd::Stopped => self.last_call = Some((call, writing)),
+            CallEnd::Due(Due::Reopen | Due::GoingAway) => close(call, writing).await,
+            _ => {}
         }
         (end, tally)
     }
