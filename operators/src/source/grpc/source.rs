@@ -203,7 +203,8 @@ impl GrpcSource {
     /// Whether an open call may be replaced by another one before the server ends it: else what is
     /// sent in between is lost, or the end of the stream is not heard of.
     pub(super) fn may_move(&self) -> bool {
-        let is_resumed = self.resume.as_ref().is_some_and(|plan| plan.mode != Mode::None);
+        let is_resumed =
+            self.resume.as_ref().map_or_else(|| self.acks(), |plan| plan.mode != Mode::None);
         is_resumed && self.on_end == OnEnd::Reconnect
     }
 

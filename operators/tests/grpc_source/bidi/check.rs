@@ -105,6 +105,15 @@ fn a_mode_of_acks_needs_acks_and_no_cursor() {
     assert_eq!(known, Resumability::Acknowledged { window: None }, "lists come in other company");
 }
 
+#[test]
+fn acks_and_a_mode_without_resume_contradict_each_other() {
+    let text = errors(
+        "Follow",
+        "stream: { ack: { field: ack_ids, from: \"items[].ack_id\" } }\n    resume: { mode: none }",
+    );
+    assert!(text.contains("`mode: none`") && text.contains("`mode: ack`"), "{text}");
+}
+
 /// What a source with this dedupe is, and what it is warned of.
 fn judged(dedupe: &str, endpoints: Option<&str>) -> (Resumability, String) {
     let keys = format!(
