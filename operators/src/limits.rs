@@ -174,10 +174,17 @@ pub const REFLECTION_ASKS_MAX: usize = 64;
 /// by what one read brings, which is as many at most.
 pub const REPLIES_QUEUED_MAX: usize = 64;
 
+/// Bytes of such answers after which no more messages are read; overshot by the answers to one
+/// message and, as with their number, by what one read brings.
+pub const REPLIES_QUEUED_BYTES_MAX: usize = 4 << 20;
+
 /// Identifiers of messages that one shard may have received and not acknowledged, or as many as
 /// `resume.dedupe` knows again where it promises something; beyond that its reader waits for a
 /// commit.
 pub const ACK_IDS_PENDING_MAX: u64 = 100_000;
+
+/// Bytes of such identifiers; overshot by those of one message.
+pub const ACK_IDS_PENDING_BYTES_MAX: u64 = 32 << 20;
 
 /// Bytes of identifiers in one request that acknowledges; one that is longer goes alone.
 pub const ACK_BYTES_MAX: usize = 256 * 1024;

@@ -81,6 +81,7 @@ pub(super) struct Tally {
     gaps_logged: u64,
     is_unreadable_logged: bool,
     is_unfit_logged: bool,
+    is_broken_logged: bool,
     is_unanswered_logged: bool,
 }
 
@@ -300,6 +301,7 @@ impl<'r> Reader<'r, '_> {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.add(message.len());
+                    self.answer(&message);
                     if self.context.feed.is_some() {
                         self.waiting.push(message);
                     } else if let Err(refused) = self.take(message) {
@@ -316,10 +318,12 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn take(&mut self, message: Bytes) -> Result<(), Refused> {
-        self.hear(&message);
         let context = self.context;
-        let taken = self.batcher.push(message, || received_at(context));
-        let taken = taken?;
+        let heard = self.acknowledges().then(|| message.clone());
+        let taken = self.batcher.push(message, || received_at(context))?;
+        if let Some(message) = heard {
+            self.identify(&message);
+        }
         self.tally.messages += 1;
         match taken {
             Taken::New | Taken::Aside => {}

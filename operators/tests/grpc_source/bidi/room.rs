@@ -106,6 +106,45 @@ async fn many(mut talk: Talk, count: usize) {
     std::future::pending().await
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn identifiers_that_are_long_stop_the_reader_by_their_bytes() {
+    const COUNT: usize = 60;
+    let is_stuck = Arc::new(AtomicBool::new(false));
+    let of_calls = is_stuck.clone();
+    let server = Server::start(move |mut talk| {
+        let is_stuck = of_calls.clone();
+        async move {
+            talk.hear().await;
+            let mut acked = 0;
+            for number in 0..COUNT {
+                let ack_id = "i".repeat(1 << 20);
+                let item = Item { number: number as u64, ack_id, ..Item::default() };
+                let response = Response { items: vec![item], ..Response::default() };
+                let patience = Duration::from_secs(1);
+                while tokio::time::timeout(patience, talk.say(&response)).await.is_err() {
+                    is_stuck.store(true, SeqCst);
+                    // It goes on once there is room.
+                    acked += talk.hear().await.expect("an ack").ack_ids.len();
+                }
+            }
+            assert!(is_stuck.load(SeqCst), "it was never stopped");
+            while acked < COUNT {
+                acked += talk.hear().await.expect("an ack of each").ack_ids.len();
+            }
+        }
+    })
+    .await;
+    let keys = "request: { topic: news }
+    stream: { ack: { field: ack_ids, from: \"items[].ack_id\" } }
+    on_end: finish";
+    let world = run(follow(&server.url(), keys));
+    world.is_gate_open.store(false, SeqCst);
+    until("the server is stopped", || is_stuck.load(SeqCst)).await;
+    world.is_gate_open.store(true, SeqCst);
+    let (end, _) = world.end().await;
+    assert_eq!(end, ShardEnd::Finished);
+}
+
 fn run(source: Arc<GrpcSource>) -> World {
     World::run_within(CREDIT_BYTES, source, vec![None])
 }

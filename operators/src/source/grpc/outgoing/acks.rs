@@ -29,6 +29,8 @@ pub(super) struct Acks {
     ready: VecDeque<Ids>,
     /// Identifiers in both.
     count: u64,
+    /// Bytes of these.
+    bytes: u64,
     /// The number of the next entry.
     next: u64,
     /// The entries for which more time is still to be asked for in this round.
@@ -67,6 +69,7 @@ impl Acks {
         let needs = if waits_for_all { Some(reading.read) } else { self.handed };
         for ids in ids {
             self.count += u64::from(ids.count);
+            self.bytes += ids.values.len() as u64;
             let number = self.next;
             self.next += 1;
             self.pending.push_back(Pending { number, needs, ids });
@@ -109,6 +112,11 @@ impl Acks {
         self.count
     }
 
+    /// Bytes of these identifiers.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Whether a commit will make some of it ready.
     pub(super) fn is_awaiting(&self) -> bool {
         self.pending.front().is_some_and(|first| first.needs <= self.handed)
@@ -130,6 +138,7 @@ impl Acks {
             taken.append(&next);
         }
         self.count -= u64::from(taken.count);
+        self.bytes -= taken.values.len() as u64;
         Some(taken)
     }
 
@@ -177,7 +186,11 @@ impl Acks {
 
     fn recount(&mut self) {
         let pending = self.pending.iter().map(|entry| &entry.ids);
-        self.count = pending.chain(&self.ready).map(|ids| u64::from(ids.count)).sum();
+        (self.count, self.bytes) = (0, 0);
+        for ids in pending.chain(&self.ready) {
+            self.count += u64::from(ids.count);
+            self.bytes += ids.values.len() as u64;
+        }
     }
 }
 

@@ -7,17 +7,19 @@
 //!
 //! Invariants
 //! 1. The lock is held for no wait, and taken per read, never per message.
-//! 2. Beyond so many identifiers the reader waits for a commit, beyond [`REPLIES_QUEUED_MAX`] answers
-//!    for the server to take some.
+//! 2. Beyond so many identifiers, or bytes of them, the reader waits for a commit; beyond so many
+//!    answers, or bytes of them, for the server to take some.
 //! 3. Nobody waits for the server once the request stream is cut: the reader meets the call's end.
 //!
 //! Next: `writer.rs`.
 
 use super::acks::{Acks, Reading};
-use super::heard::Heard;
+use super::heard::{Heard, IdsRoom};
 use super::window::Window;
 use super::{Place, StreamPlan};
-use crate::limits::{ACK_BYTES_MAX, REPLIES_QUEUED_MAX};
+use crate::limits::{
+    ACK_BYTES_MAX, ACK_IDS_PENDING_BYTES_MAX, REPLIES_QUEUED_BYTES_MAX, REPLIES_QUEUED_MAX,
+};
 use crate::source::grpc::config::AckTake;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -39,6 +41,8 @@ pub(in crate::source::grpc) struct Outbox<'p> {
 #[derive(Default)]
 struct State {
     replies: VecDeque<Bytes>,
+    /// Bytes of `replies`.
+    replies_bytes: usize,
     window: Option<Window>,
     acks: Acks,
     turn: usize,
@@ -87,9 +91,14 @@ impl<'p> Outbox<'p> {
         self.unacknowledged_max
     }
 
-    /// How many more identifiers the next read may bring, but for the rest of one message.
-    pub(in crate::source::grpc) fn ids_room(&self) -> u64 {
-        self.unacknowledged_max.saturating_sub(self.lock().acks.count()).max(1)
+    /// How many more identifiers the next read may bring, and how many bytes of them, but for the
+    /// rest of one message.
+    pub(in crate::source::grpc) fn ids_room(&self) -> IdsRoom {
+        let state = self.lock();
+        IdsRoom {
+            count: self.unacknowledged_max.saturating_sub(state.acks.count()).max(1),
+            bytes: ACK_IDS_PENDING_BYTES_MAX.saturating_sub(state.acks.bytes()).max(1),
+        }
     }
 
     /// What is said.
@@ -101,7 +110,7 @@ impl<'p> Outbox<'p> {
     pub(in crate::source::grpc) fn open(&self, request: &Bytes) -> Vec<Bytes> {
         let mut state = self.lock();
         state.is_cut = false;
-        state.replies.clear();
+        state.forget_replies();
         state.window = self.plan.credit.as_ref().map(|credit| Window::new(credit.window));
         if let Some(ack) = &self.plan.ack {
             if !ack.across_calls {
@@ -119,7 +128,7 @@ impl<'p> Outbox<'p> {
     pub(super) fn hang_up(&self) {
         let mut state = self.lock();
         state.is_cut = true;
-        state.replies.clear();
+        state.forget_replies();
         self.emptied.notify_one();
     }
 
@@ -138,7 +147,7 @@ impl<'p> Outbox<'p> {
             heard.replies.clear();
         }
         if !heard.replies.is_empty() {
-            state.replies.extend(heard.replies.drain(..));
+            heard.replies.drain(..).for_each(|reply| state.queue(reply));
             self.filled.notify_one();
         }
         state.acks.note(heard.ids.drain(..), reading);
@@ -151,9 +160,9 @@ impl<'p> Outbox<'p> {
         for reply in self.plan.replies.iter().filter(|reply| reply.when.holds(message)) {
             if let Ok(answer) = reply.send.fill(message)
                 && !state.is_cut
-                && state.replies.len() < REPLIES_QUEUED_MAX
+                && !state.has_replies_enough()
             {
-                state.replies.push_back(answer);
+                state.queue(answer);
                 self.filled.notify_one();
             }
         }
@@ -225,7 +234,7 @@ impl<'p> Outbox<'p> {
     fn say(&self, state: &mut State, kind: Kind) -> Option<Said> {
         let ack = self.plan.ack.as_ref();
         match kind {
-            Kind::Reply => Some(Said { message: state.replies.pop_front()?, acked: 0 }),
+            Kind::Reply => Some(Said { message: state.next_reply()?, acked: 0 }),
             Kind::Credit => {
                 let (window, credit) = state.window.as_mut().zip(self.plan.credit.as_ref())?;
                 Some(Said { message: credit.grants(window.grant()), acked: 0 })
@@ -261,14 +270,35 @@ impl<'p> Outbox<'p> {
 }
 
 impl State {
+    fn queue(&mut self, reply: Bytes) {
+        self.replies_bytes += reply.len();
+        self.replies.push_back(reply);
+    }
+
+    fn next_reply(&mut self) -> Option<Bytes> {
+        let reply = self.replies.pop_front()?;
+        self.replies_bytes -= reply.len();
+        Some(reply)
+    }
+
+    fn forget_replies(&mut self) {
+        (self.replies, self.replies_bytes) = (VecDeque::new(), 0);
+    }
+
+    fn has_replies_enough(&self) -> bool {
+        self.replies.len() >= REPLIES_QUEUED_MAX || self.replies_bytes >= REPLIES_QUEUED_BYTES_MAX
+    }
+
     fn wait(&self, unacknowledged_max: u64) -> Option<Wait> {
         if self.is_cut {
             return None;
         }
-        if self.replies.len() >= REPLIES_QUEUED_MAX {
+        if self.has_replies_enough() {
             return Some(Wait::Server);
         }
-        match self.acks.count() >= unacknowledged_max {
+        let is_full = self.acks.count() >= unacknowledged_max
+            || self.acks.bytes() >= ACK_IDS_PENDING_BYTES_MAX;
+        match is_full {
             false => None,
             true if self.acks.is_ready() => Some(Wait::Server),
             true if self.acks.is_awaiting() => Some(Wait::Commit),
@@ -283,5 +313,33 @@ impl State {
             Kind::Ack => self.acks.is_ready(),
             Kind::Extension => self.acks.is_extending(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_engine::ids::{Sequence, Session};
+
+    #[test]
+    fn answers_are_bounded_by_their_bytes_and_waited_for_no_longer_than_the_call_lasts() {
+        let plan = StreamPlan::default();
+        let outbox = Outbox::new(&plan, 10);
+        let mut heard = Heard::default();
+        heard.replies = vec![Bytes::from(vec![0; REPLIES_QUEUED_BYTES_MAX / 2]); 2];
+        let read = (Session(1), Sequence(2));
+        let reading = Reading { batch: None, read, is_holding: false, has_dropped: false };
+        outbox.heard(&mut heard, reading);
+        assert_eq!(outbox.wait(), Some(Wait::Server));
+        assert!(outbox.next().is_some());
+        assert_eq!(outbox.wait(), None, "there is room for another one");
+        heard.replies = vec![Bytes::from(vec![0; REPLIES_QUEUED_BYTES_MAX])];
+        outbox.heard(&mut heard, reading);
+        assert_eq!(outbox.wait(), Some(Wait::Server));
+        outbox.hang_up();
+        assert_eq!((outbox.wait(), outbox.has_next()), (None, false));
+        heard.replies = vec![Bytes::from_static(b"late")];
+        outbox.heard(&mut heard, reading);
+        assert!(!outbox.has_next(), "nobody would hear it");
     }
 }

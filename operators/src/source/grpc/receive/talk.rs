@@ -9,7 +9,6 @@ use crate::source::grpc::batcher::Refused;
 use crate::source::grpc::call::Call;
 use crate::source::grpc::outgoing::{Heard, Outbox, Wait};
 use crate::source::grpc::watch::Due;
-use bytes::Bytes;
 use tokio::time::Instant;
 
 /// What is read, for the request stream.
@@ -60,21 +59,41 @@ impl Reader<'_, '_> {
         self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
     }
 
-    pub(super) fn hear(&mut self, message: &Bytes) {
+    /// A message has come; what is said of it at once.
+    pub(super) fn answer(&mut self, message: &[u8]) {
         let Some(Talk { outbox, heard }) = &mut self.talk else { return };
-        heard.hear(outbox.plan(), message);
+        heard.answer(outbox.plan(), message);
         if let Some(error) = heard.unanswered()
             && !std::mem::replace(&mut self.tally.is_unanswered_logged, true)
         {
             let Names { source, shard } = self.names;
             tracing::warn!(event = "unanswered", source, %shard, "{error}");
         }
+    }
+
+    /// Whether what is taken is acknowledged.
+    pub(super) fn acknowledges(&self) -> bool {
+        self.talk.as_ref().is_some_and(|talk| talk.outbox.plan().ack.is_some())
+    }
+
+    /// A message was taken; what is said of it once that is durable.
+    pub(super) fn identify(&mut self, message: &[u8]) {
+        let Some(Talk { outbox, heard }) = &mut self.talk else { return };
+        let Some(ack) = &outbox.plan().ack else { return };
+        heard.identify(ack, message);
+        let Names { source, shard } = self.names;
         if heard.has_unfit() && !std::mem::replace(&mut self.tally.is_unfit_logged, true) {
-            let Names { source, shard } = self.names;
             tracing::warn!(
                 event = "ack_unfit", source, %shard,
                 "what identifies a message is out of the range of `stream.ack.field`; it is passed \
                  on and never acknowledged"
+            );
+        }
+        if heard.has_broken() && !std::mem::replace(&mut self.tally.is_broken_logged, true) {
+            tracing::warn!(
+                event = "ack_broken", source, %shard,
+                "a message is broken where `stream.ack.from` leads; it is passed on and never \
+                 acknowledged"
             );
         }
     }
