@@ -40,6 +40,8 @@ pub(super) use talk::Talk;
 pub(super) enum CallEnd {
     /// The server ended the stream with status OK.
     Complete,
+    /// The same, and not all that it had sent could be taken.
+    Unread,
     /// The call or its connection failed.
     Failed(CallError),
     /// The shard cannot go past a message.

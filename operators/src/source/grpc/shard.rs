@@ -78,6 +78,10 @@ enum Entry {
 /// What ends a call at its deadline.
 const TOO_LONG: &str = "the call has lasted as long as `call.deadline_ms` lets it";
 
+/// What a server that keeps what is not acknowledged is called again for.
+const UNREAD: &str = "the server ended the stream while as much as may be was not acknowledged, and \
+                      sends the rest again";
+
 /// What a server says by a GOAWAY without an error.
 const GOING_AWAY: &str = "the server closes the connection and asks its clients to go";
 
@@ -305,6 +309,7 @@ impl<'a, 'c> Shard<'a, 'c> {
                 Next::End(ShardEnd::Finished)
             }
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
+            CallEnd::Unread => Next::Again(UNREAD.to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
             CallEnd::Due(due) => self.after_due(due, call),
             CallEnd::Starved => self.after_starvation(),
@@ -479,6 +484,7 @@ impl<'a, 'c> Shard<'a, 'c> {
         let session = self.session.0;
         let (code, text) = match end {
             CallEnd::Complete => ("OK", ""),
+            CallEnd::Unread => ("OK", UNREAD),
             CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
             CallEnd::Due(Due::Silent(_)) => ("CANCELLED", "nothing has come for too long"),
             CallEnd::Due(Due::Deadline) => ("DEADLINE_EXCEEDED", TOO_LONG),

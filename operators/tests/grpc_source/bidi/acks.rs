@@ -7,6 +7,7 @@ use headwater_operators::source::{Resumability, ShardEnd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 const ACK: &str = "request: { topic: news }
     stream: { ack: { field: ack_ids, from: \"items[].ack_id\" } }";
@@ -344,4 +345,45 @@ async fn a_field_that_is_no_list_takes_one_ack_per_request() {
     on_end: finish";
     let (end, _) = World::run(follow(&server.url(), keys), None).end().await;
     assert_eq!(end, ShardEnd::Finished);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_in_flight_than_the_window_knows_again() {
+    const LAST: u64 = 2_000;
+    let subscription = Arc::new(Subscription::default());
+    let of_calls = subscription.clone();
+    let server = Server::start(move |mut talk| {
+        let subscription = of_calls.clone();
+        async move {
+            talk.hear().await;
+            // It sends without a look at what is acknowledged meanwhile.
+            subscription.deliver(&talk, LAST).await;
+            subscription.hear(&mut talk, LAST).await;
+        }
+    })
+    .await;
+    let source = follow(&server.url(), &format!("{WINDOW}\n    on_end: finish"));
+    let world = World::run(source, None);
+    world.is_gate_open.store(false, SeqCst);
+    let received = world.telemetry.shard("test", "s", "0").received_messages;
+    until("all of the window is received", || received.get() >= 100).await;
+    let (mut count, mut since) = (0, Instant::now());
+    until("no more is read", || {
+        if std::mem::replace(&mut count, received.get()) != received.get() {
+            since = Instant::now();
+        }
+        since.elapsed() > Duration::from_millis(500)
+    })
+    .await;
+    server.cut();
+    until("it is called again", || server.calls() == 2).await;
+    world.is_gate_open.store(true, SeqCst);
+    let (end, finished) = world.end().await;
+    assert_eq!(end, ShardEnd::Finished, "all was acknowledged");
+    let values: Vec<_> = finished.batches.iter().flat_map(|batch| batch.values.iter()).collect();
+    let mut numbers: Vec<_> = super::items(values).iter().map(|item| item.number).collect();
+    let written = numbers.len() as u64;
+    numbers.sort_unstable();
+    numbers.dedup();
+    assert_eq!((written, numbers.len() as u64), (LAST, LAST), "each is there once");
 }

@@ -59,6 +59,8 @@ pub(in crate::source::grpc) enum Wait {
     Commit,
     /// Nothing that would come by itself: more has to be handed over first.
     More,
+    /// The call is over, and what is left of it finds no room: the server sends it again.
+    End,
 }
 
 /// What a message on the request stream does.
@@ -290,14 +292,14 @@ impl State {
     }
 
     fn wait(&self, unacknowledged_max: u64) -> Option<Wait> {
+        let is_full = self.acks.count() >= unacknowledged_max
+            || self.acks.bytes() >= ACK_IDS_PENDING_BYTES_MAX;
         if self.is_cut {
-            return None;
+            return is_full.then_some(Wait::End);
         }
         if self.has_replies_enough() {
             return Some(Wait::Server);
         }
-        let is_full = self.acks.count() >= unacknowledged_max
-            || self.acks.bytes() >= ACK_IDS_PENDING_BYTES_MAX;
         match is_full {
             false => None,
             true if self.acks.is_ready() => Some(Wait::Server),

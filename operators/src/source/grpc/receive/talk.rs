@@ -9,6 +9,7 @@ use crate::source::grpc::batcher::Refused;
 use crate::source::grpc::call::Call;
 use crate::source::grpc::outgoing::{Heard, Outbox, Wait};
 use crate::source::grpc::watch::Due;
+use std::future::poll_fn;
 use tokio::time::Instant;
 
 /// What is read, for the request stream.
@@ -27,10 +28,14 @@ impl Reader<'_, '_> {
         let may_leave = self.may_leave();
         loop {
             let wait = talk.outbox.wait()?;
-            if wait == Wait::More {
+            match wait {
+                Wait::Server | Wait::Commit => {}
+                Wait::End => return see_end(call).await,
                 // Only a group that is held back needs more to be read before there is room.
-                let refused = Refused::GroupOfTooManyIds(talk.outbox.unacknowledged_max());
-                return self.batcher.is_holding().then_some(CallEnd::Refused(refused));
+                Wait::More => {
+                    let refused = Refused::GroupOfTooManyIds(talk.outbox.unacknowledged_max());
+                    return self.batcher.is_holding().then_some(CallEnd::Refused(refused));
+                }
             }
             // Each thing that the server takes is a sign of life; a commit is not its business.
             watch.listen(Instant::now);
@@ -95,6 +100,19 @@ impl Reader<'_, '_> {
                 "a message is broken where `stream.ack.from` leads; it is passed on and never \
                  acknowledged"
             );
+        }
+    }
+}
+
+/// How a call ended that takes nothing any more; none where it is read to its end already. What had arrived is not taken: nothing of it is
+/// acknowledged, and more would be in flight than is known when it comes again.
+async fn see_end(call: &mut Call) -> Option<CallEnd> {
+    let mut is_unread = false;
+    loop {
+        match poll_fn(|waker| call.poll_message(waker)).await {
+            Some(Ok(_)) => is_unread = true,
+            Some(Err(error)) => return Some(CallEnd::Failed(error)),
+            None => return is_unread.then_some(CallEnd::Unread),
         }
     }
 }
