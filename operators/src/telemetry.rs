@@ -70,6 +70,8 @@ pub struct ShardMetrics {
     pub last_message_unix_ms: IntGauge,
     /// Messages received and not yet durable.
     pub lag_messages: IntGauge,
+    /// Messages received and not yet acknowledged to the server.
+    pub unacknowledged: IntGauge,
 }
 
 /// What one pipeline counts.
@@ -132,7 +134,7 @@ const SHARD_COUNTERS: [(&str, &str); 10] = [
     ("source_idle_timeouts_total", "Calls given up because nothing had come for too long"),
 ];
 
-const SHARD_GAUGES: [(&str, &str); 5] = [
+const SHARD_GAUGES: [(&str, &str); 6] = [
     ("source_connected", "1 while a call is open"),
     ("source_last_message_timestamp_ms", "When the last message was received, Unix milliseconds"),
     (
@@ -141,6 +143,7 @@ const SHARD_GAUGES: [(&str, &str); 5] = [
     ),
     ("source_committed_session", "The call of the last durable message"),
     ("source_committed_sequence", "The number that the next message of that call gets"),
+    ("source_unacknowledged_messages", "Messages received and not yet acknowledged to the server"),
 ];
 
 /// Cursors that are numbers, and those that are moments; texts and bytes have no gauge.
@@ -232,6 +235,7 @@ impl Telemetry {
             connected: gauge(0),
             last_message_unix_ms: gauge(1),
             lag_messages: gauge(2),
+            unacknowledged: gauge(5),
         }
     }
 

@@ -66,11 +66,14 @@ async fn a_message_that_waits_for_its_commit_gets_more_time_and_its_ack_afterwar
         extended.len() == 5 && extended.values().all(|times| *times >= 2)
     })
     .await;
+    let waiting = world.telemetry.shard("test", "s", "0").unacknowledged;
+    until("they are shown", || waiting.get() == 5).await;
     leases.may_ack.store(true, SeqCst);
     world.is_gate_open.store(true, SeqCst);
     let (end, _) = world.end().await;
     assert_eq!(end, ShardEnd::Finished);
     let mut acked = leases.acked.lock().expect("no panic").clone();
+    assert_eq!(waiting.get(), 0, "nothing waits any more");
     acked.sort();
     assert_eq!(acked, ["0-1", "0-2", "0-3", "0-4", "0-5"]);
 }

@@ -93,6 +93,11 @@ impl<'p> Outbox<'p> {
         self.unacknowledged_max
     }
 
+    /// Identifiers of messages that are not acknowledged.
+    pub(super) fn unacknowledged(&self) -> u64 {
+        self.lock().acks.count()
+    }
+
     /// How many more identifiers the next read may bring, and how many bytes of them, but for the
     /// rest of one message.
     pub(in crate::source::grpc) fn ids_room(&self) -> IdsRoom {
@@ -153,6 +158,10 @@ impl<'p> Outbox<'p> {
             self.filled.notify_one();
         }
         state.acks.note(heard.ids.drain(..), reading);
+        if state.acks.count() > 0 {
+            // It counts them.
+            self.filled.notify_one();
+        }
         self.settle(&mut state);
     }
 

@@ -7,8 +7,9 @@
 
 use super::{Outbox, Place};
 use crate::limits::OUTGOING_MESSAGES_MAX;
+use crate::telemetry::ShardMetrics;
 use bytes::Bytes;
-use prometheus::IntCounter;
+use prometheus::{IntCounter, IntGauge};
 use std::convert::Infallible;
 use std::future::pending;
 use std::pin::Pin;
@@ -26,18 +27,20 @@ pub(in crate::source::grpc) struct Writing {
     /// What is durable of the shard.
     durable: watch::Receiver<Option<Place>>,
     acks: IntCounter,
+    unacknowledged: IntGauge,
 }
 
 impl Writing {
-    /// A request stream that begins with `opening`; acks are counted by `acks`.
+    /// A request stream that begins with `opening`; acks are counted.
     pub(in crate::source::grpc) fn open(
         opening: Vec<Bytes>,
         durable: watch::Receiver<Option<Place>>,
-        acks: IntCounter,
+        metrics: &ShardMetrics,
     ) -> (Writing, RequestStream) {
         let (sender, receiver) = mpsc::channel(OUTGOING_MESSAGES_MAX);
         let stream = tokio_stream::iter(opening).chain(ReceiverStream::new(receiver));
-        (Writing { sender, durable, acks }, Box::pin(stream))
+        let (acks, unacknowledged) = (metrics.acks.clone(), metrics.unacknowledged.clone());
+        (Writing { sender, durable, acks, unacknowledged }, Box::pin(stream))
     }
 
     /// Says what there is to say until all that was handed over is acknowledged, or until nobody
@@ -55,9 +58,10 @@ impl Writing {
         let interval = extend.map(|extend| extend.interval);
         let mut next_extension = interval.map(|interval| Instant::now() + interval);
         let mut is_watched = outbox.plan().ack.is_some();
-        let Writing { sender, durable, acks } = self;
+        let Writing { sender, durable, acks, unacknowledged } = self;
         look(durable, outbox);
         loop {
+            unacknowledged.set(i64::try_from(outbox.unacknowledged()).unwrap_or(i64::MAX));
             tokio::select! {
                 () = outbox.filled() => {}
                 // The connection is gone or the call has ended: its reader is to learn so, and

@@ -38,7 +38,7 @@ impl Shard<'_, '_> {
             };
         };
         let opening = outbox.open(&message);
-        let (mut writing, requests) = Writing::open(opening, link.durable(), metrics.acks.clone());
+        let (mut writing, requests) = Writing::open(opening, link.durable(), metrics);
         // Before there is a connection nothing is taken out of the outbox.
         let is_asked = CancellationToken::new();
         let on_asked = || {
