@@ -18,12 +18,12 @@ mod answer;
 mod held;
 mod judge;
 mod open;
+mod reading;
 mod taken;
 
 use super::config::OnOutOfOrder;
 use super::control::Role;
 use super::cursor::{Component, Observed};
-use super::outgoing::Reading;
 use super::request::store;
 use super::resume::{Fate, Missing, Resume, rank};
 use super::seen::Window;
@@ -135,11 +135,6 @@ impl<'a> Batcher<'a> {
             acknowledges: false,
             has_dropped: false,
         }
-    }
-
-    /// Messages are acknowledged.
-    pub(super) fn acknowledge(&mut self) {
-        self.acknowledges = true;
     }
 
     /// The messages that were taken before, as far as they were written down.
@@ -359,11 +354,6 @@ impl<'a> Batcher<'a> {
         }
     }
 
-    /// Whether messages were read that are neither dropped nor handed over.
-    pub(super) fn is_holding(&self) -> bool {
-        !(self.held.is_empty() && self.aside.is_empty())
-    }
-
     /// Bytes of the held group.
     pub(super) fn held_bytes(&self) -> u64 {
         self.held_bytes
@@ -387,18 +377,6 @@ impl<'a> Batcher<'a> {
     /// The call.
     pub(super) fn session(&self) -> Session {
         self.session
-    }
-
-    /// What was read since the last reading and, with `batch`, handed over.
-    pub(super) fn reading(&mut self, batch: Option<&Batch>) -> Reading {
-        let (is_holding, has_dropped) = (self.is_holding(), std::mem::take(&mut self.has_dropped));
-        let batch = batch.map(|batch| (batch.session, batch.end));
-        Reading { batch, read: (self.session, self.next), is_holding, has_dropped }
-    }
-
-    /// Whether a message that is to be acknowledged waits for a place behind it.
-    pub(super) fn owes_place(&self) -> bool {
-        self.has_dropped
     }
 
     /// The rules' state, for a source that resumes.

@@ -22,14 +22,13 @@ use super::request::Requests;
 use super::resume::Rules;
 use super::targets::{TargetShard, TargetWatch};
 use super::watch::Life;
-use crate::limits::ACK_IDS_PENDING_MAX;
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
-use bytes::Bytes;
 use headwater_proto::MessageDescriptor;
 use http::uri::PathAndQuery;
-use std::collections::HashSet;
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
+
+mod acks;
 
 /// A gRPC source of a pipeline, ready to run.
 pub struct GrpcSource {
@@ -165,39 +164,6 @@ impl GrpcSource {
     /// Whether the server keeps what is not acknowledged, and sends it again.
     pub(super) fn acks(&self) -> bool {
         self.stream.as_ref().is_some_and(|stream| stream.ack.is_some())
-    }
-
-    /// Within how many messages one that comes again is known.
-    ///
-    /// 1. Where a message bears several things that are acknowledged one by one, they come again in
-    ///    other company, and no key of a whole message knows them.
-    /// 2. What identifies a delivery is another one when the message comes again.
-    /// 3. Of several shards of one subscription another one may get it then; and of several
-    ///    upstreams one may be further behind than the window.
-    fn dedupe_window(&self, plan: &ResumePlan) -> Option<usize> {
-        let ack = self.stream.as_ref().and_then(|stream| stream.ack.as_ref())?;
-        let dedupe = plan.dedupe.as_ref()?;
-        let outlives = !ack.from.is_list() && !dedupe.covers(&ack.from);
-        let is_alone = !dedupe.is_shared && self.has_subscriptions_of_their_own();
-        (outlives && is_alone).then_some(dedupe.window)
-    }
-
-    /// Whether no two shards ask for the same.
-    fn has_subscriptions_of_their_own(&self) -> bool {
-        let asked = |target: &Target| target.requests.first.message.clone();
-        let all: HashSet<Bytes> = self.targets.iter().map(asked).collect();
-        self.watch.is_none() && all.len() == self.targets.len()
-    }
-
-    /// Identifiers that a shard may have received and not acknowledged: no more than are known when
-    /// they come again.
-    pub(super) fn unacknowledged_max(&self) -> u64 {
-        match self.resumability() {
-            Resumability::Acknowledged { window: Some(window) } => {
-                ACK_IDS_PENDING_MAX.min(window as u64)
-            }
-            _ => ACK_IDS_PENDING_MAX,
-        }
     }
 
     /// Whether an open call may be replaced by another one before the server ends it: else what is
