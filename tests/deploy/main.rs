@@ -23,11 +23,11 @@
 //! | `tools` | programs of others |
 
 mod alerts;
-// mod chart;
+mod chart;
 mod dashboard;
-// mod image;
+mod image;
 mod manual;
 mod metrics;
 mod tools;
-// mod unit;
+mod unit;
 mod world;
