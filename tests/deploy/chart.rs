@@ -22,7 +22,7 @@ use crate::world::PATIENCE;
 const CHART: &str = "deploy/helm/headwater";
 const CASES: [&str; 3] = ["minimal", "secure", "existing"];
 
-/// The oldest version that the chart names, one that many run, and the newest that the schemas have.
+/// The oldest version that the chart names, one that many run, the newest there are schemas of.
 const KUBERNETES: [&str; 3] = ["1.25", "1.31", "1.37"];
 
 fn values(case: &str) -> String {
@@ -42,7 +42,8 @@ fn rendered(case: &str) -> Result<String> {
 
 /// The rendered objects; Python, which the schemas' program brings, reads the YAML.
 fn objects(case: &str) -> Result<Vec<Json>> {
-    const SCRIPT: &str = "import json, sys, yaml; print(json.dumps([it for it in yaml.safe_load_all(sys.stdin) if it]))";
+    const SCRIPT: &str = "import json, sys, yaml; \
+                          print(json.dumps([it for it in yaml.safe_load_all(sys.stdin) if it]))";
     let python = tool("kubernetes-validate")?.with_file_name("python3");
     let mut child = Command::new(python)
         .args(["-c", SCRIPT])
