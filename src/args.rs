@@ -95,8 +95,14 @@ pub(crate) enum Command {
     Schema,
 
     /// Print the reference of pipeline files: every key, its values, its default, its meaning.
-    #[command(after_help = "Example:\n  headwater reference | less")]
-    Reference,
+    #[command(after_help = "Examples:\n  \
+        headwater reference | less\n  \
+        headwater reference metrics | less")]
+    Reference {
+        /// What it is about.
+        #[arg(value_name = "ABOUT", default_value = "pipelines")]
+        about: About,
+    },
 
     /// Show or forget where a pipeline stands.
     #[command(subcommand)]
@@ -137,6 +143,23 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+
+    /// Write a man page for every command into a folder; packages do.
+    #[command(hide = true)]
+    Man {
+        /// The folder; it is made if it is not there.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
+}
+
+/// What a reference is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum About {
+    /// The keys of pipeline files.
+    Pipelines,
+    /// The series that `/metrics` serves.
+    Metrics,
 }
 
 #[derive(Debug, Args)]

@@ -44,10 +44,14 @@ fn live_line(one: &Watched, rate: u64) -> String {
         count(rate),
         count(committed(one)),
         bytes(lag),
-        age(one.metrics.last_commit_unix_ms.get()),
+        age(last_commit_unix_ms(one)),
         one.metrics.epoch.get(),
         state(one),
     )
+}
+
+fn last_commit_unix_ms(one: &Watched) -> i64 {
+    (one.metrics.last_commit_unix_seconds.get() * 1_000.0) as i64
 }
 
 /// The state, and how many calls are open if not all are.

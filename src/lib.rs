@@ -22,6 +22,8 @@
 //! | `demo` | server, broker, pipeline and reader in one process |
 //! | `bench` | how fast a pipeline goes here, and how late its records are |
 //! | `plot` | latencies by percentile, as SVG; the benchmarks draw with it too |
+//! | `series` | every series of `/metrics`, for people |
+//! | `manual` | completions and man pages, from the command line's types |
 //! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
 //!
@@ -47,6 +49,7 @@ mod init;
 mod learn;
 mod load;
 mod logs;
+mod manual;
 mod offsets;
 mod origin;
 mod output;
@@ -56,13 +59,14 @@ mod presets;
 mod run;
 mod schema;
 mod screen;
+mod series;
 mod signals;
 mod subject;
 mod transactions;
 mod words;
 
 use args::{Arguments, Command};
-use clap::{CommandFactory as _, Parser as _};
+use clap::Parser as _;
 use exit::{Exit, Outcome};
 use std::process::ExitCode;
 
@@ -103,20 +107,16 @@ fn dispatch(command: Command) -> Outcome {
         Command::Init(options) => init::init(&options),
         Command::Presets(options) => presets::presets(&options),
         Command::Schema => schema::print(),
-        Command::Reference => schema::print_reference(),
+        Command::Reference { about: args::About::Pipelines } => schema::print_reference(),
+        Command::Reference { about: args::About::Metrics } => series::print(),
         Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),
         Command::Transactions(args::Transactions::Abort(options)) => transactions::abort(&options),
         Command::Offsets(args::Offsets::Show(options)) => offsets::show(&options),
         Command::Offsets(args::Offsets::Reset(options)) => offsets::reset(&options),
         Command::Demo(options) => demo::demo(&options),
         Command::Bench(options) => bench::bench(&options),
-        Command::Completions { shell } => {
-            let mut command = Arguments::command();
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command, "headwater", &mut script);
-            output::print(&String::from_utf8_lossy(&script));
-            Ok(Exit::Done)
-        }
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::pages(&folder),
     }
 }
 

@@ -1,31 +1,47 @@
 //! What a pipeline counts, as Prometheus series.
 //!
 //! Handles are resolved once, when a shard or sink starts; the hot path adds to an atomic per
-//! batch. Names follow the Prometheus conventions: `headwater_<part>_<what>_<unit>_total`.
+//! batch. Names follow the conventions of Prometheus and OpenTelemetry:
+//! `headwater_<part>_<what>_<unit>_total`, in seconds and bytes. `docs/METRICS.md` is their list.
+
+mod catalogue;
+mod nodes;
+
+pub use catalogue::{Family, Kind, PREFIX};
+pub use nodes::{OperatorMetrics, SinkMetrics};
 
 use crate::pipeline::state::StateName;
+use catalogue::Catalogue;
 use headwater_engine::position::{CursorValue, Position};
+use nodes::Nodes;
 use prometheus::core::Collector as _;
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
-    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry,
+    Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec,
+    IntGauge, IntGaugeVec, Opts, Registry,
 };
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// All series of this process.
 #[derive(Clone)]
 pub struct Telemetry {
     registry: Registry,
+    families: Arc<[Family]>,
     shard_counters: Vec<IntCounterVec>,
     shard_gauges: Vec<IntGaugeVec>,
+    waiting_seconds: CounterVec,
+    last_message_seconds: GaugeVec,
     pipeline_counters: Vec<IntCounterVec>,
     pipeline_gauges: Vec<IntGaugeVec>,
+    /// By [`PIPELINE_MOMENTS`].
+    pipeline_moments: Vec<GaugeVec>,
     commit_seconds: HistogramVec,
     latency_seconds: HistogramVec,
     states: IntGaugeVec,
     age_seconds: GaugeVec,
-    /// By [`CURSOR_GAUGES`].
-    cursors: Vec<IntGaugeVec>,
+    nodes: Nodes,
+    cursors: Cursors,
     /// By [`TARGET_GAUGES`].
     targets: Vec<IntGaugeVec>,
     /// Messages and bytes of shards that have left, whose series are gone; not registered.
@@ -64,10 +80,14 @@ pub struct ShardMetrics {
     pub acks: IntCounter,
     /// Calls given up because nothing had come for too long.
     pub idle_timeouts: IntCounter,
+    /// Calls planned because one ended or did not come about.
+    pub reconnects: IntCounter,
+    /// Time in which nothing was read because what was read before had no room yet.
+    pub waiting_seconds: Counter,
     /// 1 while a call is open.
     pub connected: IntGauge,
-    /// When the last message was received, milliseconds since 1970-01-01T00:00:00Z.
-    pub last_message_unix_ms: IntGauge,
+    /// When the last message was received, seconds since 1970-01-01T00:00:00Z.
+    pub last_message_unix_seconds: Gauge,
     /// Messages received and not yet durable.
     pub lag_messages: IntGauge,
     /// Messages received and not yet acknowledged to the server.
@@ -89,8 +109,12 @@ pub struct PipelineMetrics {
     pub rebuilds: IntCounter,
     /// Bytes received and not yet durable.
     pub credit_used_bytes: IntGauge,
-    /// When the last commit was acknowledged, milliseconds since 1970-01-01T00:00:00Z.
-    pub last_commit_unix_ms: IntGauge,
+    /// As many bytes as that may be.
+    pub credit_capacity_bytes: IntGauge,
+    /// When the last commit was acknowledged, seconds since 1970-01-01T00:00:00Z.
+    pub last_commit_unix_seconds: Gauge,
+    /// When the pipeline was started in this process, seconds since 1970-01-01T00:00:00Z.
+    pub start_unix_seconds: Gauge,
     /// The last epoch that became durable.
     pub epoch: IntGauge,
     /// From asking for a commit to its acknowledgement.
@@ -115,13 +139,20 @@ pub struct PlaceMetrics {
     /// The number the next message of that call gets.
     sequence: IntGauge,
     labels: [String; 3],
-    cursors: Vec<IntGaugeVec>,
+    cursors: Cursors,
+}
+
+/// Cursors that are numbers, and those that are moments; texts and bytes have no gauge.
+#[derive(Clone, Debug)]
+struct Cursors {
+    numbers: IntGaugeVec,
+    moments: GaugeVec,
 }
 
 const SHARD_LABELS: [&str; 3] = ["pipeline", "source", "shard"];
 const PIPELINE_LABELS: [&str; 1] = ["pipeline"];
 
-const SHARD_COUNTERS: [(&str, &str); 10] = [
+const SHARD_COUNTERS: [(&str, &str); 11] = [
     ("source_received_messages_total", "Messages received, duplicates included"),
     ("source_received_bytes_total", "Bytes of messages received"),
     ("source_batches_total", "Batches handed to the dataflow"),
@@ -132,11 +163,11 @@ const SHARD_COUNTERS: [(&str, &str); 10] = [
     ("source_heartbeats_total", "Messages that only say that the stream lives, not passed on"),
     ("source_acks_total", "Messages acknowledged to the server, behind their commit"),
     ("source_idle_timeouts_total", "Calls given up because nothing had come for too long"),
+    ("source_reconnects_total", "Calls planned because one ended or did not come about"),
 ];
 
-const SHARD_GAUGES: [(&str, &str); 6] = [
+const SHARD_GAUGES: [(&str, &str); 5] = [
     ("source_connected", "1 while a call is open"),
-    ("source_last_message_timestamp_ms", "When the last message was received, Unix milliseconds"),
     (
         "source_lag_messages",
         "Messages received and not yet durable; dropped duplicates never count",
@@ -146,11 +177,17 @@ const SHARD_GAUGES: [(&str, &str); 6] = [
     ("source_unacknowledged_messages", "Messages received and not yet acknowledged to the server"),
 ];
 
-/// Cursors that are numbers, and those that are moments; texts and bytes have no gauge.
-const CURSOR_GAUGES: [(&str, &str); 2] = [
-    ("source_committed_cursor", "The cursor behind the last durable message, where it is a number"),
-    ("source_committed_cursor_timestamp_ms", "The same where it is a moment, Unix milliseconds"),
-];
+const WAITING_SECONDS: (&str, &str) = (
+    "source_waiting_seconds_total",
+    "Time in which nothing was read because credit or room was lacking; the server is slowed then",
+);
+const LAST_MESSAGE_SECONDS: (&str, &str) =
+    ("source_last_message_timestamp_seconds", "When the last message was received, Unix time");
+
+const CURSOR_NUMBERS: (&str, &str) =
+    ("source_committed_cursor", "The cursor behind the last durable message, where it is a number");
+const CURSOR_MOMENTS: (&str, &str) =
+    ("source_committed_cursor_timestamp_seconds", "The same where it is a moment, Unix time");
 const CURSOR_LABELS: [&str; 4] = ["pipeline", "source", "shard", "component"];
 const TARGET_GAUGES: [(&str, &str); 2] = [
     ("source_targets", "Shards of the list of targets that holds"),
@@ -169,42 +206,61 @@ const PIPELINE_COUNTERS: [(&str, &str); 5] = [
 
 const PIPELINE_GAUGES: [(&str, &str); 3] = [
     ("credit_used_bytes", "Bytes received and not yet durable"),
-    ("last_commit_timestamp_ms", "When the last commit was acknowledged, Unix milliseconds"),
+    ("credit_capacity_bytes", "Bytes received and not yet durable that the pipeline may hold"),
     ("epoch", "The last epoch that became durable"),
 ];
 
-/// From 0.5 ms to 19 s, each half as large again as the one before: fine enough for percentiles.
-const LATENCY_BUCKET_FIRST_SECONDS: f64 = 0.0005;
-const LATENCY_BUCKET_GROWTH: f64 = 1.5;
-const LATENCY_BUCKETS: usize = 27;
+const PIPELINE_MOMENTS: [(&str, &str); 2] = [
+    ("last_commit_timestamp_seconds", "When the last commit was acknowledged, Unix time"),
+    ("pipeline_start_time_seconds", "When the pipeline was started in this process, Unix time"),
+];
+const AGE_SECONDS: (&str, &str) = (
+    "open_transaction_age_seconds",
+    "How long the oldest message has waited that is received and not durable",
+);
 
 impl Default for Telemetry {
     fn default() -> Self {
-        let registry = Registry::new_custom(Some("headwater".to_owned()), None)
-            .expect("the prefix is a valid name");
-        let counters = |list: &[(&str, &str)], labels: &[&str]| {
-            list.iter().map(|(name, help)| counter(&registry, name, help, labels)).collect()
-        };
-        let gauges = |list: &[(&str, &str)], labels: &[&str]| {
-            list.iter().map(|(name, help)| gauge(&registry, name, help, labels)).collect()
-        };
+        let mut series = Catalogue::new();
         let commit = "From asking for a commit to its acknowledgement";
         let states = "1 for the state the pipeline is in, 0 for all others";
         let latency = "From the receipt of an epoch's oldest record to its commit";
-        Telemetry {
-            shard_counters: counters(&SHARD_COUNTERS, &SHARD_LABELS),
-            shard_gauges: gauges(&SHARD_GAUGES, &SHARD_LABELS),
-            pipeline_counters: counters(&PIPELINE_COUNTERS, &PIPELINE_LABELS),
-            pipeline_gauges: gauges(&PIPELINE_GAUGES, &PIPELINE_LABELS),
-            commit_seconds: histogram(&registry, "commit_seconds", commit),
-            latency_seconds: histogram(&registry, "receipt_to_commit_seconds", latency),
-            states: gauge(&registry, "pipeline_state", states, &STATE_LABELS),
-            age_seconds: age_seconds(&registry),
-            cursors: gauges(&CURSOR_GAUGES, &CURSOR_LABELS),
-            targets: gauges(&TARGET_GAUGES, &TARGET_LABELS),
+        let build = series.gauge("build_info", "The program's version; always 1", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let moment = |series: &mut Catalogue, (name, help): (&str, &str), labels: &[&str]| {
+            series.seconds(name, help, labels)
+        };
+        let telemetry = Telemetry {
+            shard_counters: series.counters(&SHARD_COUNTERS, &SHARD_LABELS),
+            shard_gauges: series.gauges(&SHARD_GAUGES, &SHARD_LABELS),
+            waiting_seconds: series.amount(WAITING_SECONDS.0, WAITING_SECONDS.1, &SHARD_LABELS),
+            last_message_seconds: moment(&mut series, LAST_MESSAGE_SECONDS, &SHARD_LABELS),
+            pipeline_counters: series.counters(&PIPELINE_COUNTERS, &PIPELINE_LABELS),
+            pipeline_gauges: series.gauges(&PIPELINE_GAUGES, &PIPELINE_LABELS),
+            pipeline_moments: PIPELINE_MOMENTS
+                .iter()
+                .map(|what| moment(&mut series, *what, &PIPELINE_LABELS))
+                .collect(),
+            commit_seconds: series.histogram("commit_seconds", commit, &PIPELINE_LABELS),
+            latency_seconds: series.histogram(
+                "receipt_to_commit_seconds",
+                latency,
+                &PIPELINE_LABELS,
+            ),
+            states: series.gauge("pipeline_state", states, &STATE_LABELS),
+            age_seconds: moment(&mut series, AGE_SECONDS, &PIPELINE_LABELS),
+            nodes: Nodes::new(&mut series),
+            cursors: Cursors {
+                numbers: series.gauge(CURSOR_NUMBERS.0, CURSOR_NUMBERS.1, &CURSOR_LABELS),
+                moments: moment(&mut series, CURSOR_MOMENTS, &CURSOR_LABELS),
+            },
+            targets: series.gauges(&TARGET_GAUGES, &TARGET_LABELS),
             departed: [0, 1].map(unregistered).into(),
-            registry,
-        }
+            registry: Registry::new(),
+            families: Arc::default(),
+        };
+        let (registry, families) = series.finish();
+        Telemetry { registry, families: families.into(), ..telemetry }
     }
 }
 
@@ -213,6 +269,30 @@ impl Telemetry {
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What each series is, those included that no pipeline of this process has.
+    #[must_use]
+    pub fn families(&self) -> &[Family] {
+        &self.families
+    }
+
+    /// The handles of one decoder or transform.
+    #[must_use]
+    pub fn operator(&self, pipeline: &str, operator: &str) -> OperatorMetrics {
+        self.nodes.operator(pipeline, operator)
+    }
+
+    /// The handles of one sink.
+    #[must_use]
+    pub fn sink(&self, pipeline: &str, sink: &str) -> SinkMetrics {
+        self.nodes.sink(pipeline, sink)
+    }
+
+    /// From the receipt of a batch to its commit, on the way from `source` to `sink`.
+    #[must_use]
+    pub fn latency(&self, pipeline: &str, source: &str, sink: &str) -> Histogram {
+        self.nodes.latency(pipeline, source, sink)
     }
 
     /// The handles of one shard.
@@ -232,10 +312,12 @@ impl Telemetry {
             heartbeats: counter(7),
             acks: counter(8),
             idle_timeouts: counter(9),
+            reconnects: counter(10),
+            waiting_seconds: self.waiting_seconds.with_label_values(&labels),
             connected: gauge(0),
-            last_message_unix_ms: gauge(1),
-            lag_messages: gauge(2),
-            unacknowledged: gauge(5),
+            last_message_unix_seconds: self.last_message_seconds.with_label_values(&labels),
+            lag_messages: gauge(1),
+            unacknowledged: gauge(4),
         }
     }
 
@@ -260,9 +342,12 @@ impl Telemetry {
         let counters = self.shard_counters.iter();
         counters.for_each(|vec| drop(vec.remove_label_values(labels)));
         self.shard_gauges.iter().for_each(|vec| drop(vec.remove_label_values(labels)));
+        drop(self.waiting_seconds.remove_label_values(labels));
+        drop(self.last_message_seconds.remove_label_values(labels));
         for component in components {
             let labels = [labels[0], labels[1], labels[2], component];
-            self.cursors.iter().for_each(|vec| drop(vec.remove_label_values(&labels)));
+            drop(self.cursors.numbers.remove_label_values(&labels));
+            drop(self.cursors.moments.remove_label_values(&labels));
         }
     }
 
@@ -289,8 +374,8 @@ impl Telemetry {
     pub fn place(&self, pipeline: &str, source: &str, shard: &str) -> PlaceMetrics {
         let labels = [pipeline, source, shard];
         PlaceMetrics {
-            session: self.shard_gauges[3].with_label_values(&labels),
-            sequence: self.shard_gauges[4].with_label_values(&labels),
+            session: self.shard_gauges[2].with_label_values(&labels),
+            sequence: self.shard_gauges[3].with_label_values(&labels),
             labels: labels.map(str::to_owned),
             cursors: self.cursors.clone(),
         }
@@ -319,7 +404,9 @@ impl Telemetry {
             resends: counter(3),
             rebuilds: counter(4),
             credit_used_bytes: gauge(0),
-            last_commit_unix_ms: gauge(1),
+            credit_capacity_bytes: gauge(1),
+            last_commit_unix_seconds: self.pipeline_moments[0].with_label_values(&labels),
+            start_unix_seconds: self.pipeline_moments[1].with_label_values(&labels),
             epoch: gauge(2),
             commit_seconds: self.commit_seconds.with_label_values(&labels),
             receipt_to_commit_seconds: self.latency_seconds.with_label_values(&labels),
@@ -342,34 +429,26 @@ impl PlaceMetrics {
         self.session.set(i64::from(position.session.0));
         self.sequence.set(position.next_sequence.0.try_into().unwrap_or(i64::MAX));
         let values = position.cursor.iter().flat_map(|cursor| &cursor.values);
+        let [pipeline, source, shard] = &self.labels;
         for (component, value) in values {
-            let (gauge, number) = match value {
-                CursorValue::Int(value) => (0, *value),
-                CursorValue::Uint(value) => (0, i64::try_from(*value).unwrap_or(i64::MAX)),
-                CursorValue::Timestamp { seconds, nanos } => {
-                    (1, seconds.saturating_mul(1_000).saturating_add(i64::from(nanos / 1_000_000)))
-                }
-                CursorValue::Text(_) | CursorValue::Opaque(_) | CursorValue::Message(_) => continue,
-            };
-            let [pipeline, source, shard] = &self.labels;
             let labels = [pipeline, source, shard, component];
-            self.cursors[gauge].with_label_values(&labels).set(number);
+            let number = |value| self.cursors.numbers.with_label_values(&labels).set(value);
+            match value {
+                CursorValue::Int(value) => number(*value),
+                CursorValue::Uint(value) => number(i64::try_from(*value).unwrap_or(i64::MAX)),
+                CursorValue::Timestamp { seconds, nanos } => {
+                    let moment = *seconds as f64 + f64::from(*nanos) / 1e9;
+                    self.cursors.moments.with_label_values(&labels).set(moment);
+                }
+                CursorValue::Text(_) | CursorValue::Opaque(_) | CursorValue::Message(_) => {}
+            }
         }
     }
 }
 
-fn age_seconds(registry: &Registry) -> GaugeVec {
-    let help = "How long the oldest message has waited that is received and not durable";
-    let options = Opts::new("open_transaction_age_seconds", help);
-    let vec = GaugeVec::new(options, &PIPELINE_LABELS).expect("names are constants");
-    registry.register(Box::new(vec.clone())).expect("each name is registered once");
-    vec
-}
-
-fn counter(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-    let vec = IntCounterVec::new(Opts::new(name, help), labels).expect("names are constants");
-    registry.register(Box::new(vec.clone())).expect("each name is registered once");
-    vec
+/// The moment, as Prometheus tells time: seconds since 1970-01-01T00:00:00Z.
+pub(crate) fn unix_seconds() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
 /// A counter of what the series of [`SHARD_COUNTERS`] at this place had counted.
@@ -378,21 +457,39 @@ fn unregistered(place: usize) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), &PIPELINE_LABELS).expect("names are constants")
 }
 
-fn gauge(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
-    let vec = IntGaugeVec::new(Opts::new(name, help), labels).expect("names are constants");
-    registry.register(Box::new(vec.clone())).expect("each name is registered once");
-    vec
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_engine::position::Cursor;
+    use std::collections::BTreeMap;
 
-fn histogram(registry: &Registry, name: &str, help: &str) -> HistogramVec {
-    let buckets = prometheus::exponential_buckets(
-        LATENCY_BUCKET_FIRST_SECONDS,
-        LATENCY_BUCKET_GROWTH,
-        LATENCY_BUCKETS,
-    )
-    .expect("the bounds are constants");
-    let options = HistogramOpts::new(name, help).buckets(buckets);
-    let vec = HistogramVec::new(options, &PIPELINE_LABELS).expect("names are constants");
-    registry.register(Box::new(vec.clone())).expect("each name is registered once");
-    vec
+    fn value(telemetry: &Telemetry, name: &str) -> Option<f64> {
+        let families = telemetry.registry().gather();
+        let family = families.iter().find(|family| family.name() == name)?;
+        family.get_metric().first().map(|metric| metric.get_gauge().get_value())
+    }
+
+    #[test]
+    fn a_cursor_that_is_a_moment_is_shown_in_seconds_and_goes_with_its_shard() {
+        let telemetry = Telemetry::default();
+        let moment = CursorValue::Timestamp { seconds: 1_700_000_000, nanos: 250_000_000 };
+        let values = BTreeMap::from([("at".to_owned(), moment)]);
+        let cursor = Some(Cursor { values, ..Cursor::default() });
+        telemetry.place("p", "s", "s/a").set(&Position { cursor, ..Position::default() });
+        let name = "headwater_source_committed_cursor_timestamp_seconds";
+        assert_eq!(value(&telemetry, name), Some(1_700_000_000.25));
+        telemetry.forget_shard(&["p", "s", "s/a"], [&"at".to_owned()].into_iter());
+        assert_eq!(value(&telemetry, name), None);
+    }
+
+    #[test]
+    fn each_series_is_listed_under_the_name_it_is_served_by() {
+        let telemetry = Telemetry::default();
+        let _ = (telemetry.shard("p", "s", "s/a"), telemetry.pipeline("p"));
+        let _ = (telemetry.operator("p", "o"), telemetry.sink("p", "k"));
+        let listed = |name: &str| telemetry.families().iter().any(|family| family.name == name);
+        for family in telemetry.registry().gather() {
+            assert!(listed(family.name()), "{}", family.name());
+        }
+    }
 }

@@ -11,6 +11,13 @@ fn the_schema_is_current() {
 }
 
 #[test]
+fn the_list_of_metrics_is_current() {
+    let list = run(&mut headwater(&["reference", "metrics"])).succeeded().stdout;
+    let path = root().join("docs/METRICS.md");
+    demand_none(&difference(&path, &list).into_iter().collect::<Vec<_>>());
+}
+
+#[test]
 fn the_reference_is_current() {
     let reference = run(&mut headwater(&["reference"])).succeeded().stdout;
     let path = root().join("docs/REFERENCE.md");

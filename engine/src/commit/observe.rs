@@ -10,7 +10,7 @@
 //! Next: `operators/src/pipeline/commits.rs` listens.
 
 use crate::commit::outlet::{OutletError, ShardPosition};
-use crate::ids::{Epoch, SinkIndex};
+use crate::ids::{Epoch, ShardIndex, SinkIndex};
 use crate::record::Batch;
 use std::fmt;
 use std::time::Duration;
@@ -68,6 +68,10 @@ pub struct DurableBatches<'a>(&'a [(SinkIndex, Batch)]);
 /// What is told of one durable batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DurableBatch {
+    /// The sink that wrote it.
+    pub sink: SinkIndex,
+    /// The shard it came from.
+    pub shard: ShardIndex,
     /// When its first message was received, on the process's monotonic clock.
     pub received_ns: u64,
     /// How many records it holds.
@@ -83,7 +87,9 @@ impl<'a> DurableBatches<'a> {
 
     /// All of them, in the order in which they were staged.
     pub fn iter(self) -> impl Iterator<Item = DurableBatch> + 'a {
-        self.0.iter().map(|(_, batch)| DurableBatch {
+        self.0.iter().map(|(sink, batch)| DurableBatch {
+            sink: *sink,
+            shard: batch.shard,
             received_ns: batch.received.monotonic_ns,
             records: batch.len() as u64,
             value_bytes: batch.values.size_bytes() as u64,
@@ -110,7 +116,7 @@ pub fn unobserved() -> Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::{Sequence, Session, ShardIndex};
+    use crate::ids::{Sequence, Session};
     use crate::record::{ReceivedAt, Values};
     use bytes::Bytes;
     use std::sync::Arc;

@@ -10,9 +10,11 @@
 use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Incarnation, assemble};
 use crate::pipeline::commits::{Commits, used_bytes};
+use crate::pipeline::measured::measure;
 use crate::pipeline::members::{Common, Members, Tasks, TooManyStored};
 use crate::pipeline::roster::Roster;
 use crate::pipeline::run::{RunContext, RunEnd};
+use crate::pipeline::sink_counts::SinkCounts;
 use crate::pipeline::state::Phase;
 use crate::sink::kafka::{Beat, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
 use crate::sink::outlet::PipelineOutlet;
@@ -25,6 +27,7 @@ use headwater_engine::dataflow::epochs::{EpochBounds, Epochs};
 use headwater_engine::dataflow::guard::panic_text;
 use headwater_engine::failure::{Failure, FailureReason, Recovery};
 use headwater_engine::ids::Epoch;
+use headwater_engine::shards::ShardTable;
 use headwater_engine::spec::Plan;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -77,11 +80,12 @@ impl Attempt {
             Err(error) => return AttemptEnd::NotStarted(Some(start_failure(&error))),
         };
         let shared = self.shared(&stored);
-        let Assembly { shards, table, blueprint, parts, outlet } = assembly;
+        let Assembly { shards, table, mut blueprint, parts, outlet } = assembly;
+        measure(&mut blueprint, &self.context);
         let place = outlet.as_ref().map(Place::of);
         let outlet = Box::new(PipelineOutlet::new(kafka, parts));
         let roster = Roster::default();
-        let observer = self.observer(roster.clone(), &shared);
+        let observer = self.observer(roster.clone(), &table, &shared);
         let workers = &self.context.workers;
         let mut running = match launch(workers, blueprint, &shared, outlet, observer) {
             Ok(running) => running,
@@ -143,10 +147,11 @@ impl Attempt {
     }
 
     /// Counts what becomes of each epoch; runs on the committer's thread.
-    fn observer(&self, roster: Roster, shared: &Shared) -> Observer {
+    fn observer(&self, roster: Roster, table: &ShardTable, shared: &Shared) -> Observer {
         let mut commits = Commits {
             pipeline: self.plan.name().to_owned(),
             metrics: self.metrics.clone(),
+            sinks: SinkCounts::new(&self.plan, &self.context.telemetry, table),
             roster,
             status: self.context.status.clone(),
             clock: self.context.clock.clone(),

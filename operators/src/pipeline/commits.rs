@@ -7,10 +7,11 @@
 
 use crate::pipeline::roster::Roster;
 use crate::pipeline::run::OnCommit;
+use crate::pipeline::sink_counts::SinkCounts;
 use crate::pipeline::sink_state::remedy;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::LogLimit;
-use crate::telemetry::PipelineMetrics;
+use crate::telemetry::{PipelineMetrics, unix_seconds};
 use headwater_engine::clock::Clock;
 use headwater_engine::commit::observe::{CommitEvent, Committed};
 use headwater_engine::commit::outlet::OutletError;
@@ -22,6 +23,7 @@ use std::time::Duration;
 pub(super) struct Commits {
     pub(super) pipeline: String,
     pub(super) metrics: PipelineMetrics,
+    pub(super) sinks: SinkCounts,
     pub(super) roster: Roster,
     pub(super) status: Status,
     pub(super) clock: Arc<dyn Clock>,
@@ -51,11 +53,12 @@ impl Commits {
         metrics.resends.inc_by(u64::from(committed.attempts));
         metrics.epoch.set(i64::try_from(committed.epoch.0).unwrap_or(i64::MAX));
         metrics.credit_used_bytes.set(used_bytes(&self.credit));
-        metrics.last_commit_unix_ms.set(unix_ms());
+        metrics.last_commit_unix_seconds.set(unix_seconds());
         metrics.commit_seconds.observe(committed.took.as_secs_f64());
         let oldest = Duration::from_nanos(committed.oldest_received_ns);
         let latency = committed.at.saturating_sub(oldest);
         metrics.receipt_to_commit_seconds.observe(latency.as_secs_f64());
+        self.sinks.count(committed);
         if let Some(tell) = &self.on_commit {
             tell(committed);
         }
@@ -85,9 +88,4 @@ impl Commits {
 /// Bytes received and not yet durable.
 pub(super) fn used_bytes(credit: &Credit) -> i64 {
     i64::try_from(credit.used_bytes()).unwrap_or(i64::MAX)
-}
-
-fn unix_ms() -> i64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    since.map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
 }

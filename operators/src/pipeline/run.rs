@@ -12,7 +12,7 @@ use crate::pipeline::standby::{Verdict, stand_by};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::{AcceptChange, HeldGeneration};
-use crate::telemetry::{PipelineMetrics, Telemetry};
+use crate::telemetry::{PipelineMetrics, Telemetry, unix_seconds};
 use headwater_engine::clock::Clock;
 use headwater_engine::commit::observe::Committed;
 use headwater_engine::dataflow::workers::Workers;
@@ -80,6 +80,9 @@ pub enum RunEnd {
 /// Runs `plan` until it ends or is asked to.
 pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     let metrics = context.telemetry.pipeline(plan.name());
+    metrics.start_unix_seconds.set(unix_seconds());
+    let credit_bytes = plan.settings().memory.credit_bytes;
+    metrics.credit_capacity_bytes.set(i64::try_from(credit_bytes).unwrap_or(i64::MAX));
     let mut backoff = Backoff::default();
     let mut incarnation = context.incarnation();
     // Whether an attempt failed with records that were received and not committed.

@@ -19,6 +19,7 @@ use super::watch::Due;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
 use crate::source::ShardContext;
 use crate::source::feed::Turn;
+use crate::telemetry::unix_seconds;
 use bytes::Bytes;
 use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::ShardKey;
@@ -252,13 +253,21 @@ impl<'r> Reader<'r, '_> {
         batch.gaps.iter().for_each(|gap| self.log_gap(gap));
         fault::point(Point::SrcRecv);
         let position = batch.position.clone();
+        let asked = self.context.clock.now();
         if self.context.inlet.send(batch).await.is_err() {
             return Err(CallEnd::DataflowEnded);
         }
+        self.note_wait(asked);
         self.context.link.handed_over(position);
         self.context.metrics.batches.inc();
         self.tally.batches += 1;
         Ok(())
+    }
+
+    /// Counts the time since `asked`, in which nothing was read.
+    fn note_wait(&self, asked: Duration) {
+        let waited = self.context.clock.now().saturating_sub(asked);
+        self.context.metrics.waiting_seconds.inc_by(waited.as_secs_f64());
     }
 
     /// Whether a new call would get further than this one: it has handed something over, or no news
@@ -282,7 +291,9 @@ impl<'r> Reader<'r, '_> {
             return true;
         }
         let patience = GROUP_WAIT_MAX.mul_f64(rand::random_range(0.75..1.25));
+        let asked = self.context.clock.now();
         let room = tokio::time::timeout(patience, inlet.hold(held - bytes, overdraws)).await;
+        self.note_wait(asked);
         if let Ok(beyond) = room {
             self.charged = Charged { bytes: held, overdraws: overdraws || beyond };
         }
@@ -357,7 +368,7 @@ impl<'r> Reader<'r, '_> {
         metrics.heartbeats.inc_by(now.heartbeats - before.heartbeats);
         self.context.link.received(now);
         if pass.messages > 0 {
-            metrics.last_message_unix_ms.set(unix_ms());
+            metrics.last_message_unix_seconds.set(unix_seconds());
         }
         let is_overlapping = self.batcher.resume().is_some_and(|resume| resume.is_overlapping());
         if !is_overlapping {

@@ -450,6 +450,7 @@ impl<'a, 'c> Shard<'a, 'c> {
             Ok(wait) => wait,
             Err(gave_up) => return Some(ShardEnd::Broken(format!("{reason}; {gave_up}"))),
         };
+        self.context.metrics.reconnects.inc();
         let Names { source, shard } = self.names;
         let delay_ms = u64::try_from(wait.delay.as_millis()).unwrap_or(u64::MAX);
         let attempt = wait.attempt;

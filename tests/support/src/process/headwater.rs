@@ -107,6 +107,11 @@ impl Launch {
 }
 
 impl Headwater {
+    /// Where its own HTTP server listens.
+    pub fn address(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
