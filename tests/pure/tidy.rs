@@ -75,7 +75,7 @@ fn nothing_is_unsafe() {
 /// A document that says which test holds what must not outlive the test.
 #[test]
 fn tests_that_docs_name_are_there() {
-    let sources: Vec<String> = walk(&root())
+    let sources: Vec<String> = walk(root())
         .iter()
         .filter(|path| path.extension().is_some_and(|it| it == "rs"))
         .map(|path| fs::read_to_string(path).expect("a readable file"))

@@ -79,8 +79,8 @@ enum Entry {
 const TOO_LONG: &str = "the call has lasted as long as `call.deadline_ms` lets it";
 
 /// What a server that keeps what is not acknowledged is called again for.
-const UNREAD: &str = "the server ended the stream while as much as may be was not acknowledged, and \
-                      sends the rest again";
+const UNREAD: &str = "the server ended the stream while as much as may be was not acknowledged, \
+                      and sends the rest again";
 
 /// What a server says by a GOAWAY without an error.
 const GOING_AWAY: &str = "the server closes the connection and asks its clients to go";

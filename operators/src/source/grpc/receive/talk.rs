@@ -104,8 +104,9 @@ impl Reader<'_, '_> {
     }
 }
 
-/// How a call ended that takes nothing any more; none where it is read to its end already. What had arrived is not taken: nothing of it is
-/// acknowledged, and more would be in flight than is known when it comes again.
+/// How a call ended that takes nothing any more; none where it is read to its end already. What
+/// had arrived is not taken: nothing of it is acknowledged, and more would be in flight than is
+/// known when it comes again.
 async fn see_end(call: &mut Call) -> Option<CallEnd> {
     let mut is_unread = false;
     loop {

@@ -63,8 +63,8 @@ impl Shard<'_, '_> {
         Err(CallEnd::Stopped)
     }
 
-    /// Reads the call to its end. One that is left as planned hears first what is committed of it; no
-    /// later one is opened beside it.
+    /// Reads the call to its end. One that is left as planned hears first what is committed of it;
+    /// no later one is opened beside it.
     pub(super) async fn read(
         &mut self,
         mut call: Call,
