@@ -99,6 +99,8 @@ fn every_preset_makes_a_file_sound_that_names_server_and_types_alone() {
         ("lnd-invoices", "lnd.proto"),
         ("salesforce-pubsub", "salesforce.proto"),
         ("spicedb-watch", "spicedb.proto"),
+        ("substreams", "substreams.proto"),
+        ("vitess-vstream", "vitess.proto"),
         ("yellowstone", "yellowstone.proto"),
     ];
     assert_eq!(protos.len(), PRESETS.len(), "each has its types here");

@@ -29,6 +29,8 @@ pub const PRESETS: &[Preset] = presets![
     "lnd-invoices",
     "salesforce-pubsub",
     "spicedb-watch",
+    "substreams",
+    "vitess-vstream",
     "yellowstone",
 ];
 
