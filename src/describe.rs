@@ -80,7 +80,12 @@ fn shown(pool: &DescriptorPool, name: &str) -> Option<String> {
     if let Some(found) = pool.get_enum_by_name(name) {
         return headed("an enum", found.parent_file().name(), print::enumeration(&found));
     }
-    let (service, method) = name.rsplit_once('.')?;
+    let (holder, last) = name.rsplit_once('.')?;
+    if let Some(message) = pool.get_message_by_name(holder) {
+        let field = message.get_field_by_name(last)?;
+        return headed("a field", message.parent_file().name(), print::field(&field));
+    }
+    let (service, method) = (holder, last);
     let service = pool.get_service_by_name(service)?;
     let method = service.methods().find(|it| it.name() == method)?;
     headed("a method", service.parent_file().name(), print::method(&method))

@@ -37,6 +37,10 @@ pub const PING_INTERVAL_MAX: Duration = Duration::from_secs(24 * 3600);
 /// Kafka's default size limit.
 pub const CURSOR_WITHIN_IDS_MAX: usize = 16_384;
 
+/// Groups that ended in the present call and are remembered, where groups may be mixed up: a
+/// message of one that was forgotten counts as late. A server repeats no more than the newest few.
+pub const ENDED_GROUPS_MAX: usize = 1024;
+
 /// Cursors in a row that a server may say are gone before the shard stops, where the pipeline file
 /// says nothing else (`expired.max_attempts`): more show that it refuses every cursor it gives, and
 /// the shard would read its stream from the start for ever.
@@ -166,6 +170,13 @@ pub const REFLECTION_FILES_MAX: usize = 4096;
 
 /// Bytes of descriptors that a server may give for one method, and of one answer.
 pub const REFLECTION_BYTES_MAX: usize = 16 << 20;
+
+/// Imports that the descriptor files of one method may have together; more are no types of people.
+pub const REFLECTION_IMPORTS_MAX: usize = 1 << 16;
+
+/// Servers that are asked for types in one attempt, one after the other; the next attempt asks the
+/// ones behind them. Each may take [`REFLECTION_TIMEOUT`] in both versions of the protocol.
+pub const REFLECTION_PEERS_MAX: usize = 5;
 
 /// Questions to a reflection service that may be open at once.
 pub const REFLECTION_ASKS_MAX: usize = 64;

@@ -74,6 +74,8 @@ pub struct Guess {
     pub position: &'static str,
     /// Why, a few words each.
     pub reasons: Vec<String>,
+    /// Why a file that says so may lose messages, where the guess alone cannot tell.
+    pub doubt: Option<&'static str>,
     score: i32,
 }
 
@@ -84,7 +86,22 @@ struct Place {
     steps: Vec<String>,
     depth: usize,
     is_in_list: bool,
+    /// Whether it, or what it is in, is there in some messages only.
+    is_in_oneof: bool,
 }
+
+/// Words for what several messages in a row may share.
+const SHARED: [&str; 9] = [
+    "slot",
+    "height",
+    "block_height",
+    "block_number",
+    "block_num",
+    "time",
+    "timestamp",
+    "created_at",
+    "updated_at",
+];
 
 /// What a value means, as far as a cursor is concerned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,7 +150,26 @@ fn guess(place: &Place, requests: &[Place]) -> Option<Guess> {
         position = taken.position(&sort);
         to = taken.to;
     }
-    Some(Guess { from: place.path.clone(), to, position, reasons, score })
+    let doubt = doubt(place, &sort);
+    Some(Guess { from: place.path.clone(), to, position, reasons, doubt, score })
+}
+
+/// Why the field may not be in each message, or not of one message alone.
+fn doubt(place: &Place, sort: &Sort) -> Option<&'static str> {
+    let name = place.field.name();
+    let is_shared = |word: &&str| {
+        name.strip_suffix(*word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'))
+    };
+    if place.is_in_oneof {
+        return Some(
+            "it is part of a `oneof`: other messages may bear the value elsewhere, or none",
+        );
+    }
+    let may_be_shared = *sort == Sort::Moment || SHARED.iter().any(|word| is_shared(word));
+    may_be_shared.then_some(
+        "several messages may share one value: a cut between them loses the later ones, unless \
+         `boundary` keeps them together",
+    )
 }
 
 /// A request field of the same name alone is reason enough.
@@ -198,13 +234,15 @@ fn taken_by(place: &Place, of: &Sort, request: &Place) -> Option<Taken> {
 /// The fields of a message and of the messages in it; no message within itself.
 fn places(message: &MessageDescriptor) -> Vec<Place> {
     let mut found = Vec::new();
-    let mut open = vec![(message.clone(), String::new(), Vec::<String>::new(), 0, false)];
-    while let Some((message, prefix, steps, depth, is_in_list)) = open.pop() {
+    let mut open = vec![(message.clone(), String::new(), Vec::<String>::new(), 0, (false, false))];
+    while let Some((message, prefix, steps, depth, (is_in_list, is_in_oneof))) = open.pop() {
         for field in message.fields().filter(|field| !field.is_map()) {
             if found.len() == FIELDS_MAX {
                 return found;
             }
             let is_list = field.is_list();
+            let of_oneof = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
+            let is_in_oneof = is_in_oneof || of_oneof;
             let place = if is_list { "[-1]" } else { "" };
             let path = format!("{prefix}{}{place}", field.name());
             let steps: Vec<String> =
@@ -214,10 +252,11 @@ fn places(message: &MessageDescriptor) -> Vec<Place> {
                 && !inner.full_name().starts_with("google.protobuf.")
             {
                 let below = (inner, format!("{path}."), steps.clone(), depth + 1);
-                open.push((below.0, below.1, below.2, below.3, is_in_list || is_list));
+                let within = (is_in_list || is_list, is_in_oneof);
+                open.push((below.0, below.1, below.2, below.3, within));
             }
             if !is_list {
-                found.push(Place { field, path, steps, depth, is_in_list });
+                found.push(Place { field, path, steps, depth, is_in_list, is_in_oneof });
             }
         }
     }
@@ -288,8 +327,13 @@ service S {
   rpc Spice(SpiceRequest) returns (stream SpiceChange);
   rpc Hubble(HubbleRequest) returns (stream HubbleFlow);
   rpc Nothing(Empty) returns (stream Reading);
+  rpc Slots(SlotRequest) returns (stream SlotUpdate);
 }
 message Empty {}
+message SlotRequest { optional uint64 from_slot = 1; }
+message SlotUpdate { oneof of { Block block = 1; Ping ping = 2; } }
+message Block { uint64 slot = 1; }
+message Ping {}
 message FromSequence { string filter = 1; uint64 count = 2; uint64 from_sequence = 5; }
 message Sequence { uint64 sequence = 1; int64 emitted_ns = 2; string device_id = 3; }
 message FlowRequest { bytes start_block_id = 1; uint64 start_block_height = 2; }
@@ -333,6 +377,13 @@ message Reading { double value = 1; bool good = 2; }
             assert_eq!(told, (from, to.to_owned(), position), "{method}: {guess:?}");
             assert!(!guess.reasons.is_empty());
         }
+    }
+
+    #[test]
+    fn what_messages_may_share_or_lack_is_doubted() {
+        let doubts = ["Telemetry", "Flow", "Aptos", "Firehose", "Spice", "Hubble", "Slots"]
+            .map(|method| best(method).expect(method).doubt.map(|it| it.contains("oneof")));
+        assert_eq!(doubts, [None, Some(false), None, None, None, Some(false), Some(true)]);
     }
 
     #[test]

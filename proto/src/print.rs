@@ -45,6 +45,27 @@ pub fn message(message: &MessageDescriptor) -> String {
     printer.out
 }
 
+/// A field alone, and the type it has if that is a message or an enum.
+pub fn field(field: &FieldDescriptor) -> String {
+    let mut out = String::new();
+    for line in field_comment(field) {
+        let _ = writeln!(out, "// {line}");
+    }
+    let package = field.parent_message().package_name().to_owned();
+    let of = field_type(field, &package);
+    let _ = writeln!(out, "{of} {} = {};", field.name(), field.number());
+    match field.kind() {
+        Kind::Message(inner) if !field.is_map() => {
+            let _ = write!(out, "\n{}", message(&inner));
+        }
+        Kind::Enum(values) => {
+            let _ = write!(out, "\n{}", enumeration(&values));
+        }
+        _ => {}
+    }
+    out
+}
+
 /// An enum with its values.
 pub fn enumeration(enumeration: &EnumDescriptor) -> String {
     let mut printer = Printer::of(&enumeration.parent_file());

@@ -29,7 +29,7 @@ fn wire(name: &str, json: &str) -> Vec<u8> {
 /// `TYPE JSON`, then predicates and their answers.
 type Facts = (&'static str, &'static str, &'static [(&'static str, bool)]);
 
-const FACTS: [Facts; 12] = [
+const FACTS: [Facts; 13] = [
     (
         "rich.Choice",
         r#"{"before": 3, "node": {"weight": -7}, "left": "ab"}"#,
@@ -116,6 +116,15 @@ const FACTS: [Facts; 12] = [
             ("size(nodes[0].children) == 0", false),
             ("ints[0] in [ints[3], 5]", true),
             ("!(ints[0] in [ints[3], 4])", false),
+            ("5 in ints && 5u in ints && !(4 in ints)", true),
+        ],
+    ),
+    (
+        "rich.Lists",
+        r#"{"ints": [5, 9, 9], "strings": ["a", "b"]}"#,
+        &[
+            ("9 in ints && 'b' in strings && !('' in strings)", true),
+            ("size(nodes) in ints || 'c' in strings", false),
         ],
     ),
     (

@@ -32,7 +32,8 @@ impl Page {
         let text = text.as_ref();
         if !text.is_empty() {
             self.0.push_str(&" ".repeat(indent));
-            self.0.push_str(text);
+            // What a server says may end no line: it would be a key of the file then.
+            self.0.extend(text.chars().map(|it| if is_no_text(it) { ' ' } else { it }));
         }
         self.0.push('\n');
     }
@@ -71,7 +72,11 @@ impl File<'_> {
         if self.preset.is_none() {
             page.comment(0, "What it says of resuming is a guess: read it before you rely on it.");
         }
-        page.comment(0, "Next: `headwater explain --online FILE`, then `headwater run FILE`.");
+        let online = if self.options.origin.is_local() { "" } else { " --online" };
+        page.comment(
+            0,
+            format!("Next: `headwater explain{online} FILE`, then `headwater run FILE`."),
+        );
         page.line(0, format!("pipeline: {}", self.pipeline_name()));
         page.line(0, "");
         self.source(&guesses, &mut page);
@@ -91,10 +96,10 @@ impl File<'_> {
             match key.as_str() {
                 "metadata" => self.metadata(page),
                 "tls" => page.key(4, &key, &self.near(value)),
-                _ => page.line(4, format!("{key}: {}", value.as_str().unwrap_or_default())),
+                _ => page.key(4, &key, &value),
             }
         }
-        page.line(4, format!("method: {}", self.method.path().trim_start_matches('/')));
+        page.key(4, "method", &json!(self.method.path().trim_start_matches('/')));
         self.descriptors(page);
         self.request(page);
         if self.method.client_streaming() && self.preset.is_none() {
@@ -149,7 +154,11 @@ impl File<'_> {
         if fields.is_empty() {
             page.comment(4, format!("The request, {}, has no fields.", request.full_name()));
         } else {
-            page.comment(4, format!("The request. {} has these fields:", request.full_name()));
+            page.comment(
+                4,
+                format!("The request. {} has these fields; write those", request.full_name()),
+            );
+            page.comment(4, "that you need under `request:`, in the place of `{}`:");
             fields.iter().for_each(|line| page.comment(4, format!("  {line}")));
         }
         page.line(4, "request: {}");
@@ -161,10 +170,7 @@ impl File<'_> {
             Some((best, others)) if !best.to.is_empty() => {
                 page.comment(4, "A guess at how a new call goes on where the last one ended. Ask:");
                 page.comment(4, "does the server keep what follows the cursor, and for how long?");
-                self.guessed(best, page);
-                others.iter().for_each(|other| {
-                    page.comment(6, format!("Less likely: {}.", words(other)));
-                });
+                self.guessed(best, others, page);
             }
             _ => self.unguessed(guesses, page),
         }
@@ -182,19 +188,50 @@ impl File<'_> {
         );
         page.comment(4, "this file count before them.");
         page.line(4, format!("preset: {name}"));
+        for need in preset.needs() {
+            page.comment(4, format!("It needs `{need}`: give it above, `validate` asks for it."));
+        }
     }
 
-    fn guessed(&self, guess: &Guess, page: &mut Page) {
-        page.line(4, "resume:");
-        page.comment(6, format!("`{}` may be the cursor: {}.", guess.from, reasons(guess)));
-        page.line(6, "cursor:");
-        page.key(8, &component(guess), &json!({ "from": guess.from }));
-        page.comment(6, position_words(guess.position));
-        page.line(6, format!("position: {}", guess.position));
-        page.line(6, "restart:");
-        page.key(8, "set", &set(guess));
+    /// The best guess, and with it those fields that the request takes by the same names: they
+    /// make one cursor. What may lose messages as it stands is for a person to switch on.
+    fn guessed(&self, guess: &Guess, others: &[Guess], page: &mut Page) {
+        let (with, less): (Vec<&Guess>, Vec<&Guess>) =
+            others.iter().partition(|other| is_named_alike(guess) && is_named_alike(other));
+        for part in [guess].into_iter().chain(with.iter().copied()) {
+            page.comment(4, format!("`{}` may be the cursor: {}.", part.from, reasons(part)));
+        }
+        if let Some(doubt) = guess.doubt {
+            page.comment(4, format!("It stands here as a comment, because {doubt}."));
+        }
+        let parts: Vec<&Guess> = [guess].into_iter().chain(with).collect();
+        page.comment(4, position_words(guess.position));
+        let of = |part: &&Guess| (component(part), json!({ "from": part.from }));
+        let cursor: serde_json::Map<String, Json> = parts.iter().map(of).collect();
+        let mut set_all = json!({});
+        parts.iter().for_each(|part| put_in(&mut set_all, set(part)));
+        let mut lines = vec!["resume:".to_owned()];
+        let cursor =
+            cursor.iter().map(|(name, from)| format!("    {}: {}", flow(&json!(name)), flow(from)));
+        lines.push("  cursor:".to_owned());
+        lines.extend(cursor);
+        let position = if parts.len() > 1 { "after" } else { guess.position };
+        lines.push(format!("  position: {position}"));
+        lines.push("  restart:".to_owned());
+        lines.push(format!("    set: {}", flow(&set_all)));
+        for line in lines {
+            match guess.doubt {
+                None => page.line(4, line),
+                Some(_) => page.line(4, format!("# {line}")),
+            }
+        }
         page.comment(6, "If values never fall, say so; else a step back counts as repeated:");
         page.comment(6, "sequence: monotone");
+        page.comment(6, "A server that may begin a new call elsewhere is found out by this:");
+        page.comment(6, "verify: strict");
+        for other in less {
+            page.comment(6, format!("Less likely: {}.", words(other)));
+        }
     }
 
     fn unguessed(&self, guesses: &[Guess], page: &mut Page) {
@@ -215,7 +252,11 @@ impl File<'_> {
     }
 
     fn sinks(&self, page: &mut Page) {
-        page.comment(0, "To standard output for a first look. For Kafka, exactly once, take this:");
+        page.comment(
+            0,
+            "To standard output for a first look. For Kafka, exactly once, take this in",
+        );
+        page.comment(0, "the place of the line with `out` below:");
         page.comment(0, "  out:");
         for line in [
             "kind: kafka".to_owned(),
@@ -226,7 +267,7 @@ impl File<'_> {
         ] {
             page.comment(0, format!("    {line}"));
         }
-        page.comment(0, "    key: FIELD   # what belongs together, in order, in one partition");
+        page.comment(0, "    # key: FIELD   # what belongs together, in order, in one partition");
         page.line(0, "sinks:");
         page.line(2, "out: { kind: stdout, from: json }");
     }
@@ -285,9 +326,37 @@ fn set(guess: &Guess) -> Json {
     guess.to.iter().rev().fold(value, |inner, step| json!({ step.as_str(): inner }))
 }
 
+/// Whether the request has a field of the message field's own name for it.
+fn is_named_alike(guess: &Guess) -> bool {
+    guess.to.last().is_some_and(|to| *to == component(guess))
+}
+
+/// Puts one change of the request beside others.
+fn put_in(all: &mut Json, one: Json) {
+    match (all, one) {
+        (Json::Object(all), Json::Object(one)) => {
+            for (key, value) in one {
+                put_in(all.entry(key).or_insert_with(|| json!({})), value);
+            }
+        }
+        (all, one) => *all = one,
+    }
+}
+
+/// Control characters, and what YAML takes for the end of a line.
+fn is_no_text(letter: char) -> bool {
+    letter.is_control() || matches!(letter, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
 /// A value in YAML's flow style, quoted where it must be.
 fn flow(value: &Json) -> String {
     let is_plain = |text: &str| {
+        // Of a URL; elsewhere a colon may end a key.
+        let text = text.replacen("://", "//", 1);
+        let is_port = text
+            .rsplit_once(':')
+            .is_some_and(|(_, port)| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()));
+        let text = if is_port { text.replacen(':', "", 1) } else { text };
         let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
         let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.'));
         let is_word = ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());

@@ -273,3 +273,89 @@ fn a_first_file_for_a_known_method_uses_its_preset() {
     assert_eq!(other.code, 64);
     assert!(other.stderr.contains("is for \"event_store.client.streams"), "{}", other.stderr);
 }
+
+/// A server's words are a comment, whatever line ends are in them.
+#[test]
+fn what_a_server_says_of_a_field_is_no_key_of_the_file() {
+    use prost_types::source_code_info::Location;
+    let source =
+        "syntax = \"proto3\"; package t; service S { rpc Watch(Ask) returns (stream Ask); }
+                  message Ask { uint64 seq = 1; }";
+    let folder = tempfile::tempdir().expect("a folder");
+    let proto = folder.path().join("t.proto");
+    std::fs::write(&proto, source).expect("it is writable");
+    let input = headwater_proto::DescriptorInput::Protos { files: vec![proto], includes: vec![] };
+    let types = headwater_proto::Descriptors::load(&input).expect("it compiles");
+    let wire = types.pool().encode_to_vec();
+    let mut set: prost_types::FileDescriptorSet = prost::Message::decode(&wire[..]).expect("a set");
+    for end in ["\r", "\u{85}", "\u{2028}", "\u{1b}[31m\r\n"] {
+        let words = format!(" hi{end}    tls: {{ insecure: true }}{end}    metadata: {{ x: y }}");
+        let location = Location {
+            path: vec![4, 0, 2, 0],
+            span: vec![0, 0, 1],
+            leading_comments: Some(words),
+            ..Location::default()
+        };
+        set.file[0].source_code_info =
+            Some(prost_types::SourceCodeInfo { location: vec![location] });
+        let file = folder.path().join("t.binpb");
+        std::fs::write(&file, prost::Message::encode_to_vec(&set)).expect("it is writable");
+        let file = file.display().to_string();
+        let arguments = ["init", "http://h:80", "t.S/Watch", "--descriptors", &file];
+        let text = run(&mut headwater(&arguments)).succeeded().stdout;
+        let is_hit = |line: &str| line.contains("insecure");
+        assert_eq!(
+            text.lines().filter(|line| is_hit(line)).count(),
+            1,
+            "it is in the file: {text}"
+        );
+        let is_end = |it: char| matches!(it, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
+        let mut lines = text.split(is_end).filter(|line| is_hit(line));
+        assert!(lines.all(|line| line.trim_start().starts_with('#')), "{text}");
+        // The same words on a terminal.
+        let shown = run(&mut headwater(&["describe", "t.Ask", "--descriptors", &file])).succeeded();
+        let is_control = |it: char| it.is_control() && it != '\n';
+        assert!(!shown.stdout.contains(is_control), "{:?}", shown.stdout);
+    }
+}
+
+/// What may lose messages as it stands is not switched on.
+#[test]
+fn a_guess_that_may_lose_messages_stands_in_comments() {
+    let init = |proto: &str, method: &str| {
+        let proto = crate::expect::root().join("operators/tests/presets/protos").join(proto);
+        let proto = proto.display().to_string();
+        let arguments = ["init", "http://h:80", method, "--proto", &proto, "--no-preset"];
+        run(&mut headwater(&arguments)).succeeded().stdout
+    };
+    let text = init("yellowstone.proto", "geyser.Geyser/Subscribe");
+    assert!(text.contains("    # resume:\n") && !text.contains("\n    resume:"), "{text}");
+    assert!(text.contains("# from_slot") || text.contains("from_slot:"), "{text}");
+    assert!(text.contains("oneof") && text.contains("verify: strict"), "{text}");
+    // Two fields that the request takes by their names are one cursor.
+    let text = init("lnd.proto", "lnrpc.Lightning/SubscribeInvoices");
+    for expected in [
+        "add_index: { from: add_index }",
+        "settle_index: { from: settle_index }",
+        "add_index: \"${cursor.add_index}\"",
+        "settle_index: \"${cursor.settle_index}\"",
+    ] {
+        assert!(text.contains(expected), "{expected} is missing from:\n{text}");
+    }
+}
+
+#[test]
+fn a_field_is_described_with_its_type() {
+    let proto = crate::expect::root().join("operators/tests/presets/protos/yellowstone.proto");
+    let proto = proto.display().to_string();
+    let name = "geyser.SubscribeUpdateSlot.status";
+    let shown = run(&mut headwater(&["describe", name, "--proto", &proto])).succeeded().stdout;
+    for expected in
+        ["a field of yellowstone.proto", "SlotStatus status = 3;", "SLOT_CONFIRMED = 1;"]
+    {
+        assert!(shown.contains(expected), "{expected} is missing from:\n{shown}");
+    }
+    let wrong =
+        run(&mut headwater(&["describe", "geyser.SubscribeUpdateSlot.state", "--proto", &proto]));
+    assert_eq!(wrong.code, 64);
+}

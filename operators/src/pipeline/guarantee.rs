@@ -107,7 +107,7 @@ pub(super) fn source_part(source: &PlanNode) -> (Guarantee, Option<Weakness>) {
     match source.config::<GrpcSource>().resumability() {
         Resumability::Exact => (Guarantee::ExactlyOnce, None),
         Resumability::Weakened { field, because } => {
-            (Guarantee::BestEffort, weakness(field, because))
+            (Guarantee::BestEffort, weakness(field, &because))
         }
         Resumability::Acknowledged { window: Some(window) } => {
             let because = format!(

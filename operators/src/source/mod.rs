@@ -18,6 +18,7 @@ use headwater_engine::dataflow::inlet::Inlet;
 use headwater_engine::failure::Failure;
 use headwater_engine::ids::{ShardIndex, ShardKey};
 use headwater_engine::position::Position;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +43,7 @@ pub enum Resumability {
         /// The key of the pipeline file, for example `resume.sequence`.
         field: &'static str,
         /// What it costs.
-        because: &'static str,
+        because: Cow<'static, str>,
     },
     /// The server keeps what is not acknowledged and sends it again; what is committed is
     /// acknowledged behind its commit, so a lost call or a crash in between repeats it.

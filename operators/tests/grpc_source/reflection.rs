@@ -4,6 +4,8 @@
 //! Method: tonic's own reflection service, which is not ours, and a scripted one for what other
 //! servers do.
 
+mod hostile;
+
 use crate::world::until;
 use bytes::Bytes;
 use headwater_engine::spec::{

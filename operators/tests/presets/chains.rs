@@ -1,12 +1,13 @@
-//! Aptos, Firehose and Flow.
+//! Aptos, Firehose, Substreams and Flow.
 
 use crate::fake::{Fake, method};
 use crate::rig::{file, number, run, source};
-use crate::world::{World, until};
+use crate::world::{World, broken, until};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use headwater_operators::source::{Resumability, ShardEnd};
 use serde_json::{Value as Json, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use tonic::Status;
 
 const BLOCKS: u64 = 40;
@@ -95,6 +96,87 @@ async fn firehose_goes_on_behind_a_step_also_within_a_reorganisation() {
     assert_eq!(cursors, [None, of(12), of(13), of(20)]);
 }
 
+#[tokio::test]
+async fn firehose_stops_where_the_cursor_is_refused() {
+    let answer = |request: &Json| match request.get("cursor") {
+        None => blocks(request),
+        Some(_) => Err(Status::invalid_argument("invalid cursor")),
+    };
+    let fake =
+        Fake::start(method("firehose.proto", "sf.firehose.v2.Stream/Blocks"), &[3, 1], answer);
+    let fake = fake.await;
+    let text = file(&fake.url, "firehose.proto", "firehose", "");
+    let (end, _) = World::run(source(&text), None).end().await;
+    assert!(broken(&end).contains("no longer has what follows the cursor"), "{end:?}");
+    assert_eq!(fake.requests().len(), 2, "it is asked once");
+}
+
+// === Substreams ===
+
+/// Blocks 1 to 12, then the chain leaves 11 and 12 for others of the same heights.
+fn heads() -> Vec<String> {
+    let old = (1..=12).map(|number| format!("{number}a"));
+    old.chain((11..=BLOCKS).map(|number| format!("{number}b"))).collect()
+}
+
+/// As the server: a session, progress, then data behind the cursor, or first an undo where the
+/// cursor's block was left.
+fn outputs(request: &Json) -> Result<Vec<Json>, Status> {
+    if request["productionMode"] != true {
+        return Err(Status::invalid_argument("production mode was to be asked for"));
+    }
+    let heads = heads();
+    let place = |cursor: &str| heads.iter().position(|head| *head == cursor);
+    let behind = match request["startCursor"].as_str() {
+        None => None,
+        Some(cursor) => {
+            Some(place(cursor).ok_or_else(|| Status::invalid_argument("invalid cursor"))?)
+        }
+    };
+    let data = |head: &String| {
+        let data = json!({ "output": { "name": head }, "cursor": head });
+        json!({ "blockScopedData": data })
+    };
+    let undo = || json!({ "blockUndoSignal": { "lastValidCursor": "10a" } });
+    let mut told = vec![json!({ "session": { "traceId": "t" } }), json!({ "progress": {} })];
+    let is_left = |place: usize| (10..12).contains(&place);
+    match behind {
+        // It has just sent the undo, or was cut behind the last block that holds.
+        Some(9) if request["startCursor"] == "10a" => told.extend(heads[12..].iter().map(data)),
+        Some(place) if is_left(place) => {
+            told.push(undo());
+            told.extend(heads[12..].iter().map(data));
+        }
+        Some(place) if place >= 12 => told.extend(heads[place + 1..].iter().map(data)),
+        behind => {
+            told.extend(heads[behind.map_or(0, |place| place + 1)..12].iter().map(data));
+            told.push(undo());
+            told.extend(heads[12..].iter().map(data));
+        }
+    }
+    Ok(told)
+}
+
+#[tokio::test]
+async fn substreams_go_on_behind_data_and_behind_an_undo() {
+    let method = method("substreams.proto", "sf.substreams.rpc.v2.Stream/Blocks");
+    // Cut behind block 12, which is left then; behind the undo; and later.
+    let fake = Fake::start(method, &[14, 3, 9], outputs).await;
+    let text = file(&fake.url, "substreams.proto", "substreams", "");
+    let outcome = run(fake, &text, 20, heads().len() + 1).await;
+    let told = outcome.committed.iter().map(|it| match it.get("blockUndoSignal") {
+        Some(_) => "undo".to_owned(),
+        None => it["blockScopedData"]["cursor"].as_str().expect("data").to_owned(),
+    });
+    let mut expected = heads();
+    expected.insert(12, "undo".to_owned());
+    assert!(told.eq(expected), "{:?}", outcome.committed);
+    assert_eq!(outcome.resumability, Resumability::Exact);
+    let cursors: Vec<_> =
+        outcome.requests.iter().map(|it| it.get("startCursor").cloned()).collect();
+    assert_eq!(cursors, [None, Some(json!("12a")), Some(json!("10a")), Some(json!("17b"))]);
+}
+
 // === Flow ===
 
 /// Blocks with events at even heights, a heartbeat at each tenth; a start beyond the newest block
@@ -150,4 +232,35 @@ async fn flow_events_at_the_head_asks_for_no_block_that_is_not_there() {
     let asked = fake.requests();
     let asked: Vec<_> = asked.iter().map(|it| number(it, &["startBlockHeight"])).collect();
     assert_eq!(asked, [None, Some(1000 + BLOCKS), Some(1000 + BLOCKS)]);
+}
+
+/// What passes is waited out; what is gone stops the shard, which asks once.
+#[tokio::test]
+async fn flow_events_waits_for_a_node_that_is_behind_and_stops_below_the_root() {
+    let path = "flow.executiondata.ExecutionDataAPI/SubscribeEvents";
+    let calls = AtomicUsize::new(0);
+    let answer = move |request: &Json| match (calls.fetch_add(1, Ordering::SeqCst), request) {
+        (1, _) => Err(Status::not_found("could not get header: key not found")),
+        (2, _) => Err(Status::failed_precondition("index not ready")),
+        (_, request) => flow_events(request),
+    };
+    let fake = Fake::start(method("flow.proto", path), &[6, 1, 1, 9, 1], answer).await;
+    let text = file(&fake.url, "flow.proto", "flow-events", "");
+    let world = World::run(source(&text), None);
+    until("it has called a fifth time", || fake.requests().len() == 5).await;
+    assert_eq!(world.stop().await.0, ShardEnd::Stopped, "neither status has ended it");
+    for text in [
+        "start height 1010 must be greater than or equal to the root height 2000",
+        "start height 1010 is lower than lowest indexed height 2000",
+    ] {
+        let answer = move |request: &Json| match request.get("startBlockHeight") {
+            None => flow_events(request),
+            Some(_) => Err(Status::invalid_argument(text)),
+        };
+        let fake = Fake::start(method("flow.proto", path), &[6, 1, 1], answer).await;
+        let text = file(&fake.url, "flow.proto", "flow-events", "");
+        let (end, _) = World::run(source(&text), None).end().await;
+        assert!(broken(&end).contains("no longer has what follows the cursor"), "{end:?}");
+        assert_eq!(fake.requests().len(), 2, "it is asked once");
+    }
 }

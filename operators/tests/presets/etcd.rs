@@ -1,6 +1,6 @@
 //! A real etcd, watched: killed, restarted and compacted, with messages cut into fragments.
 
-use crate::fake::method;
+use crate::fake::{Fake, Talk, method};
 use crate::rig::{file, messages, number, source};
 use crate::world::{World, broken, until};
 use base64::Engine as _;
@@ -250,4 +250,25 @@ async fn a_watch_that_is_canceled_for_another_reason_stops_the_shard() {
     let (end, ended) = World::run(source, None).end().await;
     assert!(broken(&end).contains("lost"), "{end:?}");
     assert!(ended.batches.is_empty());
+}
+
+/// A member that has lost its leader ends only the calls that ask it to.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_without_a_leader_is_left_for_another_call() {
+    let script = |mut talk: Talk, _: Json| async move {
+        if talk.call == 0 {
+            return talk.fail(tonic::Status::unavailable("etcdserver: no leader")).await;
+        }
+        talk.say(serde_json::json!({ "header": { "revision": 4 }, "created": true })).await;
+        while talk.hear().await.is_some() {}
+    };
+    let fake = Fake::converse(method("etcd.proto", "etcdserverpb.Watch/Watch"), script).await;
+    let keys = "metadata: { x-team: orders }";
+    let world = World::run(source(&file(&fake.url, "etcd.proto", "etcd-watch", keys)), None);
+    let opened = world.telemetry.shard("test", "s", "0").heartbeats;
+    until("the watch is created", || opened.get() > 0).await;
+    world.stop().await;
+    let metadata = fake.metadata.lock().expect("no panic while locked").clone();
+    assert_eq!(metadata.len(), 2);
+    assert!(metadata.iter().all(|it| it["hasleader"] == "true" && it["x-team"] == "orders"));
 }

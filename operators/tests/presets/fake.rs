@@ -28,6 +28,8 @@ pub struct Fake {
     pub url: String,
     pub method: Method,
     seen: Arc<Mutex<Vec<Json>>>,
+    /// The metadata of all calls of conversations.
+    pub metadata: Arc<Mutex<Vec<http::HeaderMap>>>,
     /// Conversations that ended by a failed assertion.
     panics: Arc<AtomicUsize>,
 }
@@ -87,7 +89,7 @@ impl Fake {
             let serving = tonic::transport::Server::builder();
             let _ = serving.serve_with_incoming(service, incoming).await;
         });
-        Fake { url, method, seen, panics: Arc::default() }
+        Fake { url, method, seen, metadata: Arc::default(), panics: Arc::default() }
     }
 
     /// The requests of all calls.

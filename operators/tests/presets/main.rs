@@ -19,3 +19,4 @@ mod networks;
 mod queues;
 mod rig;
 mod solana;
+mod vitess;

@@ -50,6 +50,41 @@ fn what_a_preset_gives_wrongly_is_told_where_its_name_stands() {
 }
 
 #[test]
+fn what_a_preset_needs_and_nothing_gives_is_told() {
+    let told = |keys: &str| {
+        let text = file("http://host:1", "etcd.proto", "etcd-watch", keys);
+        let base_dir = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let source = Source { name: "test.yaml", text: &text, base_dir };
+        let (_, warnings) = load(&source, &registry(), &SystemVariables).expect("it is sound");
+        warnings.into_iter().map(|it| format!("{it:?}")).collect::<String>()
+    };
+    let none = told("");
+    assert!(none.contains("line: 5, column: 13"), "where the preset is named: {none}");
+    assert!(none.contains("needs `request.create_request.key`"), "{none}");
+    assert_eq!(told("request: { create_request: { key: YQ== } }"), "");
+    let second =
+        "requests: [{ request: { create_request: { key: YQ== } } }, { name: b, request: {} }]";
+    assert!(told(second).contains("request.create_request.key"));
+}
+
+/// Several watches: each gets what the preset gives, and its own keys.
+#[test]
+fn several_requests_are_each_under_the_presets() {
+    let keys = "requests:\n      - { name: a, request: { create_request: { key: YQ== } } }\n      \
+                - { name: b, request: { create_request: { key: Yg==, prev_kv: true } } }\n    \
+                metadata: { x-team: orders }";
+    let plan = plan(&file("http://host:1", "etcd.proto", "etcd-watch", keys));
+    let node = plan.node("s").expect("it is named");
+    assert_eq!(node.config::<GrpcSource>().shards().len(), 2);
+    let given = &node.preset.as_ref().expect("it names one").given;
+    assert_eq!(
+        given["request"]["create_request"],
+        json!({ "progress_notify": true, "fragment": true })
+    );
+    assert_eq!(given["metadata"], json!({ "hasleader": "true" }), "beside the file's own");
+}
+
+#[test]
 fn every_preset_makes_a_file_sound_that_names_server_and_types_alone() {
     let protos = [
         ("aptos", "aptos.proto"),
@@ -64,6 +99,8 @@ fn every_preset_makes_a_file_sound_that_names_server_and_types_alone() {
         ("lnd-invoices", "lnd.proto"),
         ("salesforce-pubsub", "salesforce.proto"),
         ("spicedb-watch", "spicedb.proto"),
+        ("substreams", "substreams.proto"),
+        ("vitess-vstream", "vitess.proto"),
         ("yellowstone", "yellowstone.proto"),
     ];
     assert_eq!(protos.len(), PRESETS.len(), "each has its types here");

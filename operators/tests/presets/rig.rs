@@ -28,7 +28,9 @@ pub fn plan(text: &str) -> Plan {
     let source = Source { name: "test.yaml", text, base_dir };
     match load(&source, &registry(), &SystemVariables) {
         Ok((plan, warnings)) => {
-            assert!(warnings.is_empty(), "{warnings:?}");
+            // Some are run with less than their API demands.
+            let told = format!("{warnings:?}");
+            assert!(warnings.is_empty() || told.contains("which nothing gives"), "{told}");
             plan
         }
         Err(mistakes) => panic!("{mistakes}"),

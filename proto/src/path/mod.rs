@@ -132,6 +132,13 @@ impl FieldPath {
         self.message.as_ref()
     }
 
+    /// Whether a default that [`FieldPath::find`] gives may stand for a field that was never set:
+    /// one of the message itself, without presence. Deeper, a parent that is on the wire says that
+    /// its field has this value; without one nothing is found.
+    pub fn may_be_unset(&self) -> bool {
+        matches!(self.steps.as_slice(), [only] if only.default.is_some())
+    }
+
     /// The numbers of the fields on the way, for who writes a message in which the path finds
     /// something. `None` where one element of each list does not suffice for that: the path names
     /// a later one, or a map's entry.

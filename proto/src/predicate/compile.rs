@@ -8,7 +8,7 @@ use super::evaluate::{Constant, Guard, Has, Operand, Read, Size, Test, TextTest}
 use super::field::{Field, field_of};
 use super::parse::{Expression, Form, Literal, Name, Relation, Segment};
 use crate::nearest::nearest;
-use crate::path::{FieldPath, ListPath};
+use crate::path::{FieldPath, LeafKind, ListPath, SpreadPath};
 use prost_reflect::{EnumDescriptor, FieldDescriptor, Kind, MessageDescriptor, Value};
 use regex::{Regex, RegexBuilder};
 
@@ -144,9 +144,41 @@ impl Compiler<'_> {
                 let item = |item| self.pair(left, item).map(|(_, (operand, _))| operand);
                 Ok(Test::In(operand, items.iter().map(item).collect::<Result<_, _>>()?))
             }
-            Form::Path(segments) => self.key_in(left, segments),
+            Form::Path(segments) => match self.elements(segments) {
+                Some((list, element)) => self.element_of(left, list, &element),
+                None => self.key_in(left, segments),
+            },
             _ => Err(PredicateError::new(right.column, "expected a list such as [1, 2], or a map")),
         }
+    }
+
+    /// The elements of a repeated field, and what they are; none of messages.
+    fn elements(&self, list: &[Segment]) -> Option<(SpreadPath, Type)> {
+        let field = Field::of(list, self.message);
+        let path = SpreadPath::compile(self.message, &format!("{}[]", field.text)).ok()?;
+        let kind = match path.kind() {
+            LeafKind::Bool => Type::Bool,
+            LeafKind::Int | LeafKind::Uint | LeafKind::Float => Type::Number,
+            LeafKind::Text => Type::Text,
+            LeafKind::Bytes => Type::Bytes,
+            LeafKind::Enum | LeafKind::Message => return None,
+        };
+        Some((path, kind))
+    }
+
+    /// `value in list`
+    fn element_of(
+        &self,
+        left: &Expression,
+        list: SpreadPath,
+        element: &Type,
+    ) -> Result<Test, PredicateError> {
+        let (operand, found) = self.operand(left)?;
+        if found.compares_with(element) {
+            return Ok(Test::Element(operand, list));
+        }
+        let message = format!("{} cannot be compared with {}", found.name(), element.name());
+        Err(PredicateError::new(left.column, message))
     }
 
     /// `"key" in map`

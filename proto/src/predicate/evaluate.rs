@@ -5,7 +5,7 @@
 //! Invariant: nothing here allocates (but the regex crate's own cache).
 
 use super::parse::Relation;
-use crate::path::{FieldPath, Leaf, ListPath};
+use crate::path::{FieldPath, Leaf, ListPath, SpreadPath};
 use regex::Regex;
 use std::cmp::Ordering;
 
@@ -24,6 +24,8 @@ pub(super) enum Test {
     Compare(Operand, Relation, Operand),
     /// Whether the value is one of several.
     In(Operand, Box<[Operand]>),
+    /// Whether the value is an element of a list.
+    Element(Operand, SpreadPath),
     Text(Operand, TextTest),
 }
 
@@ -128,6 +130,15 @@ impl Test {
                     Some(compare(value, other) == Some(Ordering::Equal))
                 };
                 any(among.iter().map(is_same))
+            }
+            Test::Element(operand, list) => {
+                let value = operand.value(wire)?;
+                let mut is_there = false;
+                let each = list.each(wire, &mut |leaf| {
+                    let other = Value::of_leaf(leaf);
+                    is_there |= other.is_some_and(|it| compare(value, it) == Some(Ordering::Equal));
+                });
+                (is_there || each.is_ok()).then_some(is_there)
             }
             Test::Text(operand, test) => match operand.value(wire)? {
                 Value::Text(text) => test.answer(text, wire),

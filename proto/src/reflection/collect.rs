@@ -5,7 +5,8 @@
 //! What counts is whether the types can be built from what they give.
 //!
 //! Invariants
-//! 1. What is gathered is bounded by files and bytes, whatever the server sends.
+//! 1. What is gathered is bounded by files, bytes and imports, whatever the server sends, and the
+//!    work on it grows with them and not faster.
 //! 2. The set that comes out is in the order of imports, and the same for the same files: its
 //!    digest is worth comparing.
 //!
@@ -25,6 +26,8 @@ pub struct Bounds {
     pub files_max: usize,
     /// Bytes of all files together.
     pub bytes_max: usize,
+    /// Imports of all files together; those that are passed on or weak count twice.
+    pub imports_max: usize,
 }
 
 /// Gathers files.
@@ -32,9 +35,12 @@ pub struct Bounds {
 pub struct Collector {
     bounds: Bounds,
     files: BTreeMap<String, File>,
+    /// Imports that are not there and were not asked for.
+    open: BTreeSet<String>,
     /// Imports that were asked for, or that the server does not have.
     settled: BTreeSet<String>,
     bytes: usize,
+    imports: usize,
 }
 
 #[derive(Debug)]
@@ -71,6 +77,12 @@ pub enum CollectError {
         /// How many are allowed.
         max: usize,
     },
+    /// More imports than allowed.
+    #[error("its files have more than {max} imports")]
+    Imports {
+        /// How many are allowed.
+        max: usize,
+    },
     /// Not a file.
     #[error("it gives what is no FileDescriptorProto: {reason}")]
     Decode {
@@ -96,8 +108,8 @@ pub enum CollectError {
 impl Collector {
     /// Nothing yet.
     pub fn new(bounds: Bounds) -> Self {
-        let (files, settled) = (BTreeMap::new(), BTreeSet::new());
-        Collector { bounds, files, settled, bytes: 0 }
+        let (files, open, settled) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        Collector { bounds, files, open, settled, bytes: 0, imports: 0 }
     }
 
     /// Adds an encoded `FileDescriptorProto`. One whose name is known already is passed over.
@@ -110,7 +122,7 @@ impl Collector {
         if self.files.contains_key(file.name()) {
             return Ok(());
         }
-        let Bounds { files_max, bytes_max } = self.bounds;
+        let Bounds { files_max, bytes_max, imports_max } = self.bounds;
         self.bytes = self.bytes.saturating_add(wire.len());
         if self.bytes > bytes_max {
             return Err(CollectError::Bytes { max: bytes_max });
@@ -118,23 +130,28 @@ impl Collector {
         if self.files.len() == files_max {
             return Err(CollectError::Files { max: files_max });
         }
+        let lists =
+            [file.dependency.len(), file.public_dependency.len(), file.weak_dependency.len()];
+        self.imports = self.imports.saturating_add(lists.iter().sum());
+        if self.imports > imports_max {
+            return Err(CollectError::Imports { max: imports_max });
+        }
         let name = file.name().to_owned();
-        self.files.insert(name, File { wire, imports: file.dependency });
+        self.open.remove(&name);
+        let file = File::new(wire, file.dependency);
+        let imports = file.imports.clone();
+        self.files.insert(name, file);
+        let is_open = |it: &String| !self.files.contains_key(it) && !self.settled.contains(it);
+        self.open.extend(imports.into_iter().filter(is_open));
         Ok(())
     }
 
     /// Imports that are still missing and were not asked for, `max` at most; they count as asked
     /// for now.
     pub fn wanted(&mut self, max: usize) -> Vec<String> {
-        let imports = self.files.values().flat_map(|file| &file.imports);
-        let is_open =
-            |name: &&String| !self.files.contains_key(*name) && !self.settled.contains(*name);
-        let mut wanted: Vec<String> = Vec::new();
-        for name in imports.filter(is_open) {
-            if wanted.len() < max && !wanted.contains(name) {
-                wanted.push(name.clone());
-            }
-        }
+        let pop = || self.open.pop_first();
+        let wanted: Vec<String> =
+            std::iter::repeat_with(pop).take(max).map_while(|it| it).collect();
         self.settled.extend(wanted.iter().cloned());
         wanted
     }
@@ -184,7 +201,7 @@ impl Collector {
             for file in found {
                 let imports = file.file_descriptor_proto().dependency.clone();
                 let wire = file.encode_to_vec().into();
-                self.files.insert(file.name().to_owned(), File { wire, imports });
+                self.files.insert(file.name().to_owned(), File::new(wire, imports));
             }
         }
     }
@@ -207,22 +224,28 @@ impl Collector {
         for name in self.files.keys() {
             // The way down from `name`: a file, and which of its imports is next.
             let mut way: Vec<(&str, usize)> = vec![(name, 0)];
+            let mut above: BTreeSet<&str> = BTreeSet::from([name.as_str()]);
             while let Some((file, next)) = way.last_mut() {
                 let file = *file;
                 if done.contains(file) {
+                    above.remove(file);
                     way.pop();
                     continue;
                 }
                 let Some(import) = self.files[file].imports.get(*next) else {
                     done.insert(file);
                     order.push(file.to_owned());
+                    above.remove(file);
                     way.pop();
                     continue;
                 };
                 *next += 1;
-                if let Some(place) = way.iter().position(|(above, _)| above == import) {
-                    let circle = way[place..].iter().map(|(name, _)| (*name).to_owned());
-                    let names = circle.chain([import.clone()]).collect();
+                if done.contains(import.as_str()) {
+                    continue;
+                }
+                if !above.insert(import) {
+                    let circle = way.iter().map(|(name, _)| *name).skip_while(|it| it != import);
+                    let names = circle.chain([import.as_str()]).map(str::to_owned).collect();
                     return Err(CollectError::Circle { names });
                 }
                 way.push((import, 0));
@@ -233,22 +256,29 @@ impl Collector {
 }
 
 impl File {
+    /// One that names an import twice imports it once.
+    fn new(wire: Bytes, mut imports: Vec<String>) -> Self {
+        let mut known = BTreeSet::new();
+        imports.retain(|name| known.insert(name.clone()));
+        File { wire, imports }
+    }
+
     /// Its imports without these. What it says in custom options is lost with it.
     fn drop_imports(&mut self, absent: &BTreeSet<String>) {
         let mut file = FileDescriptorProto::decode(self.wire.clone()).expect("it was decoded once");
-        let kept: Vec<usize> = (0..file.dependency.len())
-            .filter(|place| !absent.contains(&file.dependency[*place]))
+        let mut count = 0;
+        let places: Vec<Option<i32>> = (file.dependency.iter())
+            .map(|name| {
+                let is_kept = !absent.contains(name);
+                count += i32::from(is_kept);
+                is_kept.then(|| count - 1)
+            })
             .collect();
-        let moved = |old: &i32| {
-            let old = usize::try_from(*old).ok()?;
-            let new = kept.iter().position(|place| *place == old)?;
-            i32::try_from(new).ok()
-        };
+        let moved = |old: &i32| *places.get(usize::try_from(*old).ok()?)?;
         file.public_dependency = file.public_dependency.iter().filter_map(moved).collect();
         file.weak_dependency = file.weak_dependency.iter().filter_map(moved).collect();
-        file.dependency = kept.iter().map(|place| file.dependency[*place].clone()).collect();
-        self.imports = file.dependency.clone();
-        self.wire = file.encode_to_vec().into();
+        file.dependency.retain(|name| !absent.contains(name));
+        *self = File::new(file.encode_to_vec().into(), file.dependency);
     }
 }
 

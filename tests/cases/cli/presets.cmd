@@ -14,4 +14,6 @@ kurrentdb-stream   KurrentDB and EventStoreDB: a catch-up subscription to one st
 lnd-invoices       LND (Lightning): invoices as they are added and settled.
 salesforce-pubsub  Salesforce Pub/Sub API: platform events and change data capture of a topic.
 spicedb-watch      SpiceDB: changes of relationships, by the watch API.
+substreams         Substreams (The Graph, StreamingFast and others): the output of a module for each block of a chain.
+vitess-vstream     Vitess VStream: changes of the rows of a keyspace, from VTGate, over all its shards.
 yellowstone        Yellowstone gRPC (Geyser) of a Solana validator: accounts, transactions, slots and blocks.

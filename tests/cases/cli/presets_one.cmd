@@ -9,8 +9,8 @@ exit 0
 # call asks for the version that follows. A batch of which the filter left nothing is a heartbeat: it
 # moves the cursor and is not passed on.
 #
-# Yours: the server, the key it knows you by (`metadata: { authorization: "Bearer …" }`), for the
-# first start `request.starting_version` (the server demands one), and a `transaction_filter`.
+# Yours: the server, the key it knows you by (`auth: { bearer: { file: … } }`), for the first start
+# `request.starting_version` (the server demands one), and a `transaction_filter`.
 method: aptos.indexer.v1.RawData/GetTransactions
 request:
   starting_version: 0

@@ -2,4 +2,4 @@
 $ headwater presets aptoss
 exit 64
 --- stderr
-error: "aptoss" is not a preset; there are aptos, etcd-watch, firehose, flow-events, gnmi, google-pubsub, hubble-flows, kurrentdb, kurrentdb-stream, lnd-invoices, salesforce-pubsub, spicedb-watch, yellowstone
+error: "aptoss" is not a preset; there are aptos, etcd-watch, firehose, flow-events, gnmi, google-pubsub, hubble-flows, kurrentdb, kurrentdb-stream, lnd-invoices, salesforce-pubsub, spicedb-watch, substreams, vitess-vstream, yellowstone

@@ -84,6 +84,7 @@ mod tests {
             backoff_min_ms: min_ms,
             backoff_max_ms: max_ms,
             attempts_max,
+            ..ReconnectConfig::default()
         })
     }
 

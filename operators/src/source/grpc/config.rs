@@ -357,6 +357,13 @@ pub(super) struct ReconnectConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1))]
     pub(super) attempts_max: Option<u32>,
+
+    /// Statuses that pass with this server, though by their meaning they speak of the request: the
+    /// shard calls again. By default `INVALID_ARGUMENT`, `NOT_FOUND`, `FAILED_PRECONDITION`,
+    /// `OUT_OF_RANGE` and `DATA_LOSS` stop it. What `resume.expired` matches counts before this.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub(super) also_after: Vec<StatusCode>,
 }
 
 /// What to do when the server ends the stream with status OK.
@@ -390,7 +397,19 @@ impl Default for KeepaliveConfig {
 
 impl Default for ReconnectConfig {
     fn default() -> Self {
-        Self { backoff_min_ms: 200, backoff_max_ms: 30_000, attempts_max: None }
+        Self {
+            backoff_min_ms: 200,
+            backoff_max_ms: 30_000,
+            attempts_max: None,
+            also_after: Vec::new(),
+        }
+    }
+}
+
+impl ReconnectConfig {
+    /// Whether a status that the server sent is said to pass.
+    pub(super) fn passes(&self, code: tonic::Code) -> bool {
+        self.also_after.iter().any(|it| it.code() == code)
     }
 }
 

@@ -14,7 +14,7 @@
 //! Next: `resume.rs` judges each message by these values.
 
 use super::config::ComponentType;
-use super::origin::{Origin, of_metadata};
+use super::origin::{Origin, newest, of_metadata};
 use bytes::Bytes;
 use headwater_engine::position::CursorValue;
 use headwater_proto::wire::WireError;
@@ -142,7 +142,7 @@ impl Component {
 
     /// Whether messages show it, and not the call.
     pub(super) fn is_of_messages(&self) -> bool {
-        self.origins.iter().any(|origin| matches!(origin, Origin::Field(_) | Origin::Unknown(_)))
+        self.origins.iter().any(Origin::is_of_messages)
     }
 
     /// Whether a call's trailers show it.
@@ -172,8 +172,9 @@ impl Component {
 
     /// The component's value in `message`.
     ///
-    /// Of several paths the first one that holds more than its field's default wins: a field
-    /// without presence is always there, as 0 or empty, and must not hide the next path.
+    /// Of several paths the first one that is there wins. A field of the message itself that has no
+    /// presence is always there, as 0, and must not hide the next path; within a message that was
+    /// sent, 0 is the value.
     pub(super) fn find(&self, message: &Bytes) -> Result<Option<Value>, WireError> {
         let mut fallback = None;
         for origin in &self.origins {
@@ -182,11 +183,14 @@ impl Component {
                     Some(leaf) => Value::of_leaf(leaf, path.is_timestamp(), message)?,
                     None => None,
                 },
+                Origin::Newest(path) => newest(path, origin.is_timestamp(), message)?,
                 Origin::Unknown(field) => field.find(message)?,
                 Origin::Header(_) | Origin::Trailer(_) => None,
             };
             match value {
-                Some(value) if value.is_default() => fallback = fallback.or(Some(value)),
+                Some(value) if origin.may_be_unset() && value.is_default() => {
+                    fallback = fallback.or(Some(value));
+                }
                 Some(value) => return Ok(Some(value)),
                 None => {}
             }
@@ -240,7 +244,8 @@ impl Component {
 // === impl Value ===
 
 impl Value {
-    fn of_leaf(
+    /// The value that a path has led to, as a slice of its message; none for what is empty.
+    pub(super) fn of_leaf(
         leaf: Leaf<'_>,
         is_timestamp: bool,
         message: &Bytes,

@@ -214,7 +214,8 @@ impl Losses {
 }
 
 impl StatusCode {
-    fn code(self) -> Code {
+    /// The code as the library has it.
+    pub(super) fn code(self) -> Code {
         match self {
             StatusCode::Unknown => Code::Unknown,
             StatusCode::InvalidArgument => Code::InvalidArgument,

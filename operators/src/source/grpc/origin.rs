@@ -6,7 +6,7 @@
 use super::cursor::Value;
 use bytes::Bytes;
 use headwater_proto::wire::{DEPTH_MAX, Raw, Reader, WireError};
-use headwater_proto::{FieldPath, LeafKind, MessageDescriptor};
+use headwater_proto::{FieldPath, LeafKind, MessageDescriptor, SpreadPath};
 use std::fmt;
 use tonic::metadata::MetadataMap;
 
@@ -15,6 +15,8 @@ use tonic::metadata::MetadataMap;
 pub(super) enum Origin {
     /// A field of each message.
     Field(FieldPath),
+    /// Of all that a path through lists leads to, the last one.
+    Newest(SpreadPath),
     /// A field that the descriptors do not know, by its number.
     Unknown(UnknownField),
     /// A response header of the call.
@@ -37,6 +39,7 @@ impl Origin {
     pub(super) fn leaf_kind(&self) -> LeafKind {
         match self {
             Origin::Field(path) => path.kind(),
+            Origin::Newest(path) => path.kind(),
             Origin::Unknown(field) if field.is_number => LeafKind::Uint,
             Origin::Unknown(_) => LeafKind::Bytes,
             Origin::Header(key) | Origin::Trailer(key) if key.ends_with("-bin") => LeafKind::Bytes,
@@ -48,12 +51,23 @@ impl Origin {
     pub(super) fn message(&self) -> Option<&MessageDescriptor> {
         match self {
             Origin::Field(path) => path.message(),
+            Origin::Newest(path) => path.message(),
             _ => None,
         }
     }
 
+    /// Whether a default may stand for a value that was never set.
+    pub(super) fn may_be_unset(&self) -> bool {
+        matches!(self, Origin::Field(path) if path.may_be_unset())
+    }
+
     pub(super) fn is_timestamp(&self) -> bool {
-        matches!(self, Origin::Field(path) if path.is_timestamp())
+        self.message().is_some_and(|message| message.full_name() == "google.protobuf.Timestamp")
+    }
+
+    /// Whether messages show it, and not the call.
+    pub(super) fn is_of_messages(&self) -> bool {
+        !matches!(self, Origin::Header(_) | Origin::Trailer(_))
     }
 }
 
@@ -61,11 +75,26 @@ impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Origin::Field(path) => path.fmt(f),
+            Origin::Newest(path) => write!(f, "the last of {path}"),
             Origin::Unknown(field) => write!(f, "@unknown:{}", field.number),
             Origin::Header(key) => write!(f, "@metadata:{key}"),
             Origin::Trailer(key) => write!(f, "@trailer:{key}"),
         }
     }
+}
+
+/// The last value that a path through lists leads to; what has none on the way is passed over.
+pub(super) fn newest(
+    path: &SpreadPath,
+    is_timestamp: bool,
+    message: &Bytes,
+) -> Result<Option<Value>, WireError> {
+    let (mut found, mut broken) = (None, None);
+    path.each(message, &mut |leaf| match Value::of_leaf(leaf, is_timestamp, message) {
+        Ok(value) => found = value.or(found.take()),
+        Err(error) => broken = Some(error),
+    })?;
+    broken.map_or(Ok(found), Err)
 }
 
 impl UnknownField {

@@ -103,8 +103,10 @@ impl PollPlan {
             WithoutCursor::Stop => Resumability::Exact,
             WithoutCursor::LastPage => Resumability::Weakened {
                 field: "poll.without_cursor",
-                because: "the messages of the last page are told apart by counting, which is right \
-                          only if the server lists them in the same order and adds at the end",
+                because:
+                    "the messages of the last page are told apart by counting, which is right \
+                          only if the server lists them in the same order and adds at the end"
+                        .into(),
             },
         }
     }

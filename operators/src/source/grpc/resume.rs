@@ -33,12 +33,14 @@
 //!
 //! Next: `batcher.rs` puts the kept ones into batches.
 
+mod ended;
 mod groups;
 mod mark;
 
-use super::config::{Boundary, PositionKind, SequenceKind, Verify};
+use super::config::{Boundary, OnOutOfOrder, PositionKind, SequenceKind, Verify};
 use super::cursor::{Observed, Value};
 use crate::limits::CURSOR_WITHIN_IDS_MAX;
+use ended::{Below, Ended};
 use headwater_engine::position::Within;
 pub(super) use mark::{Mark, rank};
 use mark::{Overlap, add, first};
@@ -63,6 +65,8 @@ pub(super) struct Rules {
     pub(super) is_counted: bool,
     /// The components of which the highest value counts, one bit each.
     pub(super) max: u32,
+    /// What is done with a message of a group that ended without it, where groups may be mixed up.
+    pub(super) on_late: OnOutOfOrder,
 }
 
 /// What to do with a message.
@@ -130,6 +134,15 @@ pub(super) enum Unfit {
          goes back further, `verify: skip_overlap`"
     )]
     Misplaced,
+    #[error(
+        "a message with cursor value {value} came behind the end of its group \
+         (`resume.boundary`), and `resume.on_out_of_order` is `stop`: end groups with what the \
+         server sends last, or go on without such messages by `drop` or `dead_letter`"
+    )]
+    Late {
+        /// Its value.
+        value: i128,
+    },
 }
 
 /// The state of one shard.
@@ -143,6 +156,8 @@ pub(super) struct Resume {
     is_unverified: bool,
     /// What the call itself says of components, where one comes from it.
     of_call: Vec<Option<Value>>,
+    /// Of mixed groups, those that have ended in this call.
+    ended: Ended,
 }
 
 /// A message's value next to the newest one.
@@ -167,6 +182,7 @@ impl Rules {
         verify: Verify::SkipOverlap,
         is_counted: false,
         max: 0,
+        on_late: OnOutOfOrder::Drop,
     };
 
     /// Whether groups may be mixed up, and their values tell them apart.
@@ -183,7 +199,8 @@ impl Resume {
     /// A shard that goes on from `place`, or that has taken nothing yet.
     pub(super) fn new(rules: Rules, place: Option<Mark>) -> Self {
         let (held, overlap, of_call) = (None, None, Vec::new());
-        Resume { rules, place, held, overlap, is_unverified: false, of_call }
+        let ended = Ended::default();
+        Resume { rules, place, held, overlap, is_unverified: false, of_call, ended }
     }
 
     /// A new call begins. A held group is forgotten: the server sends it again.
@@ -193,11 +210,13 @@ impl Resume {
         self.of_call.fill(None);
         self.overlap = self.place.as_ref().map(Overlap::of).filter(|_| verify != Verify::Off);
         self.is_unverified = self.place.is_some() && verify == Verify::Strict;
+        self.ended.open(self.place.as_ref().and_then(|place| rank(&place.values)));
     }
 
     /// Forgets where the shard stands: whatever comes is new. Returns the place.
     pub(super) fn forget(&mut self) -> Option<Mark> {
         (self.held, self.overlap, self.is_unverified) = (None, None, false);
+        self.ended.open(None);
         self.place.take()
     }
 
@@ -242,7 +261,7 @@ impl Resume {
         }
         let relation = self.relation(observed);
         let is_elsewhere = self.verify(relation)?;
-        if self.is_out_of_order(relation) {
+        if self.is_out_of_order(relation) || self.is_late(relation, observed)? {
             return Ok(Verdict { fate: Fate::OutOfOrder, closes: Closes::Nothing });
         }
         if self.is_repetition(relation, observed.id) {
@@ -438,6 +457,27 @@ impl Resume {
     fn is_out_of_order(&self, relation: Relation) -> bool {
         let is_declared = self.rules.sequence != SequenceKind::None;
         relation == Relation::Below && is_declared && self.overlap.is_none()
+    }
+
+    /// Whether the message belongs to a group that ended without it, where groups may be mixed up.
+    ///
+    /// # Errors
+    /// [`Unfit::Late`] if the message ends a group, and shows that one before it was late.
+    fn is_late(&mut self, relation: Relation, observed: &Observed) -> Result<bool, Unfit> {
+        let on_late = self.rules.on_late;
+        if !self.rules.is_mixed() || on_late == OnOutOfOrder::Drop {
+            return Ok(false);
+        }
+        let value = rank(&observed.values);
+        if let (Relation::Below | Relation::Equal, Some(value)) = (relation, value) {
+            let may_wait = on_late == OnOutOfOrder::Stop;
+            let below = self.ended.below(value, observed.is_boundary, may_wait);
+            return Ok(below == Below::Late);
+        }
+        match self.ended.late().filter(|_| observed.is_boundary) {
+            Some(value) => Err(Unfit::Late { value }),
+            None => Ok(false),
+        }
     }
 
     /// Whether the message was taken before.

@@ -431,6 +431,11 @@ impl<'a, 'c> Shard<'a, 'c> {
                     "{text}, {AUTH_REFUSALS_MAX} times in a row; {advice}"
                 )))
             }
+            Healing::Never(_)
+                if error.is_servers_word && self.source.reconnect.passes(error.code) =>
+            {
+                Next::Again(format!("{server}: {}", error.text))
+            }
             Healing::Never(advice) => {
                 Next::End(ShardEnd::Broken(format!("{server}: {}; {advice}", error.text)))
             }

@@ -25,6 +25,7 @@ use super::watch::Life;
 use crate::source::{Resumability, ShardContext, ShardEnd, ShardSpec};
 use headwater_proto::MessageDescriptor;
 use http::uri::PathAndQuery;
+use std::borrow::Cow;
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 
@@ -84,6 +85,8 @@ pub(super) struct ResumePlan {
     pub(super) control: Option<Control>,
     /// What identifies a message beside the cursor.
     pub(super) dedupe: Option<DedupeRule>,
+    /// What the server does that no rule can say, in the file's words.
+    pub(super) caveat: Option<Arc<str>>,
     /// What a restart changes in the request, in words.
     pub(super) restart_words: String,
 }
@@ -135,6 +138,10 @@ impl GrpcSource {
     /// How exact a restart can be, derived from what the pipeline file declares.
     #[must_use]
     pub fn resumability(&self) -> Resumability {
+        if let Some(because) = self.resume.as_ref().and_then(|plan| plan.caveat.as_deref()) {
+            let because = because.to_owned().into();
+            return Resumability::Weakened { field: "resume.caveat", because };
+        }
         match (&self.resume, &self.poll) {
             (None, _) if self.acks() => Resumability::Acknowledged { window: None },
             (None, _) => Resumability::None,
@@ -239,8 +246,9 @@ impl GrpcSource {
 /// Several upstreams are exact as far as the window reaches.
 const BEHIND: Resumability = Resumability::Weakened {
     field: "resume.dedupe.window",
-    because: "of several upstreams one that is further behind than the window delivers a second \
-              copy",
+    because: Cow::Borrowed(
+        "of several upstreams one that is further behind than the window delivers a second copy",
+    ),
 };
 
 impl ResumePlan {
@@ -269,18 +277,28 @@ impl ResumePlan {
         let is_whole = boundary != Boundary::Message;
         let is_moment = self.cursor.components.iter().any(Component::is_moment);
         match position {
+            _ if self.rules.is_mixed() && self.on_out_of_order == OnOutOfOrder::Drop => {
+                Resumability::Weakened {
+                    field: "resume.on_out_of_order",
+                    because: "what comes behind the end of its group is dropped as a repetition, \
+                              which loses it if the server had not sent it before"
+                        .into(),
+                }
+            }
             // The end of a group says that all before it was sent.
             _ if self.rules.is_mixed() => Resumability::Exact,
             _ if is_unique || is_whole => order(is_ordered, sequence),
             PositionKind::At if !has_ids => Resumability::Weakened {
                 field: "resume.id",
                 because: "messages that share a cursor value are told apart by counting, which is \
-                          right only if the server repeats them in the same order",
+                          right only if the server repeats them in the same order"
+                    .into(),
             },
             PositionKind::After | PositionKind::Next if is_moment => Resumability::Weakened {
                 field: "resume.boundary",
                 because: "several messages may bear the same moment, and a cut between them loses \
-                          the later ones",
+                          the later ones"
+                    .into(),
             },
             _ => order(is_ordered, sequence),
         }
@@ -305,7 +323,7 @@ impl ResumePlan {
             ),
             _ => return None,
         };
-        Some(Resumability::Weakened { field, because })
+        Some(Resumability::Weakened { field, because: because.into() })
     }
 
     fn describe(&self, mut line: impl FnMut(&str, String)) {
@@ -410,7 +428,8 @@ fn order(is_ordered: bool, sequence: SequenceKind) -> Resumability {
         field: "resume.sequence",
         because: "at a new call, messages with smaller values are dropped as repetitions, which \
                   loses them if values may fall: declare `sequence: monotone` if they never do, \
-                  or `type: opaque` for the cursor if they have no order",
+                  or `type: opaque` for the cursor if they have no order"
+            .into(),
     }
 }
 

@@ -32,6 +32,7 @@ struct Part {
     script: Script,
     calls: Arc<AtomicUsize>,
     seen: Arc<Mutex<Vec<Json>>>,
+    metadata: Arc<Mutex<Vec<http::HeaderMap>>>,
     panics: Arc<AtomicUsize>,
 }
 
@@ -53,8 +54,10 @@ impl Fake {
             script,
             calls: Arc::default(),
             seen: seen.clone(),
+            metadata: Arc::default(),
             panics: panics.clone(),
         };
+        let metadata = part.metadata.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("bound"));
         let service = tower::service_fn(move |request: http::Request<tonic::body::Body>| {
@@ -67,7 +70,7 @@ impl Fake {
             let serving = tonic::transport::Server::builder();
             let _ = serving.serve_with_incoming(service, incoming).await;
         });
-        Fake { url, method, seen, panics }
+        Fake { url, method, seen, metadata, panics }
     }
 }
 
@@ -102,6 +105,7 @@ impl Part {
         if request.uri().path() != self.method.path() {
             return Status::unimplemented("another method").into_http();
         }
+        self.metadata.lock().expect("no panic while locked").push(request.headers().clone());
         tonic::server::Grpc::new(RawCodec).streaming(self, request).await
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::{DescriptorInput, TELEMETRY_PROTO};
 use std::fs;
 
-const BOUNDS: Bounds = Bounds { files_max: 16, bytes_max: 1 << 20 };
+const BOUNDS: Bounds = Bounds { files_max: 16, bytes_max: 1 << 20, imports_max: 100 };
 
 /// The files of several sources, by name, as a server would encode them.
 fn files(sources: &[(&str, &str)]) -> BTreeMap<String, Bytes> {
@@ -124,12 +124,12 @@ fn bounds_hold_whatever_the_server_sends() {
         let file = FileDescriptorProto { name: Some(name), ..Default::default() };
         Bytes::from(file.encode_to_vec())
     };
-    let mut collector = Collector::new(Bounds { files_max: 3, bytes_max: 1000 });
+    let mut collector = Collector::new(Bounds { files_max: 3, bytes_max: 1000, imports_max: 10 });
     for number in 0..3 {
         collector.add(named(number.to_string())).unwrap();
     }
     assert!(matches!(collector.add(named("3".to_owned())), Err(CollectError::Files { max: 3 })));
-    let mut collector = Collector::new(Bounds { files_max: 3, bytes_max: 1000 });
+    let mut collector = Collector::new(Bounds { files_max: 3, bytes_max: 1000, imports_max: 10 });
     let large = collector.add(named("x".repeat(1000)));
     assert!(matches!(large, Err(CollectError::Bytes { max: 1000 })));
     let broken = collector.add(Bytes::from_static(&[0xff; 4]));
@@ -150,4 +150,63 @@ fn the_telemetry_service_passes() {
     let server = files(&[("telemetry.proto", TELEMETRY_PROTO)]);
     let collected = asked("telemetry.proto", &server).unwrap();
     assert!(collected.descriptors.method("bench.v1.Telemetry/Subscribe").is_ok());
+}
+
+/// A file that imports others, `passed_on` of them publicly.
+fn importing(name: &str, imports: Vec<String>, passed_on: usize) -> Bytes {
+    let file = FileDescriptorProto {
+        name: Some(name.to_owned()),
+        syntax: Some("proto3".to_owned()),
+        public_dependency: (0..passed_on).map(|place| place as i32).collect(),
+        dependency: imports,
+        ..FileDescriptorProto::default()
+    };
+    file.encode_to_vec().into()
+}
+
+#[test]
+fn more_imports_than_allowed_are_refused_before_anything_is_made_of_them() {
+    let wide = Bounds { files_max: 4096, bytes_max: 16 << 20, imports_max: 1 << 16 };
+    let million = (0..1_000_000).map(|number| format!("{number}")).collect();
+    let error = Collector::new(wide).add(importing("a.proto", million, 0)).expect_err("too many");
+    assert_eq!(error.to_string(), "its files have more than 65536 imports");
+    // Those that are passed on count too: each is one more entry.
+    let few = Bounds { imports_max: 9, ..BOUNDS };
+    let five = || (0..5).map(|number| format!("{number}.proto")).collect();
+    assert!(Collector::new(few).add(importing("a.proto", five(), 4)).is_ok());
+    let error = Collector::new(few).add(importing("a.proto", five(), 5)).expect_err("one more");
+    assert!(matches!(error, CollectError::Imports { max: 9 }), "{error}");
+}
+
+#[test]
+fn a_long_chain_of_files_that_import_all_below_is_put_in_order() {
+    const FILES: usize = 4096;
+    let bounds = Bounds { files_max: FILES, bytes_max: 16 << 20, imports_max: 1 << 16 };
+    let mut collector = Collector::new(bounds);
+    let name = |number: usize| format!("f{number:04}.proto");
+    for number in 0..FILES {
+        // Its followers, the first one twice: each import is walked at the end of the whole chain.
+        let below = (number + 1..FILES).take(14).chain((number + 1..FILES).take(1));
+        collector.add(importing(&name(number), below.map(name).collect(), 0)).expect("it fits");
+    }
+    assert!(collector.wanted(64).is_empty());
+    let order = collector.order().expect("no circle");
+    assert!(order.iter().rev().cloned().eq((0..FILES).map(name)));
+}
+
+#[test]
+fn public_imports_keep_their_places_when_others_are_left_out() {
+    let mut collector = Collector::new(BOUNDS);
+    let names = ["x.proto", "b.proto", "y.proto", "c.proto"].map(str::to_owned);
+    collector.add(importing("a.proto", names.to_vec(), 4)).expect("it fits");
+    for name in ["b.proto", "c.proto"] {
+        collector.add(importing(name, Vec::new(), 0)).expect("it fits");
+    }
+    assert_eq!(collector.wanted(9), ["x.proto", "y.proto"]);
+    let collected = collector.finish().expect("whole");
+    assert_eq!(collected.absent, ["x.proto", "y.proto"]);
+    let file = collected.descriptors.pool().get_file_by_name("a.proto").expect("it is there");
+    let file = file.file_descriptor_proto();
+    assert_eq!(file.dependency, ["b.proto", "c.proto"]);
+    assert_eq!(file.public_dependency, [0, 1]);
 }

@@ -73,7 +73,8 @@ impl Setup {
             cursor: CursorPaths { components: vec![component], id },
             rules: self.rules,
             on_gap: OnGap::Report,
-            on_out_of_order: OnOutOfOrder::Drop,
+            on_out_of_order: self.rules.on_late,
+            caveat: None,
             expired: ExpiredPlan::new(&ExpiredConfig::default(), Reentry::Fail),
             control: boundary.map(|it| Control { boundary: Some(it), ..Control::default() }),
             dedupe: None,
@@ -285,7 +286,8 @@ fn setup() -> impl Strategy<Value = Setup> {
             let sequence = if is_ordered { sequence } else { SequenceKind::None };
             let has_ids = has_ids && position == At && boundary == Boundary::Message;
             let rules = Rules { position, boundary, sequence, is_ordered, has_ids, ..Rules::PLAIN };
-            Setup { kind, rules }
+            let on_late = if rules.is_mixed() { OnOutOfOrder::Stop } else { OnOutOfOrder::Drop };
+            Setup { kind, rules: Rules { on_late, ..rules } }
         },
     )
 }

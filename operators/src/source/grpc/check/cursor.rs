@@ -8,7 +8,7 @@ use super::super::origin::{Origin, UnknownField};
 use super::resume::Check;
 use crate::limits::CURSOR_COMPONENTS_MAX;
 use headwater_engine::spec::{Report, Step};
-use headwater_proto::{FieldPath, LeafKind, MessageDescriptor, Method};
+use headwater_proto::{FieldPath, LeafKind, MessageDescriptor, Method, PathError, SpreadPath};
 use tonic::metadata::{AsciiMetadataKey, BinaryMetadataKey};
 
 /// The highest field number of protobuf.
@@ -86,6 +86,12 @@ impl Check<'_, '_> {
         at: &[Step<'_>],
         report: &mut Report,
     ) -> Option<Origin> {
+        if text.contains("[]") {
+            return match SpreadPath::compile(message, text) {
+                Ok(path) => Some(Origin::Newest(path)),
+                Err(error) => self.refuse_path(error, at, report),
+            };
+        }
         let Some(special) = text.strip_prefix('@') else {
             return self.path(text, message, at, report).map(Origin::Field);
         };
@@ -113,15 +119,17 @@ impl Check<'_, '_> {
     ) -> Option<FieldPath> {
         match FieldPath::compile(message, text) {
             Ok(path) => Some(path),
-            Err(error) => {
-                let finding = report.error(&self.view.at(at), error.message);
-                finding.detail(format!("at character {} of the path", error.column + 1));
-                if let Some(hint) = error.hint {
-                    finding.hint(hint);
-                }
-                None
-            }
+            Err(error) => self.refuse_path(error, at, report),
         }
+    }
+
+    fn refuse_path<T>(&self, error: PathError, at: &[Step<'_>], report: &mut Report) -> Option<T> {
+        let finding = report.error(&self.view.at(at), error.message);
+        finding.detail(format!("at character {} of the path", error.column + 1));
+        if let Some(hint) = error.hint {
+            finding.hint(hint);
+        }
+        None
     }
 
     /// What the component's values mean: as declared, if the field can mean that.
@@ -144,8 +152,7 @@ impl Check<'_, '_> {
                 .detail(format!("{first} is a {kind}, {other} is a {other_kind}"));
             return None;
         }
-        let of_messages = |it: &&Origin| matches!(it, Origin::Field(_) | Origin::Unknown(_));
-        let count = origins.iter().filter(of_messages).count();
+        let count = origins.iter().filter(|it| it.is_of_messages()).count();
         if count != 0 && count != origins.len() {
             report
                 .error(&place, format!("cursor component {name:?} comes from messages and calls"))

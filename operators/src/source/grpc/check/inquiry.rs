@@ -7,6 +7,7 @@ use super::fleet;
 use super::shards::Shards;
 use super::types::Types;
 use headwater_engine::spec::Report;
+use std::sync::atomic::AtomicUsize;
 
 /// Whom to ask for what; none where nothing is open, or a mistake hides it.
 pub(super) fn inquiry(
@@ -25,7 +26,7 @@ pub(super) fn inquiry(
         }
     };
     let reconnect = shards.config.reconnect.clone();
-    Some(Inquiry { peers, service: service.clone(), reconnect })
+    Some(Inquiry { peers, service: service.clone(), reconnect, failed: AtomicUsize::new(0) })
 }
 
 /// The servers, each as a call would reach it.

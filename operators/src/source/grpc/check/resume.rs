@@ -16,6 +16,7 @@ use super::super::template::MetadataTemplate;
 use super::change::{Change, words};
 use headwater_engine::spec::{NodeView, Report, Step};
 use headwater_proto::{CursorComponent, FieldPath, MessageDescriptor, Method};
+use std::sync::Arc;
 
 /// Keys that only a cursor gives a meaning.
 const OF_CURSOR: [&str; 10] = [
@@ -87,13 +88,14 @@ impl Check<'_, '_> {
         let (rules, restart, id) = (rules?, restart?, id?);
         self.warn_unused(&components, &restart, report);
         let cursor = CursorPaths { components, id: id.filter(|_| rules.has_ids) };
-        let ResumeConfig { on_gap, on_out_of_order, mode, .. } = *self.config;
+        let ResumeConfig { on_gap, mode, .. } = *self.config;
         let plan = ResumePlan {
             mode,
             cursor,
             rules,
             on_gap,
-            on_out_of_order,
+            on_out_of_order: rules.on_late,
+            caveat: self.caveat(report)?,
             expired: ExpiredPlan::new(&self.config.expired, action?),
             control: control?,
             dedupe: dedupe?,
@@ -118,13 +120,14 @@ impl Check<'_, '_> {
         let dedupe = self.dedupe(output.as_ref(), report);
         let start =
             self.change(&["start"], &self.config.start, &method?.input(), &[Vec::new()], report);
-        let ResumeConfig { on_gap, on_out_of_order, position, .. } = *self.config;
+        let ResumeConfig { on_gap, position, .. } = *self.config;
         let plan = ResumePlan {
             mode,
             cursor: CursorPaths { components: Vec::new(), id: None },
             rules: Rules { is_counted: mode == Mode::ReplayAll, ..Rules::PLAIN },
             on_gap,
-            on_out_of_order,
+            on_out_of_order: OnOutOfOrder::Drop,
+            caveat: self.caveat(report)?,
             expired: ExpiredPlan::new(&self.config.expired, Reentry::Fail),
             control: control?,
             dedupe: dedupe?,
@@ -247,13 +250,12 @@ impl Check<'_, '_> {
             "`sequence: {sequence}` needs a cursor of exactly one component that is {needs}"
         );
         demand("sequence", sequence_fits, &message, report);
-        self.warn_idle_rules(report);
         let has_ids =
             id.is_some() && *position == PositionKind::At && boundary == Boundary::Message;
         let is_max = |(index, it): (usize, &Option<Component>)| {
             u32::from(it.as_ref().is_some_and(|it| it.is_max)) << index
         };
-        fine.then(|| Rules {
+        let rules = Rules {
             position: *position,
             boundary,
             sequence: *sequence,
@@ -262,11 +264,27 @@ impl Check<'_, '_> {
             verify: *verify,
             is_counted,
             max: components.iter().enumerate().map(is_max).sum(),
-        })
+            on_late: OnOutOfOrder::Drop,
+        };
+        self.warn_idle_rules(rules.is_mixed(), report);
+        let unsaid = if rules.is_mixed() { OnOutOfOrder::Stop } else { OnOutOfOrder::Drop };
+        let on_late = self.config.on_out_of_order.unwrap_or(unsaid);
+        fine.then_some(Rules { on_late, ..rules })
+    }
+
+    /// What the file says that the server does; outside `None` if it says it with no word.
+    fn caveat(&self, report: &mut Report) -> Option<Option<Arc<str>>> {
+        let Some(words) = &self.config.caveat else { return Some(None) };
+        if words.trim().is_empty() {
+            let finding = report.error(&self.view.at(&["resume", "caveat"]), "it says nothing");
+            finding.detail("expected: what the server does by which messages are lost or repeated");
+            return None;
+        }
+        Some(Some(words.split_whitespace().collect::<Vec<_>>().join(" ").into()))
     }
 
     /// What the order of values gives no meaning.
-    fn warn_idle_rules(&self, report: &mut Report) {
+    fn warn_idle_rules(&self, is_mixed: bool, report: &mut Report) {
         let ResumeConfig { sequence, on_gap, on_out_of_order, .. } = self.config;
         let is_sequence_known = self.view.knows(&["resume", "sequence"]);
         let is_idle = *on_gap == OnGap::Stop && *sequence != SequenceKind::Contiguous;
@@ -275,7 +293,8 @@ impl Check<'_, '_> {
                 .warning(&self.view.at(&["resume", "on_gap"]), "`on_gap: stop` has no effect here")
                 .detail("only `sequence: contiguous` can show that messages are missing");
         }
-        let is_idle = *on_out_of_order != OnOutOfOrder::Drop && *sequence == SequenceKind::None;
+        let is_given = on_out_of_order.is_some_and(|it| it != OnOutOfOrder::Drop);
+        let is_idle = is_given && *sequence == SequenceKind::None && !is_mixed;
         if is_sequence_known && is_idle {
             report
                 .warning(

@@ -64,9 +64,11 @@ pub(in crate::source::grpc) struct ResumeConfig {
     pub(in crate::source::grpc) on_gap: OnGap,
 
     /// What to do with a message whose value is lower than one before it, against what `sequence`
-    /// says. What a new call repeats is dropped in any case.
-    #[serde(default)]
-    pub(in crate::source::grpc) on_out_of_order: OnOutOfOrder,
+    /// says, or that belongs to a group which ended without it. What a new call repeats is dropped
+    /// in any case. Left out: `drop`; `stop` where groups may be mixed up (`boundary: { when }` and
+    /// a cursor with an order, of which `sequence` says nothing).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::source::grpc) on_out_of_order: Option<OnOutOfOrder>,
 
     /// Which messages only say that the stream lives, and how far it is; of several, the first that
     /// holds counts. Left out: none.
@@ -81,6 +83,12 @@ pub(in crate::source::grpc) struct ResumeConfig {
     /// tells.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::source::grpc) dedupe: Option<DedupeConfig>,
+
+    /// What the server does that no key here can say, and by which messages may be lost or come
+    /// twice: the stream is then called `best_effort`, with these words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub(in crate::source::grpc) caveat: Option<String>,
 }
 
 /// By what a new call goes on where the last one ended.
@@ -104,7 +112,8 @@ pub(in crate::source::grpc) enum Mode {
 #[serde(deny_unknown_fields)]
 pub(in crate::source::grpc) struct ComponentConfig {
     /// The path of the field that holds it, for example `header.revision` or
-    /// `events[-1].replay_id`; of several paths, the first one that is there. Also
+    /// `events[-1].replay_id`; with `[]`, as in `events[].vgtid`, the last element that has it. Of
+    /// several paths, the first one that is there. Also
     /// `@unknown:NUMBER`, a field that the descriptors do not know; `@metadata:KEY`, of the call's
     /// response headers; `@trailer:KEY`, of what the server sends when it ends the call with OK.
     pub(in crate::source::grpc) from: OneOrMany,
@@ -235,11 +244,10 @@ pub(in crate::source::grpc) enum OnGap {
 }
 
 /// What to do with a message whose value is lower than one before it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::source::grpc) enum OnOutOfOrder {
     /// Take it for a repetition: drop it and count it.
-    #[default]
     Drop,
     /// Send it, as received and with the reason, to the sink's `dead_letter.topic`.
     DeadLetter,

@@ -29,6 +29,8 @@ pub const PRESETS: &[Preset] = presets![
     "lnd-invoices",
     "salesforce-pubsub",
     "spicedb-watch",
+    "substreams",
+    "vitess-vstream",
     "yellowstone",
 ];
 
@@ -41,6 +43,7 @@ pub fn preset_for(method: &str) -> Option<&'static Preset> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value as Json;
 
     #[test]
     fn each_is_for_a_method_and_says_so() {
@@ -49,9 +52,13 @@ mod tests {
             assert!(keys["method"].as_str().is_some_and(|it| it.contains('/')), "{}", preset.name);
             assert!(preset.summary().len() > 20, "{}", preset.name);
             // Whose server it is, and where the types come from, the file says.
-            for key in ["kind", "endpoint", "endpoints", "descriptors", "metadata", "tls"] {
+            for key in ["kind", "endpoint", "endpoints", "descriptors", "auth", "tls"] {
                 assert!(keys.get(key).is_none(), "{}: {key}", preset.name);
             }
+            // Metadata may say how a call is to be served, and not who calls.
+            let metadata = keys.get("metadata").and_then(Json::as_object);
+            let mut names = metadata.into_iter().flatten().map(|(name, _)| name.as_str());
+            assert!(names.all(|name| name == "hasleader"), "{}", preset.name);
         }
         assert!(PRESETS.is_sorted_by(|one, next| one.name < next.name));
     }

@@ -1,14 +1,16 @@
 //! Which servers to ask for the types of which method, and what they told.
 //!
-//! All endpoints of a source serve the same method, so any of them will do: they are asked in the
-//! order of the file, and after all of them failed again, with the pauses of `reconnect`.
+//! All endpoints of a source serve the same method, so any of them will do: a few are asked at a
+//! time, in the order of the file, and after these failed the next ones, with the pauses of
+//! `reconnect`.
 
 use super::super::backoff::Backoff;
 use super::super::check::WatchedPeers;
 use super::super::config::ReconnectConfig;
 use super::super::source::Target;
-use super::super::status::Healing;
+use super::super::status::{Healing, escaped};
 use super::talk::{TalkError, Told, Topic, ask};
+use crate::limits::REFLECTION_PEERS_MAX;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use headwater_engine::spec::Values;
@@ -16,6 +18,7 @@ use headwater_proto::Descriptors;
 use headwater_proto::reflection::stubs;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
@@ -25,6 +28,8 @@ pub struct Inquiry {
     /// The service of the method.
     pub(in crate::source::grpc) service: String,
     pub(in crate::source::grpc) reconnect: ReconnectConfig,
+    /// How many servers were asked and failed.
+    pub(in crate::source::grpc) failed: AtomicUsize,
 }
 
 /// The servers of a source.
@@ -188,11 +193,13 @@ impl Inquiry {
             Peers::Watched(_) => &watched,
             Peers::Listed(peers) => peers,
         };
-        for peer in peers {
+        let begin = self.failed.load(Ordering::Relaxed) % peers.len().max(1);
+        for peer in peers[begin..].iter().chain(&peers[..begin]).take(REFLECTION_PEERS_MAX) {
             let shown = peer.dial.shown();
             match ask(peer, topic).await {
                 Ok((told, version)) => return Ok((told, shown.to_owned(), version)),
                 Err(error) => {
+                    self.failed.fetch_add(1, Ordering::Relaxed);
                     let error = InquiryError::of(shown, &error);
                     if failed.as_ref().is_none_or(|first| !first.may_heal && error.may_heal) {
                         failed = Some(error);
@@ -218,7 +225,7 @@ impl InquiryError {
             Healing::Retry | Healing::RetryIfAcceptedBefore => (String::new(), true),
         };
         InquiryError {
-            text: format!("{server}: {error}{advice}"),
+            text: format!("{server}: {}{advice}", escaped(&error.to_string())),
             may_heal,
             is_unknown: matches!(error, TalkError::UnknownSymbol(_)),
         }

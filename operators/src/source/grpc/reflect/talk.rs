@@ -11,7 +11,8 @@ use super::super::link::LinkEnd;
 use super::super::source::Target;
 use super::super::status::{CallError, Healing};
 use crate::limits::{
-    REFLECTION_ASKS_MAX, REFLECTION_BYTES_MAX, REFLECTION_FILES_MAX, REFLECTION_TIMEOUT,
+    REFLECTION_ASKS_MAX, REFLECTION_BYTES_MAX, REFLECTION_FILES_MAX, REFLECTION_IMPORTS_MAX,
+    REFLECTION_TIMEOUT,
 };
 use bytes::Bytes;
 use headwater_proto::reflection::{
@@ -155,8 +156,12 @@ impl Talk {
         let mut answers = self.exchange(&[Ask::Services("*".to_owned())]).await?;
         match answers.pop() {
             Some(Ok(Answer::Services(answer))) => {
-                let mut names: Vec<String> =
-                    answer.services.into_iter().map(|service| service.name).collect();
+                let mut names: Vec<String> = answer
+                    .services
+                    .into_iter()
+                    .map(|service| service.name)
+                    .filter(is_name)
+                    .collect();
                 names.sort();
                 names.dedup();
                 Ok(names)
@@ -167,7 +172,11 @@ impl Talk {
     }
 
     async fn types(&mut self, symbol: &str) -> Result<Collected, TalkError> {
-        let bounds = Bounds { files_max: REFLECTION_FILES_MAX, bytes_max: REFLECTION_BYTES_MAX };
+        let bounds = Bounds {
+            files_max: REFLECTION_FILES_MAX,
+            bytes_max: REFLECTION_BYTES_MAX,
+            imports_max: REFLECTION_IMPORTS_MAX,
+        };
         let mut collector = Collector::new(bounds);
         let mut answers = self.exchange(&[Ask::FileOfSymbol(symbol.to_owned())]).await?;
         match answers.pop() {
@@ -183,7 +192,9 @@ impl Talk {
         loop {
             let wanted = collector.wanted(REFLECTION_ASKS_MAX);
             if wanted.is_empty() {
-                return Ok(collector.finish()?);
+                // Much work for large files, and this thread serves other calls.
+                let built = tokio::task::spawn_blocking(move || collector.finish()).await;
+                return Ok(built.expect("building types does not panic")?);
             }
             let asks: Vec<Ask> = wanted.into_iter().map(Ask::File).collect();
             // A file that the server cannot give may be one that no type needs.
@@ -290,6 +301,12 @@ fn read(wire: Bytes) -> Result<Result<Answer, ErrorAnswer>, TalkError> {
         Some(answer) => Ok(Ok(answer)),
         None => Err(TalkError::Nonsense("answers nothing".to_owned())),
     }
+}
+
+/// Whether a service may be called so; others could not be asked for.
+fn is_name(name: &String) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
+    !name.is_empty() && name.chars().all(is_letter)
 }
 
 fn refusal(error: &ErrorAnswer) -> String {

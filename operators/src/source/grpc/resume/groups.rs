@@ -87,6 +87,7 @@ impl Resume {
         }
         match of_message.filter(|_| rules.is_mixed()) {
             Some(limit) => {
+                self.ended.end(limit);
                 let place = self.place.get_or_insert_default();
                 (place.values, place.within, place.broken) = (vec![own], Within::Count(0), 0);
                 if rank(&held.values) <= Some(limit) {

@@ -228,6 +228,51 @@ fn a_group_is_complete_when_the_value_moves_and_only_then_the_place_does() {
     assert_eq!(resume.place().expect("set").values[0], value(3));
 }
 
+/// Values of mixed groups; those that end one are marked by `true`.
+fn mixed(resume: &mut Resume, messages: &[(u64, bool)]) -> Result<String, Unfit> {
+    let mut told = String::new();
+    for (value, is_boundary) in messages {
+        let verdict =
+            resume.accept(&mut Observed { is_boundary: *is_boundary, ..number(*value) })?;
+        told.push(match verdict.fate {
+            Fate::Keep => 'k',
+            Fate::Duplicate => 'd',
+            Fate::OutOfOrder => 'o',
+            other => panic!("{other:?}"),
+        });
+    }
+    Ok(told)
+}
+
+#[test]
+fn what_comes_behind_the_end_of_its_group_is_late_unless_its_end_comes_again() {
+    use crate::source::grpc::config::OnOutOfOrder::{DeadLetter, Drop, Stop};
+    let of = |on_late| {
+        let rules =
+            Rules { position: PositionKind::At, boundary: Boundary::When, on_late, ..RULES };
+        let mut resume = Resume::new(rules, None);
+        resume.open();
+        resume
+    };
+    let late = [(1, false), (1, true), (2, false), (1, false), (2, true), (3, true)];
+    let mut resume = of(Stop);
+    assert_eq!(mixed(&mut resume, &late), Err(Unfit::Late { value: 1 }));
+    assert_eq!(resume.place().expect("set").values, [Some(Value::Uint(1))], "2 has not ended");
+    assert_eq!(mixed(&mut of(Drop), &late).as_deref(), Ok("kkkdkk"));
+    assert_eq!(mixed(&mut of(DeadLetter), &late).as_deref(), Ok("kkkokk"));
+    // A server that comes from what it kept to what is new repeats whole groups, or their rest.
+    let repeated = [(1, true), (2, false), (2, true), (3, false), (2, false), (2, true), (3, true)];
+    assert_eq!(mixed(&mut of(Stop), &repeated).as_deref(), Ok("kkkkddk"));
+    // A group that ended because a later one did.
+    assert_eq!(mixed(&mut of(Stop), &[(1, true), (3, true), (2, false)]).as_deref(), Ok("kko"));
+    // What the place covers is what a new call repeats, in any order.
+    let mut resume = of(Stop);
+    assert_eq!(mixed(&mut resume, &[(1, true), (2, false), (2, true)]).as_deref(), Ok("kkk"));
+    resume.open();
+    let again = [(1, false), (2, false), (3, false), (2, true), (1, true), (3, true)];
+    assert_eq!(mixed(&mut resume, &again).as_deref(), Ok("ddkddk"));
+}
+
 #[test]
 fn components_advance_each_on_its_own() {
     let rules = Rules { is_ordered: false, ..RULES };
