@@ -5,12 +5,13 @@
 
 use crate::pipeline::state::StateName;
 use headwater_engine::position::{CursorValue, Position};
-use prometheus::core::Collector as _;
+use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
+use std::collections::HashMap;
 
 /// All series of this process.
 #[derive(Clone)]
@@ -280,6 +281,18 @@ impl Telemetry {
         (total(0), total(1))
     }
 
+    /// Ends all series of a pipeline that is no more. Handles that are still held count for nobody.
+    pub fn forget_pipeline(&self, pipeline: &str) {
+        let counters = [&self.shard_counters, &self.pipeline_counters, &self.departed];
+        counters.into_iter().flatten().for_each(|vec| forget_series(vec, pipeline));
+        let gauges = [&self.shard_gauges, &self.pipeline_gauges, &self.cursors, &self.targets];
+        gauges.into_iter().flatten().for_each(|vec| forget_series(vec, pipeline));
+        forget_series(&self.states, pipeline);
+        forget_series(&self.age_seconds, pipeline);
+        forget_series(&self.commit_seconds, pipeline);
+        forget_series(&self.latency_seconds, pipeline);
+    }
+
     /// Where one shard durably stands.
     #[must_use]
     pub fn place(&self, pipeline: &str, source: &str, shard: &str) -> PlaceMetrics {
@@ -350,6 +363,18 @@ impl PlaceMetrics {
             let [pipeline, source, shard] = &self.labels;
             let labels = [pipeline, source, shard, component];
             self.cursors[gauge].with_label_values(&labels).set(number);
+        }
+    }
+}
+
+/// Removes the series of `vec` whose label `pipeline` says so.
+pub fn forget_series<B: MetricVecBuilder>(vec: &MetricVec<B>, pipeline: &str) {
+    for metric in vec.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
+        let labels: HashMap<&str, &str> = labels.collect();
+        if labels.get("pipeline") == Some(&pipeline) {
+            // An error means that there is no such series, which is what is wanted.
+            let _ = vec.remove(&labels);
         }
     }
 }

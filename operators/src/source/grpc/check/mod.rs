@@ -16,6 +16,7 @@
 //!
 //! Next: `node.rs`.
 
+mod acks;
 mod auth;
 mod canonical;
 mod change;
