@@ -33,9 +33,6 @@ const DEATHS: [(Point, u32); 5] = [
     (Point::SinkAfterCommit, 2),
 ];
 
-/// Short, so that the next start does not wait long for what the last one left.
-const TRANSACTIONS: &str = "transaction_timeout_ms: 10000";
-
 struct World {
     server: QueueServer,
     launch: Launch,
@@ -44,8 +41,7 @@ struct World {
 }
 
 impl World {
-    /// A sink whose keys `sink` follow the others.
-    fn new(topic: &str, resume: &str, sink: &str) -> Result<World> {
+    fn new(topic: &str, resume: &str) -> Result<World> {
         let server = QueueServer::start(ITEMS, UNACKED_MAX)?;
         let launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
         let file = launch.folder().join(format!("{topic}.yaml"));
@@ -72,7 +68,7 @@ sinks:
     from: json
     brokers: {brokers}
     topic: {topic}
-    {sink}
+    transaction_timeout_ms: 10000
     create: {{ partitions: 1, replication: 1 }}
 "
         );
@@ -132,7 +128,7 @@ sinks:
 
 #[test]
 fn nothing_is_acknowledged_before_it_is_committed_and_nothing_is_lost() -> Result<()> {
-    let found = World::new("acks-plain", "{ mode: ack }", TRANSACTIONS)?.run()?;
+    let found = World::new("acks-plain", "{ mode: ack }")?.run()?;
     let twice = found.values().filter(|times| **times > 1).count();
     // What was committed when it died behind a commit had no ack: that is what the label says.
     ensure!(twice > 0, "no death fell between a commit and its acks");
@@ -141,19 +137,9 @@ fn nothing_is_acknowledged_before_it_is_committed_and_nothing_is_lost() -> Resul
 }
 
 #[test]
-fn without_transactions_nothing_is_acknowledged_before_it_is_written_and_nothing_is_lost()
--> Result<()> {
-    let resume = "{ mode: ack, dedupe: { key: \"items[0].number\", window: 5000 } }";
-    let found = World::new("acks-at-least-once", resume, "delivery: at_least_once")?.run()?;
-    let twice = found.values().filter(|times| **times > 1).count();
-    println!("{twice} of {ITEMS} items are there more than once");
-    Ok(())
-}
-
-#[test]
 fn within_the_window_each_item_is_there_once() -> Result<()> {
     let resume = "{ mode: ack, dedupe: { key: \"items[0].number\", window: 5000 } }";
-    let found = World::new("acks-window", resume, TRANSACTIONS)?.run()?;
+    let found = World::new("acks-window", resume)?.run()?;
     let twice: Vec<_> = found.iter().filter(|(_, times)| **times > 1).collect();
     ensure!(twice.is_empty(), "{twice:?}");
     Ok(())

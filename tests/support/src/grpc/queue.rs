@@ -1,8 +1,8 @@
 //! A server that keeps each message until it is acknowledged, and sends what is left to each call.
 //!
-//! It sends no more than so many ahead of the acks, and names each delivery anew, as such servers
-//! do. Its types are those of `operators/tests/protos/feed.proto`; a message holds one item. It
-//! ends a call with status OK once all is acknowledged.
+//! It sends no more than so many ahead of the acks, as such servers do. Its types are
+//! those of `operators/tests/protos/feed.proto`; a message holds one item. It ends a call with
+//! status OK once all is acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
@@ -107,12 +107,12 @@ impl Queue {
         (1..=self.0.total).filter(|number| !state.acked.contains_key(number)).collect()
     }
 
-    async fn deliver(self, call: usize, sender: mpsc::Sender<Result<Bytes, Status>>) {
+    async fn deliver(self, sender: mpsc::Sender<Result<Bytes, Status>>) {
         let mut unacked = VecDeque::new();
         for number in self.left() {
             self.room(&mut unacked).await;
             unacked.push_back(number);
-            let item = Item { number, ack_id: format!("{call}-{number}") };
+            let item = Item { number, ack_id: number.to_string() };
             let message = Delivery { items: vec![item] }.encode_to_vec();
             if sender.send(Ok(message.into())).await.is_err() {
                 return;
@@ -141,8 +141,7 @@ impl Queue {
         while let Ok(Some(request)) = requests.message().await {
             let Ok(request) = Acks::decode(request) else { return };
             let mut state = self.state();
-            let number = |id: &String| id.split_once('-')?.1.parse().ok();
-            for number in request.ack_ids.iter().filter_map(number) {
+            for number in request.ack_ids.iter().filter_map(|id| id.parse().ok()) {
                 *state.acked.entry(number).or_default() += 1;
             }
             let is_all = state.acked.len() as u64 == self.0.total;
@@ -163,17 +162,13 @@ impl StreamingService<Bytes> for Queue {
     type Future = Ready<Result<Response<Deliveries>, Status>>;
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
-        let call = {
-            let mut state = self.state();
-            state.calls += 1;
-            state.calls
-        };
+        self.state().calls += 1;
         let (sender, receiver) = mpsc::channel(16);
         let (speaking, hearing) = (self.clone(), self.clone());
         tokio::spawn(async move {
             // Whichever ends first ends the call.
             tokio::select! {
-                () = speaking.deliver(call, sender) => {}
+                () = speaking.deliver(sender) => {}
                 () = hearing.hear(request.into_inner()) => {}
             }
         });
