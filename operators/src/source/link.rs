@@ -172,13 +172,6 @@ impl Link {
         self.0.durable.send_replace(Some((position.session, position.next_sequence)));
     }
 
-    /// Whether all below `position` is durable.
-    #[must_use]
-    pub fn is_committed(&self, position: &Position) -> bool {
-        let place = (position.session, position.next_sequence);
-        self.0.durable.borrow().is_some_and(|durable| durable >= place)
-    }
-
     /// The place below which everything is durable, now and as it moves.
     pub(crate) fn durable(&self) -> watch::Receiver<Option<(Session, Sequence)>> {
         self.0.durable.subscribe()
@@ -290,8 +283,6 @@ mod tests {
         let place = link.durable();
         link.committed(&Position { session: Session(3), counters, ..Position::default() });
         assert_eq!(*place.borrow(), Some((Session(3), Sequence(0))));
-        let at = |session| Position { session: Session(session), ..Position::default() };
-        assert!(link.is_committed(&at(3)) && !link.is_committed(&at(4)));
         assert_eq!(link.lag(), 10);
         let heartbeats = 15;
         let counters = Counters {

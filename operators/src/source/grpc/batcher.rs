@@ -18,12 +18,12 @@ mod answer;
 mod held;
 mod judge;
 mod open;
-mod reading;
 mod taken;
 
 use super::config::OnOutOfOrder;
 use super::control::Role;
 use super::cursor::{Component, Observed};
+use super::outgoing::Reading;
 use super::request::store;
 use super::resume::{Fate, Missing, Resume, rank};
 use super::seen::Window;
@@ -66,10 +66,6 @@ pub(super) struct Batcher<'a> {
     interruption: Option<Interruption>,
     /// Whether the place has moved without a message since the last batch.
     has_moved: bool,
-    /// Whether messages are acknowledged: what is dropped then waits for a place behind it.
-    acknowledges: bool,
-    /// Whether such a message was dropped since the last reading.
-    has_dropped: bool,
 }
 
 /// A held message's place in the order of mixed groups, and what identifies it.
@@ -132,8 +128,6 @@ impl<'a> Batcher<'a> {
             aside: Vec::new(),
             interruption: None,
             has_moved: false,
-            acknowledges: false,
-            has_dropped: false,
         }
     }
 
@@ -379,6 +373,13 @@ impl<'a> Batcher<'a> {
         self.session
     }
 
+    /// What was read and, with `batch`, handed over.
+    pub(super) fn reading(&self, batch: Option<&Batch>) -> Reading {
+        let is_holding = !(self.held.is_empty() && self.aside.is_empty());
+        let batch = batch.map(|batch| (batch.session, batch.end));
+        Reading { batch, read: (self.session, self.next), is_holding }
+    }
+
     /// The rules' state, for a source that resumes.
     pub(super) fn resume(&self) -> Option<&Resume> {
         self.judge.as_ref().map(|judge| &judge.resume)
@@ -388,8 +389,6 @@ impl<'a> Batcher<'a> {
     /// costs no list of places.
     fn drop_duplicate(&mut self) {
         self.counters.dropped_duplicates += 1;
-        self.has_dropped |= self.acknowledges;
-        self.has_moved |= self.acknowledges;
         self.skip();
     }
 

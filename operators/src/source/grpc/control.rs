@@ -7,7 +7,7 @@
 
 use super::config::OnLoss;
 use super::cursor::{add_leaf, half};
-use headwater_proto::{FieldPath, Leaf, Predicate, SpreadPath};
+use headwater_proto::{FieldPath, Leaf, Predicate};
 use sha2::{Digest, Sha256};
 
 /// What is asked of each message.
@@ -133,24 +133,4 @@ impl DedupeRule {
         }
         half(hash)
     }
-
-    /// Whether `path` leads to a part of what identifies a message.
-    pub(super) fn covers(&self, path: &SpreadPath) -> bool {
-        let path = fields(&path.to_string());
-        let covers = |key: &FieldPath| {
-            let key = fields(&key.to_string());
-            path.strip_prefix(&key).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-        };
-        self.key.is_empty() || self.key.iter().any(covers)
-    }
-}
-
-/// The fields on the way, whichever element of a list it takes.
-fn fields(path: &str) -> String {
-    let mut is_inside = false;
-    let is_name = |letter: &char| {
-        is_inside = (is_inside || *letter == '[') && *letter != ']';
-        !is_inside && *letter != ']'
-    };
-    path.chars().filter(is_name).collect()
 }

@@ -14,6 +14,7 @@
 use super::batcher::{Batcher, Refused, Taken};
 use super::call::Call;
 use super::config::OnEnd;
+use super::outgoing::{Heard, Outbox};
 use super::status::CallError;
 use super::watch::Due;
 use crate::limits::{GAPS_LOGGED_PER_CALL_MAX, GROUP_BYTES_FREE, GROUP_WAIT_MAX, PLACE_INTERVAL};
@@ -31,17 +32,11 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-mod talk;
-
-pub(super) use talk::Talk;
-
 /// How reading a call came to its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum CallEnd {
     /// The server ended the stream with status OK.
     Complete,
-    /// The same, and not all that it had sent could be taken.
-    Unread,
     /// The call or its connection failed.
     Failed(CallError),
     /// The shard cannot go past a message.
@@ -83,7 +78,6 @@ pub(super) struct Tally {
     gaps_logged: u64,
     is_unreadable_logged: bool,
     is_unfit_logged: bool,
-    is_broken_logged: bool,
     is_unanswered_logged: bool,
 }
 
@@ -107,6 +101,12 @@ pub(super) struct Reader<'r, 'a> {
     pub(super) waiting: Vec<Bytes>,
     /// What the request stream is to hear of it, where there is one.
     pub(super) talk: Option<Talk<'r, 'a>>,
+}
+
+/// What is read, for the request stream.
+pub(super) struct Talk<'r, 'a> {
+    pub(super) outbox: &'r Outbox<'a>,
+    pub(super) heard: Heard,
 }
 
 /// What is charged of the messages that a shard holds back.
@@ -152,7 +152,6 @@ impl<'r> Reader<'r, '_> {
         loop {
             let before = self.batcher.counters();
             let mut pass = Pass::default();
-            self.begin_read();
             watch.listen(Instant::now);
             let may_leave = self.may_leave();
             let may_move = call.may_move();
@@ -192,9 +191,11 @@ impl<'r> Reader<'r, '_> {
             }
             if let Some(talk) = &mut self.talk {
                 talk.outbox.taken(&mut talk.heard);
-            }
-            if let Some(end) = self.room(call).await {
-                return end;
+                tokio::select! {
+                    biased;
+                    () = &mut stopped => return CallEnd::Stopped,
+                    () = talk.outbox.room() => {}
+                }
             }
         }
     }
@@ -230,7 +231,7 @@ impl<'r> Reader<'r, '_> {
             return None;
         }
         let now = self.context.clock.now();
-        if now < self.place_due && !is_end && !self.batcher.owes_place() {
+        if now < self.place_due && !is_end {
             return None;
         }
         self.place_due = now + PLACE_INTERVAL;
@@ -299,11 +300,10 @@ impl<'r> Reader<'r, '_> {
         let is_full = |pass: &Pass| {
             pass.messages >= BATCH_RECORDS_MAX as u64 || pass.bytes >= BATCH_BYTES_MAX as u64
         };
-        while !is_full(pass) && !self.batcher.is_full() && !self.has_heard_enough() {
+        while !is_full(pass) && !self.batcher.is_full() && !self.has_answers_enough() {
             match call.poll_message(waker) {
                 Poll::Ready(Some(Ok(message))) => {
                     pass.add(message.len());
-                    self.answer(&message);
                     if self.context.feed.is_some() {
                         self.waiting.push(message);
                     } else if let Err(refused) = self.take(message) {
@@ -320,12 +320,10 @@ impl<'r> Reader<'r, '_> {
     }
 
     fn take(&mut self, message: Bytes) -> Result<(), Refused> {
+        self.hear(&message);
         let context = self.context;
-        let heard = self.acknowledges().then(|| message.clone());
-        let taken = self.batcher.push(message, || received_at(context))?;
-        if let Some(message) = heard {
-            self.identify(&message);
-        }
+        let taken = self.batcher.push(message, || received_at(context));
+        let taken = taken?;
         self.tally.messages += 1;
         match taken {
             Taken::New | Taken::Aside => {}
@@ -343,6 +341,29 @@ impl<'r> Reader<'r, '_> {
         self.tally.messages += 1;
         if taken == Taken::Duplicate {
             self.note_duplicate();
+        }
+    }
+
+    fn has_answers_enough(&self) -> bool {
+        self.talk.as_ref().is_some_and(|talk| talk.heard.is_full())
+    }
+
+    fn hear(&mut self, message: &Bytes) {
+        let Some(Talk { outbox, heard }) = &mut self.talk else { return };
+        heard.hear(outbox.plan(), message);
+        if let Some(error) = heard.unanswered()
+            && !std::mem::replace(&mut self.tally.is_unanswered_logged, true)
+        {
+            let Names { source, shard } = self.names;
+            tracing::warn!(event = "unanswered", source, %shard, "{error}");
+        }
+        if heard.has_unfit() && !std::mem::replace(&mut self.tally.is_unfit_logged, true) {
+            let Names { source, shard } = self.names;
+            tracing::warn!(
+                event = "ack_unfit", source, %shard,
+                "what identifies a message is out of the range of `stream.ack.field`; it is passed \
+                 on and never acknowledged"
+            );
         }
     }
 

@@ -18,18 +18,18 @@
 //! 1. Sessions of a shard only grow, also over restarts.
 //! 2. Only a message that is new starts the back-off anew.
 //!
-//! Next: `request.rs`, `shard/talk.rs`, `call.rs`, `receive.rs`, in this order.
+//! Next: `request.rs`, `call.rs`, `receive.rs`, in this order.
 
 use super::approach::Approach;
 use super::backoff::Backoff;
 use super::batcher::Batcher;
 use super::batcher::Refused;
-use super::call::Call;
+use super::call::{Ask, Call};
 use super::config::{Mode, OnEnd};
 use super::cursor::Value;
 use super::expired::{CallFacts, Loss, Losses, Reentry, Teller};
-use super::outgoing::{Farewell, Outbox, Writing};
-use super::receive::{CallEnd, Names, Tally};
+use super::outgoing::{Farewell, Heard, Outbox, Writing};
+use super::receive::{CallEnd, Charged, Names, Reader, Talk, Tally};
 use super::request::{Outgoing, RequestError, restore};
 use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
@@ -38,11 +38,12 @@ use super::watch::Due;
 use crate::limits::{AUTH_REFUSALS_MAX, GROUP_WAITS_MAX};
 use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use bytes::Bytes;
+use headwater_engine::fault::{self, Point};
 use headwater_engine::ids::Session;
 use std::sync::Arc;
+use std::time::Duration;
 
 mod poll;
-mod talk;
 
 /// A shard's task between two calls.
 struct Shard<'a, 'c> {
@@ -62,7 +63,7 @@ struct Shard<'a, 'c> {
     has_connected: bool,
     /// What is said on the request stream, where the method has one.
     outbox: Option<Outbox<'a>>,
-    /// The call of a shard that stops, where messages are acknowledged.
+    /// The call of a shard that stops, while it has something to acknowledge.
     last_call: Option<(Call, Writing)>,
 }
 
@@ -77,10 +78,6 @@ enum Entry {
 }
 /// What ends a call at its deadline.
 const TOO_LONG: &str = "the call has lasted as long as `call.deadline_ms` lets it";
-
-/// What a server that keeps what is not acknowledged is called again for.
-const UNREAD: &str = "the server ended the stream while as much as may be was not acknowledged, and \
-                      sends the rest again";
 
 /// What a server says by a GOAWAY without an error.
 const GOING_AWAY: &str = "the server closes the connection and asks its clients to go";
@@ -162,10 +159,7 @@ impl<'a, 'c> Shard<'a, 'c> {
             starved: 0,
             session: start.session,
             has_connected: false,
-            outbox: source
-                .stream
-                .as_ref()
-                .map(|plan| Outbox::new(plan, source.unacknowledged_max())),
+            outbox: source.stream.as_ref().map(Outbox::new),
             last_call: None,
         };
         if let Some(seen) = &start.seen {
@@ -173,9 +167,6 @@ impl<'a, 'c> Shard<'a, 'c> {
         }
         if context.feed.is_some() {
             shard.batcher.share_window();
-        }
-        if source.acks() {
-            shard.batcher.acknowledge();
         }
         Ok(shard)
     }
@@ -233,7 +224,13 @@ impl<'a, 'c> Shard<'a, 'c> {
 
     /// Opens the call and reads it to its end.
     async fn stream(&mut self, request: Outgoing) -> (CallEnd, Tally) {
-        match self.open(request).await {
+        let context = self.context;
+        let opened = tokio::select! {
+            biased;
+            () = context.stop.cancelled() => return (CallEnd::Stopped, Tally::default()),
+            opened = self.open(request) => opened,
+        };
+        match opened {
             Err(end) => (end, Tally::default()),
             Ok((call, writing)) => self.read(call, writing).await,
         }
@@ -289,6 +286,56 @@ impl<'a, 'c> Shard<'a, 'c> {
         Ok(())
     }
 
+    async fn open(&mut self, request: Outgoing) -> Result<(Call, Option<Writing>), CallEnd> {
+        let ShardContext { link, metrics, .. } = self.context;
+        let Outgoing { message, metadata } = request;
+        let (ask, writing) = match &self.outbox {
+            None => (Ask::Once(message), None),
+            Some(outbox) => {
+                let opening = outbox.open(&message);
+                let (writing, requests) =
+                    Writing::open(opening, link.durable(), metrics.acks.clone());
+                (Ask::Stream(requests), Some(writing))
+            }
+        };
+        let (approach, asked) = (&mut self.approach, || link.asked());
+        let call = Call::open(self.source, self.target, approach, (ask, &metadata), asked).await?;
+        Ok((call, writing))
+    }
+
+    /// Reads the call to its end, which is dropped then: no later one is opened beside it.
+    async fn read(&mut self, mut call: Call, writing: Option<Writing>) -> (CallEnd, Tally) {
+        self.has_connected = true;
+        self.context.link.opened();
+        self.log_opened();
+        self.batcher.begin_call(call.headers());
+        fault::point(Point::SrcResumed);
+        let mut reader = Reader {
+            batcher: &mut self.batcher,
+            context: self.context,
+            names: self.names,
+            on_end: self.source.on_end,
+            tally: Tally::default(),
+            charged: Charged::default(),
+            place_due: Duration::ZERO,
+            waiting: Vec::new(),
+            talk: self.outbox.as_ref().map(|outbox| Talk { outbox, heard: Heard::default() }),
+        };
+        let Some((outbox, mut writing)) = self.outbox.as_ref().zip(writing) else {
+            let end = reader.run(&mut call).await;
+            return (end, reader.tally);
+        };
+        let end = tokio::select! {
+            end = reader.run(&mut call) => end,
+            never = writing.run(outbox) => match never {},
+        };
+        let tally = reader.tally;
+        if end == CallEnd::Stopped && outbox.owes_acks() {
+            self.last_call = Some((call, writing));
+        }
+        (end, tally)
+    }
+
     /// Whether the next call goes on where the last one ended. Without a cursor only a shard that
     /// has never called, or a resumable one that has never received, misses nothing.
     fn is_joined(&self) -> bool {
@@ -309,7 +356,6 @@ impl<'a, 'c> Shard<'a, 'c> {
                 Next::End(ShardEnd::Finished)
             }
             CallEnd::Complete => Next::Again("the server ended the stream".to_owned()),
-            CallEnd::Unread => Next::Again(UNREAD.to_owned()),
             CallEnd::Stopped | CallEnd::DataflowEnded => Next::End(ShardEnd::Stopped),
             CallEnd::Due(due) => self.after_due(due, call),
             CallEnd::Starved => self.after_starvation(),
@@ -484,7 +530,6 @@ impl<'a, 'c> Shard<'a, 'c> {
         let session = self.session.0;
         let (code, text) = match end {
             CallEnd::Complete => ("OK", ""),
-            CallEnd::Unread => ("OK", UNREAD),
             CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
             CallEnd::Due(Due::Silent(_)) => ("CANCELLED", "nothing has come for too long"),
             CallEnd::Due(Due::Deadline) => ("DEADLINE_EXCEEDED", TOO_LONG),

@@ -28,8 +28,6 @@ use http::uri::PathAndQuery;
 use std::sync::Arc;
 use tonic::metadata::MetadataMap;
 
-mod acks;
-
 /// A gRPC source of a pipeline, ready to run.
 pub struct GrpcSource {
     pub(super) name: String,
@@ -166,11 +164,19 @@ impl GrpcSource {
         self.stream.as_ref().is_some_and(|stream| stream.ack.is_some())
     }
 
+    /// Within how many messages one that comes again is known. Where a message bears several things
+    /// that are acknowledged one by one, they come again in other company, and no key of a whole
+    /// message knows them.
+    fn dedupe_window(&self, plan: &ResumePlan) -> Option<usize> {
+        let ack = self.stream.as_ref().and_then(|stream| stream.ack.as_ref());
+        let is_one_by_one = ack.is_some_and(|ack| !ack.from.is_list());
+        plan.dedupe.as_ref().filter(|_| is_one_by_one).map(|dedupe| dedupe.window)
+    }
+
     /// Whether an open call may be replaced by another one before the server ends it: else what is
     /// sent in between is lost, or the end of the stream is not heard of.
     pub(super) fn may_move(&self) -> bool {
-        let is_resumed =
-            self.resume.as_ref().map_or_else(|| self.acks(), |plan| plan.mode != Mode::None);
+        let is_resumed = self.resume.as_ref().is_some_and(|plan| plan.mode != Mode::None);
         is_resumed && self.on_end == OnEnd::Reconnect
     }
 

@@ -97,11 +97,6 @@ impl Watch {
         }
     }
 
-    /// The same clock for one who waits for something else than the server.
-    pub(super) fn without_silence(self) -> Self {
-        Watch { idle: None, ..self }
-    }
-
     /// Done when the call is to be ended; `may_leave` if it may be replaced.
     pub(super) async fn due(&self, may_leave: bool) -> Due {
         match self.next(may_leave) {

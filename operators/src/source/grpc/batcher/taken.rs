@@ -39,12 +39,6 @@ pub(in crate::source::grpc) enum Refused {
     )]
     GroupTooLarge(u64),
     #[error(
-        "the messages that belong together (`resume.boundary`) have more than {0} identifiers to \
-         acknowledge (`stream.ack`), more than may be received and not acknowledged; use \
-         `boundary: message`"
-    )]
-    GroupOfTooManyIds(u64),
-    #[error(
         "a message says that others were lost (`resume.loss`), and its `action` is `fail`; go on \
          without them by `count` or `dead_letter`"
     )]

@@ -16,7 +16,6 @@
 //!
 //! Next: `node.rs`.
 
-mod acks;
 mod auth;
 mod canonical;
 mod change;

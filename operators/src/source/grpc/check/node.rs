@@ -4,7 +4,7 @@ use super::super::config::{Config, Windows};
 use super::super::reload::TlsMaterial;
 use super::super::source::GrpcSource;
 use super::super::watch::Life;
-use super::{acks, fleet, inquiry, poll, reach, resume, shards, stream, types, upstreams};
+use super::{fleet, inquiry, poll, reach, resume, shards, stream, types, upstreams};
 use crate::stand_in;
 use headwater_engine::spec::{
     Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts, schema_of,
@@ -38,7 +38,6 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let resume = resume::check(&config, method, view, report);
     let known = resume.as_ref().and_then(Option::as_ref);
     let stream = stream::check(&config, method, view, report);
-    acks::check(stream.as_ref(), known, view, report);
     upstreams::check(&config, known, view, report);
     let shards_min = fleet::shards_min(&config);
     let known_tls = tls.clone();

@@ -181,8 +181,7 @@ pub(super) fn check_life(config: &Config, view: &NodeView<'_>, report: &mut Repo
 
 /// Whether another call goes on where the last one ended.
 pub(super) fn is_resumed(config: &Config) -> bool {
-    let acks = || config.stream.as_ref().is_some_and(|stream| stream.ack.is_some());
-    config.resume.as_ref().map_or_else(acks, |resume| resume.mode != Mode::None)
+    config.resume.as_ref().is_some_and(|resume| resume.mode != Mode::None)
 }
 
 /// The path of a socket's URL; none if it is another URL.

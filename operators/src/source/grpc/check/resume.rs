@@ -153,16 +153,6 @@ impl Check<'_, '_> {
                     );
                 return false;
             }
-            Mode::None if self.acks => {
-                report
-                    .error(
-                        &self.view.at(&["resume", "mode"]),
-                        "`mode: none` contradicts `stream.ack`: a server sends again what is not \
-                         acknowledged, so a new call does go on where the last one ended",
-                    )
-                    .hint("say `mode: ack`");
-                return false;
-            }
             Mode::Ack => "ack",
             Mode::ReplayAll => "replay_all",
             Mode::None | Mode::Cursor => "none",

@@ -176,13 +176,11 @@ impl Check<'_, '_> {
                 .detail(format!("expected: {}", write.described()));
             return None;
         }
-        // Of a field that is no list a message bears one value: the last one that is written.
-        let batch_max = if write.is_list() { config.batch_max } else { 1 };
         Some(AckPlan {
             write,
             from,
             take: config.take,
-            batch_max,
+            batch_max: config.batch_max,
             across_calls: config.across_calls,
             extend: settled(extend)?,
         })

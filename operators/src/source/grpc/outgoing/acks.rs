@@ -7,11 +7,9 @@
 //!                   └──┘ more time, again and again
 //! ```
 //!
-//! What identifies a batch's messages waits for the place behind that batch. A message that was
-//! dropped as a repetition waits for a place behind itself: what it repeats may have been handed
-//! over by another upstream of the feed, or by this shard before it left and came back, and nothing
-//! here knows when that becomes durable. It entered the dataflow before that place did, by the same
-//! inlet, so it is durable by then.
+//! What identifies a batch's messages waits for the place behind that batch. Messages that were
+//! dropped, as repetitions are, wait for what was handed over before them: then the message they
+//! repeat is durable too.
 //!
 //! Invariants
 //! 1. Nothing becomes ready before the durable place has reached what it waits for.
@@ -29,8 +27,6 @@ pub(super) struct Acks {
     ready: VecDeque<Ids>,
     /// Identifiers in both.
     count: u64,
-    /// Bytes of these.
-    bytes: u64,
     /// The number of the next entry.
     next: u64,
     /// The entries for which more time is still to be asked for in this round.
@@ -57,19 +53,15 @@ pub(in crate::source::grpc) struct Reading {
     pub(in crate::source::grpc) read: Place,
     /// Whether messages are held back.
     pub(in crate::source::grpc) is_holding: bool,
-    /// Whether messages were dropped as repetitions.
-    pub(in crate::source::grpc) has_dropped: bool,
 }
 
 impl Acks {
     /// Takes what a read has brought.
     pub(super) fn note(&mut self, ids: impl IntoIterator<Item = Ids>, reading: Reading) {
         self.handed = reading.batch.or(self.handed);
-        let waits_for_all = reading.is_holding || reading.has_dropped;
-        let needs = if waits_for_all { Some(reading.read) } else { self.handed };
+        let needs = if reading.is_holding { Some(reading.read) } else { self.handed };
         for ids in ids {
             self.count += u64::from(ids.count);
-            self.bytes += ids.values.len() as u64;
             let number = self.next;
             self.next += 1;
             self.pending.push_back(Pending { number, needs, ids });
@@ -83,10 +75,8 @@ impl Acks {
         self.release();
     }
 
-    /// The call is over: what was held back is forgotten, and a round of asking for more time, of
-    /// which nobody knows how much was heard.
+    /// The call is over: what was held back is forgotten.
     pub(super) fn forget_held(&mut self) {
-        self.round = 0..0;
         let handed = self.handed;
         self.pending.retain(|entry| entry.needs <= handed);
         self.recount();
@@ -112,16 +102,6 @@ impl Acks {
         self.count
     }
 
-    /// Bytes of these identifiers.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Whether a commit will make some of it ready.
-    pub(super) fn is_awaiting(&self) -> bool {
-        self.pending.front().is_some_and(|first| first.needs <= self.handed)
-    }
-
     /// Whether there is something to acknowledge.
     pub(super) fn is_ready(&self) -> bool {
         !self.ready.is_empty()
@@ -138,7 +118,6 @@ impl Acks {
             taken.append(&next);
         }
         self.count -= u64::from(taken.count);
-        self.bytes -= taken.values.len() as u64;
         Some(taken)
     }
 
@@ -186,11 +165,7 @@ impl Acks {
 
     fn recount(&mut self) {
         let pending = self.pending.iter().map(|entry| &entry.ids);
-        (self.count, self.bytes) = (0, 0);
-        for ids in pending.chain(&self.ready) {
-            self.count += u64::from(ids.count);
-            self.bytes += ids.values.len() as u64;
-        }
+        self.count = pending.chain(&self.ready).map(|ids| u64::from(ids.count)).sum();
     }
 }
 

@@ -7,7 +7,7 @@
 //! Next: `outbox.rs` takes it after the read.
 
 use super::{AckPlan, StreamPlan};
-use crate::limits::{ACK_BYTES_MAX, REPLIES_QUEUED_BYTES_MAX, REPLIES_QUEUED_MAX};
+use crate::limits::{ACK_BYTES_MAX, REPLIES_QUEUED_MAX};
 use crate::source::grpc::config::AckTake;
 use bytes::Bytes;
 use headwater_proto::ReplyError;
@@ -21,30 +21,15 @@ pub(super) struct Ids {
     pub(super) count: u32,
 }
 
-/// Identifiers, and bytes of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::source::grpc) struct IdsRoom {
-    pub(super) count: u64,
-    pub(super) bytes: u64,
-}
-
 /// What was read since the outbox was told.
 #[derive(Debug, Default)]
 pub(in crate::source::grpc) struct Heard {
     pub(super) replies: Vec<Bytes>,
-    /// Bytes of `replies`.
-    replies_bytes: usize,
     pub(super) ids: Vec<Ids>,
-    /// Identifiers in `ids`, and their bytes.
-    ids_size: IdsRoom,
-    /// How much that may be before no more is read.
-    ids_room: IdsRoom,
     /// Of the server's credit.
     pub(super) units: u64,
     /// Whether an identifier did not fit its field; what it stands for is never acknowledged.
     has_unfit: bool,
-    /// Whether a message was broken where an identifier stands, with the same consequence.
-    has_broken: bool,
     /// Why an answer could not be made.
     unanswered: Option<ReplyError>,
 }
@@ -58,35 +43,25 @@ impl Ids {
 }
 
 impl Heard {
-    /// A read begins that may bring so many identifiers.
-    pub(in crate::source::grpc) fn begin(&mut self, ids_room: IdsRoom) {
-        (self.ids_size, self.ids_room) = (IdsRoom::default(), ids_room);
-        self.replies_bytes = 0;
-    }
-
-    /// Takes one message that came: it is answered, and used of the server's credit, whatever
-    /// becomes of it.
-    pub(in crate::source::grpc) fn answer(&mut self, plan: &StreamPlan, message: &[u8]) {
+    /// Takes one message.
+    pub(in crate::source::grpc) fn hear(&mut self, plan: &StreamPlan, message: &[u8]) {
         for reply in plan.replies.iter().filter(|reply| reply.when.holds(message)) {
             match reply.send.fill(message) {
-                Ok(answer) => {
-                    self.replies_bytes += answer.len();
-                    self.replies.push(answer);
-                }
+                Ok(answer) => self.replies.push(answer),
                 Err(error) => self.unanswered = Some(error),
             }
         }
         if let Some(credit) = &plan.credit {
             self.units += credit.count.as_ref().map_or(1, |path| path.count(message));
         }
+        if let Some(ack) = &plan.ack {
+            self.identify(ack, message);
+        }
     }
 
-    /// Whether there is so much that no more should be read.
+    /// Whether there are so many answers that no more should be read.
     pub(in crate::source::grpc) fn is_full(&self) -> bool {
         self.replies.len() >= REPLIES_QUEUED_MAX
-            || self.replies_bytes >= REPLIES_QUEUED_BYTES_MAX
-            || self.ids_size.count >= self.ids_room.count
-            || self.ids_size.bytes >= self.ids_room.bytes
     }
 
     /// Why an answer could not be made since this was asked last.
@@ -99,18 +74,12 @@ impl Heard {
         self.has_unfit
     }
 
-    /// Whether a message was broken where an identifier stands.
-    pub(in crate::source::grpc) fn has_broken(&self) -> bool {
-        self.has_broken
-    }
-
-    /// Takes what identifies a message that was not refused.
-    pub(in crate::source::grpc) fn identify(&mut self, ack: &AckPlan, message: &[u8]) {
-        let Heard { ids, ids_size, has_unfit, .. } = self;
-        let read = ack.from.each(message, &mut |leaf| {
+    fn identify(&mut self, ack: &AckPlan, message: &[u8]) {
+        let (ids, has_unfit) = (&mut self.ids, &mut self.has_unfit);
+        // What cannot be read cannot be acknowledged: the server sends it again.
+        let _ = ack.from.each(message, &mut |leaf| {
             if ack.take == AckTake::Newest {
                 ids.clear();
-                *ids_size = IdsRoom::default();
             }
             let is_full =
                 |last: &Ids| last.count >= ack.batch_max || last.values.len() >= ACK_BYTES_MAX;
@@ -118,17 +87,12 @@ impl Heard {
                 ids.push(Ids::default());
             }
             let last = ids.last_mut().expect("there is one now");
-            let before = last.values.len();
             if ack.write.put(&leaf, &mut last.values) {
                 last.count += 1;
-                ids_size.count += 1;
-                ids_size.bytes += (last.values.len() - before) as u64;
             } else {
                 *has_unfit = true;
-                ids.pop_if(|last| last.count == 0);
             }
         });
-        // What cannot be read cannot be acknowledged: the server sends it again.
-        self.has_broken |= read.is_err();
+        ids.retain(|ids| ids.count > 0);
     }
 }

@@ -9,8 +9,7 @@
 //! Invariants
 //! 1. An ack names nothing that is not durable.
 //! 2. The server is never allowed more than the window, and is allowed more before it runs out.
-//! 3. What waits to be said is bounded: beyond the bound the reader stops, until there is room or
-//!    the call is over.
+//! 3. What waits to be said is bounded: beyond the bound the reader stops.
 //!
 //! | file | what |
 //! |---|---|
@@ -18,23 +17,20 @@
 //! | `window` | how much the server may send |
 //! | `acks` | what is received, what of it is durable, what is said of it |
 //! | `outbox` | all of it, shared by the call's reader and writer |
-//! | `writer` | sends what there is |
-//! | `farewell` | how a call is left |
+//! | `writer` | sends what there is, and says the last words of a shard that stops |
 //!
 //! Next: `heard.rs`.
 
 mod acks;
-mod farewell;
 mod heard;
 mod outbox;
 mod window;
 mod writer;
 
 pub(super) use acks::Reading;
-pub(super) use farewell::{Farewell, close, leave_opening, see_acked};
 pub(super) use heard::Heard;
-pub(super) use outbox::{Outbox, Wait};
-pub(super) use writer::{RequestStream, Writing};
+pub(super) use outbox::Outbox;
+pub(super) use writer::{Farewell, RequestStream, Writing};
 
 use super::config::AckTake;
 use bytes::Bytes;
@@ -86,7 +82,7 @@ pub(super) struct AckPlan {
     pub(super) from: SpreadPath,
     /// Which of what is durable.
     pub(super) take: AckTake,
-    /// Identifiers per request; one where `write` writes no list.
+    /// Identifiers per request.
     pub(super) batch_max: u32,
     /// Whether an ack may go to a later call.
     pub(super) across_calls: bool,

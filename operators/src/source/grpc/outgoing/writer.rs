@@ -1,20 +1,21 @@
-//! Sends what an outbox holds, from the request on and as long as the call lasts.
+//! Sends what an outbox holds, as long as a call is open; and the last words of a shard that stops,
+//! whose messages become durable only after it has ended its reading.
 //!
 //! What is sent is chosen when the connection has room for it and not before, so between the outbox
 //! and the connection there is room for [`OUTGOING_MESSAGES_MAX`] messages and no more.
 //!
-//! Next: `../shard/talk.rs` runs it beside the reader, `farewell.rs` after it.
+//! Next: `../shard.rs` runs it beside the reader.
 
 use super::{Outbox, Place};
-use crate::limits::OUTGOING_MESSAGES_MAX;
-use crate::telemetry::ShardMetrics;
+use crate::limits::{FAREWELL_WAIT_MAX, HALF_CLOSE_WAIT_MAX, OUTGOING_MESSAGES_MAX};
+use crate::source::grpc::call::Call;
 use bytes::Bytes;
-use prometheus::{IntCounter, IntGauge};
+use prometheus::IntCounter;
 use std::convert::Infallible;
-use std::future::pending;
+use std::future::{pending, poll_fn};
 use std::pin::Pin;
 use tokio::sync::{mpsc, watch};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
 
@@ -27,29 +28,28 @@ pub(in crate::source::grpc) struct Writing {
     /// What is durable of the shard.
     durable: watch::Receiver<Option<Place>>,
     acks: IntCounter,
-    unacknowledged: IntGauge,
+}
+
+/// What a shard that stops still has to say.
+pub(in crate::source::grpc) struct Farewell<'p> {
+    /// The call, from which nothing is taken any more.
+    pub(in crate::source::grpc) call: Call,
+    /// Its writing end.
+    pub(in crate::source::grpc) writing: Writing,
+    /// What there is to say.
+    pub(in crate::source::grpc) outbox: Outbox<'p>,
 }
 
 impl Writing {
-    /// A request stream that begins with `opening`; acks are counted.
+    /// A request stream that begins with `opening`; acks are counted by `acks`.
     pub(in crate::source::grpc) fn open(
         opening: Vec<Bytes>,
         durable: watch::Receiver<Option<Place>>,
-        metrics: &ShardMetrics,
+        acks: IntCounter,
     ) -> (Writing, RequestStream) {
         let (sender, receiver) = mpsc::channel(OUTGOING_MESSAGES_MAX);
         let stream = tokio_stream::iter(opening).chain(ReceiverStream::new(receiver));
-        let (acks, unacknowledged) = (metrics.acks.clone(), metrics.unacknowledged.clone());
-        (Writing { sender, durable, acks, unacknowledged }, Box::pin(stream))
-    }
-
-    /// Says what there is to say until all that was handed over is acknowledged, or until nobody
-    /// hears it any more.
-    pub(in crate::source::grpc) async fn all_acked(&mut self, outbox: &Outbox<'_>) {
-        tokio::select! {
-            never = self.run(outbox) => match never {},
-            () = outbox.all_acked() => {}
-        }
+        (Writing { sender, durable, acks }, Box::pin(stream))
     }
 
     /// Says what there is to say; ends with the call that it is run beside.
@@ -58,24 +58,18 @@ impl Writing {
         let interval = extend.map(|extend| extend.interval);
         let mut next_extension = interval.map(|interval| Instant::now() + interval);
         let mut is_watched = outbox.plan().ack.is_some();
-        let Writing { sender, durable, acks, unacknowledged } = self;
+        let Writing { sender, durable, acks } = self;
         look(durable, outbox);
         loop {
-            unacknowledged.set(i64::try_from(outbox.unacknowledged()).unwrap_or(i64::MAX));
             tokio::select! {
                 () = outbox.filled() => {}
-                // The connection is gone or the call has ended: its reader is to learn so, and
-                // must not wait for the server to take what it has heard.
-                () = sender.closed() => {
-                    outbox.hang_up();
-                    return pending().await;
-                }
-                // One of a closed stream is none.
-                permit = sender.reserve(), if outbox.has_next() => if let Ok(permit) = permit
-                    && let Some(said) = outbox.next()
-                {
-                    acks.inc_by(said.acked);
-                    permit.send(said.message);
+                permit = sender.reserve(), if outbox.has_next() => match permit {
+                    Ok(permit) => if let Some(said) = outbox.next() {
+                        acks.inc_by(said.acked);
+                        permit.send(said.message);
+                    },
+                    // The connection is gone or the call has ended; its reader learns so.
+                    Err(_) => return pending().await,
                 },
                 moved = durable.changed(), if is_watched => match moved {
                     Ok(()) => look(durable, outbox),
@@ -87,6 +81,27 @@ impl Writing {
                 }
             }
         }
+    }
+}
+
+impl Farewell<'_> {
+    /// Acknowledges what becomes durable, ends the request stream and sees the server end the call.
+    /// What is left then, the server sends again.
+    pub(in crate::source::grpc) async fn say(self) {
+        let Farewell { mut call, mut writing, outbox } = self;
+        let acked = async {
+            tokio::select! {
+                never = writing.run(&outbox) => match never {},
+                () = outbox.all_acked() => {}
+            }
+        };
+        let _ = timeout(FAREWELL_WAIT_MAX, acked).await;
+        drop(writing);
+        let ended = async {
+            // What still comes is not taken, and so comes again.
+            while let Some(Ok(_)) = poll_fn(|context| call.poll_message(context)).await {}
+        };
+        let _ = timeout(HALF_CLOSE_WAIT_MAX, ended).await;
     }
 }
 
