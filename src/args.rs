@@ -32,6 +32,18 @@ pub(crate) enum Command {
         headwater run orders.yaml devices.yaml --log-format json --metrics 0.0.0.0:9464")]
     Run(Run),
 
+    /// Run pipelines that are made, changed and deleted over REST while the process runs.
+    ///
+    /// What it is told is kept in a compacted Kafka topic, and nothing on this machine: a restart,
+    /// or another instance, brings everything back. Of several instances with one topic, one runs
+    /// the pipelines and the others wait.
+    #[command(after_help = "Examples:\n  \
+        headwater serve --brokers localhost:9092\n  \
+        curl --data-binary @orders.yaml http://localhost:8083/pipelines\n  \
+        headwater serve --brokers kafka:9092 --api 0.0.0.0:8083 --token-file /run/secrets/tokens \\\n    \
+        --tls-certificate server.pem --tls-key server.key")]
+    Serve(Serve),
+
     /// Check pipeline files and name all their mistakes.
     ///
     /// Nothing is contacted, unless --online asks the servers of files with
@@ -174,6 +186,14 @@ pub(crate) struct Run {
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) metrics: Option<Metrics>,
 
+    /// Serve the API of `headwater serve` here, to look at these pipelines; what changes them is
+    /// refused.
+    #[arg(long, value_name = "IP:PORT", value_parser = address)]
+    pub(crate) api: Option<SocketAddr>,
+
+    #[command(flatten)]
+    pub(crate) access: ApiAccess,
+
     #[command(flatten)]
     pub(crate) logs: Logs,
 
@@ -185,6 +205,99 @@ pub(crate) struct Run {
     /// Show no live line on the terminal.
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Bootstrap servers of the Kafka cluster that holds the config topic, separated by commas.
+    #[arg(long, value_name = "HOST:PORT", env = "HEADWATER_BROKERS")]
+    pub(crate) brokers: String,
+
+    /// The topic that keeps what this process was told; made if it is missing.
+    #[arg(long, value_name = "TOPIC", default_value = "headwater-configs")]
+    pub(crate) config_topic: String,
+
+    /// Copies of the config topic, where it is made. Left out: as many as the cluster makes by
+    /// itself.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) config_replication: Option<u8>,
+
+    /// Properties of the Kafka client of the config topic, `key=value` lines; values may hold
+    /// `${env:NAME}` and `${file:PATH}`. Pipelines have their own.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kafka_config: Option<PathBuf>,
+
+    /// One such property; may be given several times.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = key_value)]
+    pub(crate) property: Vec<(String, String)>,
+
+    /// Where the API listens.
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8083", value_parser = address)]
+    pub(crate) api: SocketAddr,
+
+    /// The URL under which others reach this instance; it is told to who asks another one.
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<String>,
+
+    #[command(flatten)]
+    pub(crate) access: ApiAccess,
+
+    /// What relative paths in pipeline files are relative to.
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) base_dir: PathBuf,
+
+    /// Worker threads for all pipelines together; `workers` in a pipeline file means nothing here.
+    /// Left out: one per core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) workers: Option<u8>,
+
+    /// How long the instance that runs the pipelines must be silent before another one does.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    #[arg(value_parser = clap::value_parser!(u64).range(2..=3_600))]
+    pub(crate) takeover_after: u64,
+
+    /// Where else to serve /metrics, /healthz and /readyz, without authentication; the API has them
+    /// too.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Option<Metrics>,
+
+    #[command(flatten)]
+    pub(crate) logs: Logs,
+}
+
+/// Who may ask the API.
+#[derive(Debug, Args)]
+pub(crate) struct ApiAccess {
+    /// Tokens, one a line, of which a request must show one (`Authorization: Bearer TOKEN`). The
+    /// file is read again when it changes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+
+    /// The API's certificate, with its chain, as PEM; read again when it changes.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(crate) tls_certificate: Option<PathBuf>,
+
+    /// The private key of --tls-certificate, as PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Certificate authorities of clients, as PEM: a client must show a certificate of theirs.
+    #[arg(long, value_name = "FILE", requires = "tls_certificate")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+
+    /// Let everybody in who can reach an address of other machines, without authentication.
+    #[arg(long)]
+    pub(crate) insecure_api: bool,
+
+    /// Requests a second that one client of the API may make, and twice as many at once.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) api_rate: u32,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let address = text.replace("localhost:", "127.0.0.1:").parse();
+    address.map_err(|_| "expected `IP:PORT`".to_owned())
 }
 
 /// What to do with the position of a stream that is not what it was.

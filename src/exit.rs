@@ -67,7 +67,7 @@ impl Exit {
     }
 
     /// What it means, for the help text.
-    const fn meaning(self) -> &'static str {
+    pub(crate) const fn meaning(self) -> &'static str {
         match self {
             Exit::Done => "done, or stopped on request; everything received is committed",
             Exit::Mistake => "a mistake in a file or on the command line; no stream was called",

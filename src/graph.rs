@@ -21,7 +21,7 @@ pub(crate) fn graph(options: &Graph) -> Outcome {
     Ok(Exit::Done)
 }
 
-fn mermaid(plan: &Plan) -> String {
+pub(crate) fn mermaid(plan: &Plan) -> String {
     let mut out = format!("---\ntitle: {}\n---\nflowchart LR\n", plan.name());
     for node in plan.nodes() {
         let label = label(node).join("<br>").replace('"', "#quot;");
@@ -38,7 +38,7 @@ fn mermaid(plan: &Plan) -> String {
     out
 }
 
-fn dot(plan: &Plan) -> String {
+pub(crate) fn dot(plan: &Plan) -> String {
     let quoted = |text: &str| text.replace('\\', "\\\\").replace('"', "\\\"");
     let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n", quoted(plan.name()));
     for node in plan.nodes() {
@@ -75,12 +75,12 @@ fn label(node: &PlanNode) -> Vec<String> {
     lines
 }
 
-fn edges(plan: &Plan) -> impl Iterator<Item = (&PlanNode, &PlanNode)> {
+pub(crate) fn edges(plan: &Plan) -> impl Iterator<Item = (&PlanNode, &PlanNode)> {
     plan.nodes().iter().flat_map(|from| plan.outputs(from).map(move |to| (from, to)))
 }
 
 /// What flows on a node's edges.
-fn carried(from: &PlanNode) -> String {
+pub(crate) fn carried(from: &PlanNode) -> String {
     let name = |output: &headwater_engine::spec::StreamType| match from.role {
         Role::Source => output.name.clone(),
         _ => output.encoding.to_string(),

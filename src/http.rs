@@ -32,11 +32,24 @@ const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr
 /// Shards whose call is not open that `/readyz` names; it counts all of them.
 const SHARDS_SHOWN_MAX: usize = 100;
 
+/// The pipelines that are shown, as they are when somebody asks.
+pub(crate) type Watch = Box<dyn Fn() -> Vec<Watched> + Send + Sync>;
+
 /// What requests are answered from.
-struct Shown {
+pub(crate) struct Shown {
     pipelines: Registry,
     process: Registry,
-    watched: Vec<Watched>,
+    watched: Watch,
+    ready: Ready,
+}
+
+/// When a process is ready.
+pub(crate) enum Ready {
+    /// When all its pipelines are.
+    WithPipelines,
+    /// When this says so: a process that runs what it is told over an API is ready when it can be
+    /// told, and most of all when a pipeline is not.
+    When(Box<dyn Fn() -> bool + Send + Sync>),
 }
 
 #[derive(Serialize)]
@@ -89,42 +102,62 @@ pub(crate) async fn bind(wanted: Option<Metrics>) -> Result<Option<TcpListener>,
 }
 
 /// Serves until it is dropped.
-pub(crate) async fn serve(listener: TcpListener, pipelines: Registry, watched: Vec<Watched>) {
+pub(crate) async fn serve(listener: TcpListener, shown: Arc<Shown>) {
     if let Ok(address) = listener.local_addr() {
         tracing::info!(event = "metrics_listen", %address, paths = "/metrics /healthz /readyz");
     }
-    let process = Registry::new();
-    // The names are prometheus' own and the registry is new.
-    let _ = process.register(Box::new(ProcessCollector::for_self()));
     let router = Router::new()
         .route("/metrics", get(metrics))
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
-        .with_state(Arc::new(Shown { pipelines, process, watched }));
+        .with_state(shown);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(event = "metrics_failed", %error);
     }
 }
 
+impl Shown {
+    pub(crate) fn new(pipelines: Registry, watched: Watch, ready: Ready) -> Arc<Self> {
+        let process = Registry::new();
+        // The names are prometheus' own and the registry is new.
+        let _ = process.register(Box::new(ProcessCollector::for_self()));
+        Arc::new(Shown { pipelines, process, watched, ready })
+    }
+
+    /// All series, as Prometheus reads them; else why there are none.
+    pub(crate) fn metrics(&self) -> Result<String, String> {
+        // What is derived is derived now.
+        (self.watched)().iter().for_each(|one| one.status.look());
+        let mut families = self.pipelines.gather();
+        families.extend(self.process.gather());
+        TextEncoder::new().encode_to_string(&families).map_err(|error| error.to_string())
+    }
+
+    /// Whether the process is ready, and how each pipeline stands, as JSON.
+    pub(crate) fn readiness(&self) -> (bool, String) {
+        let pipelines: Vec<_> = (self.watched)().iter().map(readiness_of).collect();
+        let ready = match &self.ready {
+            Ready::WithPipelines => pipelines.iter().all(|pipeline| pipeline.ready),
+            Ready::When(is_ready) => is_ready(),
+        };
+        let readiness = Readiness { ready, pipelines };
+        let mut body = serde_json::to_string(&readiness).expect("texts and numbers are plain data");
+        body.push('\n');
+        (ready, body)
+    }
+}
+
 async fn metrics(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    // What is derived is derived now.
-    shown.watched.iter().for_each(|one| one.status.look());
-    let mut families = shown.pipelines.gather();
-    families.extend(shown.process.gather());
     let content_type = [(header::CONTENT_TYPE, prometheus::TEXT_FORMAT)];
-    match TextEncoder::new().encode_to_string(&families) {
+    match shown.metrics() {
         Ok(text) => (StatusCode::OK, content_type, text),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, content_type, format!("{error}\n")),
+        Err(why) => (StatusCode::INTERNAL_SERVER_ERROR, content_type, format!("{why}\n")),
     }
 }
 
 async fn readiness(State(shown): State<Arc<Shown>>) -> impl IntoResponse {
-    let pipelines: Vec<PipelineReadiness> = shown.watched.iter().map(readiness_of).collect();
-    let ready = pipelines.iter().all(|pipeline| pipeline.ready);
+    let (ready, body) = shown.readiness();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut body = serde_json::to_string(&Readiness { ready, pipelines })
-        .expect("texts and numbers are plain data");
-    body.push('\n');
     (code, [(header::CONTENT_TYPE, "application/json")], body)
 }
 

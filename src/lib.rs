@@ -10,6 +10,7 @@
 //! | `load` | files → plans, or all mistakes of all files |
 //! | `learn` | files that leave types to their servers: the servers are asked |
 //! | `run` | `headwater run`: from plans to an exit code |
+//! | `serve` | `headwater serve`: pipelines that come and go while the process runs |
 //! | `pipelines` | all pipelines of one process, on one set of workers |
 //! | `signals` | the first asks, the second leaves |
 //! | `logs`, `screen`, `console` | log lines, and the live line below them |
@@ -60,6 +61,7 @@ mod run;
 mod schema;
 mod screen;
 mod series;
+mod serve;
 mod signals;
 mod subject;
 mod transactions;
@@ -100,6 +102,7 @@ fn told(outcome: Outcome) -> Exit {
 fn dispatch(command: Command) -> Outcome {
     match command {
         Command::Run(options) => run::run(&options),
+        Command::Serve(options) => serve::serve(&options),
         Command::Validate(options) => check::validate(&options),
         Command::Explain(options) => explain::explain(&options),
         Command::Graph(options) => graph::graph(&options),

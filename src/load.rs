@@ -110,6 +110,12 @@ impl Text {
         Text { name, text, base_dir, types: BTreeMap::new() }
     }
 
+    /// A file that exists nowhere; its relative paths are relative to `base_dir`.
+    pub(crate) fn made_in(base_dir: &Path, name: &str, text: String) -> Self {
+        let (name, base_dir) = (name.to_owned(), base_dir.to_owned());
+        Text { name, text, base_dir, types: BTreeMap::new() }
+    }
+
     /// The same file with what a server told of the source `node`.
     pub(crate) fn learn(&mut self, node: &str, learned: &Learned) {
         self.types.insert(node.to_owned(), learned.base64());

@@ -104,6 +104,13 @@ fn is_of_this_machine(instance: &str) -> bool {
     host(instance) == host(&ours)
 }
 
+/// Whether an instance of this machine is known to have ended.
+pub(crate) fn has_left(instance: &str) -> bool {
+    // A process id of our own was given anew, as to the first process of a container.
+    let is_our_id = host_and_process(instance).is_some_and(|it| it.1 == std::process::id());
+    is_of_this_machine(instance) && (is_our_id || !runs_here(instance))
+}
+
 /// Whether the process still runs under the name of this program; a process id may be used again.
 fn runs_here(instance: &str) -> bool {
     let Some((_, process)) = host_and_process(instance) else { return false };
@@ -182,7 +189,7 @@ fn shard_text(key: &ShardKey, shard: &ShardProgress) -> String {
     out
 }
 
-fn as_json(subject: &Subject, stored: &StoredProgress) -> Json {
+pub(crate) fn as_json(subject: &Subject, stored: &StoredProgress) -> Json {
     let shard = |(key, shard): (&ShardKey, &ShardProgress)| {
         let mut json = serde_json::to_value(shard).expect("progress is plain data");
         json["shard"] = json!(key);

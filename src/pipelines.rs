@@ -1,5 +1,9 @@
 //! All pipelines of one process, on one set of workers.
 //!
+//! A [`Host`] is what they share; it adopts pipelines one by one, while others run. `headwater run`
+//! gives it the fixed set of its files ([`Pipelines`]), `headwater serve` what its topic says
+//! (`serve/keeper.rs`).
+//!
 //! Invariant: every pipeline's end is logged and counts for the exit code, also that of a task that
 //! panicked.
 //!
@@ -16,11 +20,13 @@ use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
 use headwater_operators::pipeline::{OnCommit, RunContext, RunEnd, run};
 use headwater_operators::sink::kafka::{AcceptChange, instance_name};
+use headwater_operators::sink::tap::Tap;
 use headwater_operators::source::grpc::GrpcSource;
-use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry};
+use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry, forget_series};
 use prometheus::{IntGaugeVec, Opts};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -33,17 +39,52 @@ pub(crate) struct Watched {
     pub(crate) name: String,
     pub(crate) status: Status,
     pub(crate) metrics: PipelineMetrics,
+    /// Where its records are shown.
+    pub(crate) tap: Tap,
+    /// Known once nothing of it must be asked any more.
+    plan: Arc<OnceLock<Arc<Plan>>>,
     /// Of the shards that the file names, once its plan is known; those of a list that changes come
     /// and go.
     shards: Arc<OnceLock<Vec<ShardMetrics>>>,
     telemetry: Telemetry,
 }
 
+/// What all pipelines of a process share.
+#[derive(Clone)]
+pub(crate) struct Host {
+    pub(crate) telemetry: Telemetry,
+    pub(crate) instance: String,
+    workers: Arc<Workers>,
+    clock: Arc<dyn Clock>,
+    promises: Promises,
+    /// How many may take themselves over at once, if that is bounded.
+    starts: Option<Arc<Semaphore>>,
+}
+
+/// How one pipeline is run.
+#[derive(Clone, Default)]
+pub(crate) struct Terms {
+    /// Asks it to end.
+    pub(crate) stop: CancellationToken,
+    /// What to do with the position of a shard whose source has changed.
+    pub(crate) accept_change: Option<AcceptChange>,
+    /// Told of every commit.
+    pub(crate) on_commit: Option<OnCommit>,
+}
+
+/// How a pipeline ended.
+#[derive(Debug)]
+pub(crate) struct Ending {
+    pub(crate) exit: Exit,
+    /// Why, unless it was asked to or all its streams were complete.
+    pub(crate) reason: Option<String>,
+}
+
 /// The running pipelines.
 pub(crate) struct Pipelines {
     pub(crate) watched: Vec<Watched>,
     pub(crate) telemetry: Telemetry,
-    workers: Arc<Workers>,
+    host: Host,
     tasks: JoinSet<Exit>,
 }
 
@@ -76,35 +117,22 @@ impl Pipelines {
         on_commit: Option<&OnCommit>,
     ) -> Result<Self, Failed> {
         let peers = files.iter().map(|file| worker_count(file.sketch())).max().unwrap_or(1);
-        let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
-        let workers = Arc::new(workers);
-        let telemetry = Telemetry::default();
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
-        let instance = instance_name();
-        log_start(files.len(), peers, &instance);
-        let promises = Promises::register(&telemetry);
+        let host = Host::start(peers, None)?;
+        log_start(files.len(), peers, &host.instance);
         let mut tasks = JoinSet::new();
         let mut watched = Vec::new();
         for file in files {
-            let watch = Watched::new(file.sketch(), &telemetry, clock.clone());
-            let context = RunContext {
-                workers: workers.clone(),
-                telemetry: telemetry.clone(),
-                status: watch.status.clone(),
-                stop: stop.clone(),
-                clock: clock.clone(),
-                instance: instance.clone(),
-                accept_change,
-                on_commit: on_commit.cloned(),
-            };
-            let life = Life { watched: watch.clone(), context, promises: promises.clone() };
-            if let Sound::Whole(plan) = &file {
-                life.settle(plan);
-            }
-            tasks.spawn(life.watched_over(file));
+            let (stop, on_commit) = (stop.clone(), on_commit.cloned());
+            let (watch, life) = host.adopt(file, Terms { stop, accept_change, on_commit });
+            tasks.spawn(async move { life.await.exit });
             watched.push(watch);
         }
-        Ok(Pipelines { watched, telemetry, workers, tasks })
+        Ok(Pipelines { watched, telemetry: host.telemetry.clone(), host, tasks })
+    }
+
+    /// The name of this process.
+    pub(crate) fn instance(&self) -> String {
+        self.host.instance.clone()
     }
 
     /// Waits until all have ended; the gravest end counts.
@@ -119,8 +147,63 @@ impl Pipelines {
                 }
             });
         }
-        join(self.workers).await;
+        self.host.end().await;
         exit
+    }
+}
+
+impl Host {
+    /// Starts `peers` workers, and no pipeline yet. At most `starts` pipelines take themselves over
+    /// at once, if that is bounded.
+    pub(crate) fn start(peers: usize, starts: Option<usize>) -> Result<Self, Failed> {
+        let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
+        let telemetry = Telemetry::default();
+        Ok(Host {
+            promises: Promises::register(&telemetry),
+            telemetry,
+            instance: instance_name(),
+            workers: Arc::new(workers),
+            clock: Arc::new(SystemClock::default()),
+            starts: starts.map(|starts| Arc::new(Semaphore::new(starts))),
+        })
+    }
+
+    /// A pipeline of this process; it lives while the future is polled.
+    pub(crate) fn adopt(
+        &self,
+        file: Sound,
+        terms: Terms,
+    ) -> (Watched, impl Future<Output = Ending> + Send + use<>) {
+        let watched = Watched::new(file.sketch(), &self.telemetry, self.clock.clone());
+        let Terms { stop, accept_change, on_commit } = terms;
+        let context = RunContext {
+            workers: self.workers.clone(),
+            telemetry: self.telemetry.clone(),
+            status: watched.status.clone(),
+            stop,
+            clock: self.clock.clone(),
+            instance: self.instance.clone(),
+            accept_change,
+            on_commit,
+            tap: Some(watched.tap.clone()),
+            starts: self.starts.clone(),
+        };
+        let life = Life { watched: watched.clone(), context, promises: self.promises.clone() };
+        if let Sound::Whole(plan) = &file {
+            life.settle(plan);
+        }
+        (watched, life.watched_over(file))
+    }
+
+    /// Ends the series of a pipeline that is no more.
+    pub(crate) fn forget(&self, pipeline: &str) {
+        self.telemetry.forget_pipeline(pipeline);
+        forget_series(&self.promises.0, pipeline);
+    }
+
+    /// Ends the workers, once no pipeline is left and nobody else holds the host.
+    pub(crate) async fn end(self) {
+        join(self.workers).await;
     }
 }
 
@@ -130,6 +213,8 @@ impl Watched {
             name: sketch.name().to_owned(),
             status: Status::new(sketch, telemetry, clock),
             metrics: telemetry.pipeline(sketch.name()),
+            tap: Tap::default(),
+            plan: Arc::default(),
             shards: Arc::default(),
             telemetry: telemetry.clone(),
         }
@@ -138,6 +223,11 @@ impl Watched {
     /// Its shards; none before its plan is known.
     pub(crate) fn shards(&self) -> &[ShardMetrics] {
         self.shards.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Its plan, once nothing of it must be asked any more.
+    pub(crate) fn plan(&self) -> Option<&Arc<Plan>> {
+        self.plan.get()
     }
 
     /// Messages received by this process, duplicates included.
@@ -153,7 +243,7 @@ impl Watched {
 
 impl Life {
     /// The pipeline's plan is known: its shards and promises are shown.
-    fn settle(&self, plan: &Plan) {
+    fn settle(&self, plan: &Arc<Plan>) {
         let telemetry = &self.context.telemetry;
         let of_source = |node: &headwater_engine::spec::PlanNode| {
             let shards = node.config::<GrpcSource>().shards().to_vec();
@@ -163,20 +253,21 @@ impl Life {
         let shards = plan.of_role(Role::Source).flat_map(of_source).collect();
         // A pipeline has one plan in its life.
         let _ = self.watched.shards.set(shards);
+        let _ = self.watched.plan.set(plan.clone());
         self.promises.publish(plan);
         log_streams(plan);
     }
 
     /// Lives, and has the state looked after meanwhile.
-    async fn watched_over(self, file: Sound) -> Exit {
+    async fn watched_over(self, file: Sound) -> Ending {
         let status = self.watched.status.clone();
         tokio::select! {
-            exit = self.live(file) => exit,
+            ending = self.live(file) => ending,
             never = status.keep_looking() => match never {},
         }
     }
 
-    async fn live(self, file: Sound) -> Exit {
+    async fn live(self, file: Sound) -> Ending {
         let plan = match file {
             Sound::Whole(plan) => plan,
             Sound::Open(open) => {
@@ -193,22 +284,22 @@ impl Life {
         };
         let end = run(plan, self.context).await;
         log_end(&self.watched.name, &end);
-        Exit::of(&end)
+        Ending { exit: Exit::of(&end), reason: reason_of(&end) }
     }
 
     /// The end of a pipeline whose servers did not tell its types, or others than it expects.
-    fn unstarted(&self, unlearned: &Unlearned) -> Exit {
+    fn unstarted(&self, unlearned: &Unlearned) -> Ending {
         let (pipeline, status) = (&self.watched.name, &self.watched.status);
         match unlearned {
             Unlearned::Stopped => {
                 status.note_unstarted(None);
                 log_end(pipeline, &RunEnd::Stopped);
-                Exit::Done
+                Ending { exit: Exit::Done, reason: None }
             }
             Unlearned::Refused(reason) => {
                 status.note_unstarted(Some(reason.clone()));
                 tracing::error!(event = "pipeline_failed", pipeline, "{reason}");
-                Exit::Unavailable
+                Ending { exit: Exit::Unavailable, reason: Some(reason.clone()) }
             }
             Unlearned::Mistakes(mistakes) => {
                 mistakes.iter().for_each(|mistake| log_mistake(pipeline, mistake));
@@ -216,7 +307,7 @@ impl Life {
                 let reason = format!("with the types that its server tells, its file has {errors}");
                 status.note_unstarted(Some(reason.clone()));
                 tracing::error!(event = "pipeline_failed", pipeline, "{reason}");
-                Exit::Mistake
+                Ending { exit: Exit::Mistake, reason: Some(reason) }
             }
         }
     }
@@ -253,6 +344,20 @@ impl Promises {
             let values = [plan.name(), &stream.source, &stream.sink, &guarantee];
             self.0.with_label_values(&values).set(1);
         }
+    }
+}
+
+/// Why it ended, if it was not asked to and has not done all its work.
+fn reason_of(end: &RunEnd) -> Option<String> {
+    match end {
+        RunEnd::Finished | RunEnd::Stopped => None,
+        RunEnd::NotDrained => Some("not everything could be committed in time".to_owned()),
+        RunEnd::Broken(shards) => {
+            let (key, why) = shards.first()?;
+            let count = plural(shards.len(), "shard");
+            Some(format!("no stream is left; {count} could not go on: {key}: {why}"))
+        }
+        RunEnd::Failed(reason) | RunEnd::Superseded(reason) => Some(reason.to_string()),
     }
 }
 

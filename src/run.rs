@@ -8,17 +8,25 @@
 
 use crate::args::Run;
 use crate::exit::{Exit, Failed, Outcome};
+use crate::http::{Ready, Shown};
 use crate::load::Sound;
 use crate::pipelines::Pipelines;
 use crate::screen::Screen;
+use crate::serve::api::door::{Door, demand_authentication};
+use crate::serve::control::Control;
+use crate::serve::document::PipelineFiles;
 use crate::signals::Signals;
 use crate::{console, http, load, logs};
 use headwater_engine::dataflow::workers::abort_on_worker_panic;
+use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
 /// Runs the pipelines of `options.files` until all have ended.
 pub(crate) fn run(options: &Run) -> Outcome {
+    if let Some(api) = options.api {
+        demand_authentication(api, &options.access)?;
+    }
     let files = load::files(&options.files)?;
     let screen = Screen::new(!options.quiet);
     logs::install(&options.logs, &screen)?;
@@ -40,11 +48,22 @@ async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
     let stop = CancellationToken::new();
     let signals = Signals::listen()?;
     let listener = http::bind(options.metrics).await?;
+    let door = match options.api {
+        Some(api) => Some(Door::open(api, &options.access).await?),
+        None => None,
+    };
     tokio::spawn(signals.obey(stop.clone(), screen.clone()));
     let pipelines = Pipelines::start(files, options.accept_change.map(Into::into), &stop)?;
+    let watched = pipelines.watched.clone();
+    let registry = pipelines.telemetry.registry().clone();
+    let shown = Shown::new(registry, Box::new(move || watched.clone()), Ready::WithPipelines);
     if let Some(listener) = listener {
-        let registry = pipelines.telemetry.registry().clone();
-        tokio::spawn(http::serve(listener, registry, pipelines.watched.clone()));
+        tokio::spawn(http::serve(listener, shown.clone()));
+    }
+    if let Some(door) = door {
+        let control = Control::of_files(pipelines.instance(), pipelines.watched.clone());
+        let files = Arc::new(PipelineFiles { base_dir: ".".into() });
+        door.serve(control, shown, files, CancellationToken::new());
     }
     let drawing = tokio::spawn(console::draw(pipelines.watched.clone(), screen.clone()));
     let exit = pipelines.ended().await;

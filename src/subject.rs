@@ -20,13 +20,17 @@ impl Subject {
     pub(crate) fn load(file: &Path) -> Result<Self, Failed> {
         // Where Kafka keeps what is kept does not depend on the types of messages.
         let plan = load::file(file)?.into_sketch();
-        let Some(topic) = sink(&plan).map(|sink| sink.progress_topic(plan.name())) else {
-            return Err(Exit::Mistake.saying(format!(
-                "pipeline {} has no Kafka sink, so nothing of it is kept",
-                plan.name()
-            )));
-        };
-        Ok(Subject { plan, topic })
+        let name = plan.name().to_owned();
+        Subject::of(plan).ok_or_else(|| {
+            let why = format!("pipeline {name} has no Kafka sink, so nothing of it is kept");
+            Exit::Mistake.saying(why)
+        })
+    }
+
+    /// The same of a plan that is known; none if nothing of it is kept.
+    pub(crate) fn of(plan: Arc<Plan>) -> Option<Self> {
+        let topic = sink(&plan)?.progress_topic(plan.name());
+        Some(Subject { plan, topic })
     }
 
     /// One of its Kafka sinks; all agree on the cluster and the progress topic.

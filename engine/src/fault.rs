@@ -78,6 +78,10 @@ pub enum Point {
     SinkBeforeCommit,
     /// The commit was acknowledged, and nobody in this process knows yet.
     SinkAfterCommit,
+    /// A change of the config topic is acknowledged, and its transaction is open.
+    ConfigStaged,
+    /// The transaction of a change is committed, and nobody in this process knows yet.
+    ConfigCommitted,
 }
 
 /// The environment says something that cannot be done.
@@ -100,7 +104,7 @@ pub enum FaultError {
 }
 
 impl Point {
-    /// All of them, in the order of a record's way from the start of the program.
+    /// Those of a record's way, in its order, from the start of the program.
     pub const ALL: [Point; 15] = [
         Point::RecoverClaimed,
         Point::RecoverFenced0,
@@ -118,6 +122,9 @@ impl Point {
         Point::SinkBeforeCommit,
         Point::SinkAfterCommit,
     ];
+
+    /// Those that lie on no record's way: `headwater serve` comes to them at each change.
+    pub const OF_CHANGES: [Point; 2] = [Point::ConfigStaged, Point::ConfigCommitted];
 
     /// The name in the environment, and of the file of hits.
     #[must_use]
@@ -138,6 +145,8 @@ impl Point {
             Point::SinkBeforeProgress => "sink.before_progress",
             Point::SinkBeforeCommit => "sink.before_commit",
             Point::SinkAfterCommit => "sink.after_commit",
+            Point::ConfigStaged => "config.staged",
+            Point::ConfigCommitted => "config.committed",
         }
     }
 }

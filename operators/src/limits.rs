@@ -216,6 +216,24 @@ pub const FAREWELL_OPENING_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a shard then waits for the server to end the call.
 pub const HALF_CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Readers that may look at one pipeline's records at once.
+pub const TAP_LISTENERS_MAX: usize = 16;
+
+/// Records that wait for one such reader; what comes while they wait passes it by.
+pub const TAP_QUEUE_MAX: usize = 256;
+
+/// Bytes of a record's value that such a reader is shown.
+pub const TAP_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Times a change of the config topic is sent again after its transaction was aborted.
+pub const TABLE_WRITE_ATTEMPTS_MAX: u32 = 3;
+
+/// The first wait before the config topic is asked again; doubles up to the maximum.
+pub const TABLE_BACKOFF_MIN: Duration = Duration::from_millis(200);
+
+/// The longest wait before the config topic is asked again.
+pub const TABLE_BACKOFF_MAX: Duration = Duration::from_secs(5);
+
 const _: () = assert!(
     FAREWELL_OPENING_WAIT_MAX.as_secs()
         + FAREWELL_WAIT_MAX.as_secs()

@@ -14,12 +14,13 @@ use crate::pipeline::state::StateName;
 use catalogue::Catalogue;
 use headwater_engine::position::{CursorValue, Position};
 use nodes::Nodes;
-use prometheus::core::Collector as _;
+use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
     Counter, CounterVec, Gauge, GaugeVec, Histogram, HistogramVec, IntCounter, IntCounterVec,
     IntGauge, IntGaugeVec, Opts, Registry,
 };
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -369,6 +370,23 @@ impl Telemetry {
         (total(0), total(1))
     }
 
+    /// Ends all series of a pipeline that is no more. Handles that are still held count for nobody.
+    pub fn forget_pipeline(&self, pipeline: &str) {
+        let counters = [&self.shard_counters, &self.pipeline_counters, &self.departed];
+        counters.into_iter().flatten().for_each(|vec| forget_series(vec, pipeline));
+        let gauges = [&self.shard_gauges, &self.pipeline_gauges, &self.targets];
+        gauges.into_iter().flatten().for_each(|vec| forget_series(vec, pipeline));
+        forget_series(&self.waiting_seconds, pipeline);
+        let moments = [&self.age_seconds, &self.last_message_seconds, &self.cursors.moments];
+        moments.into_iter().for_each(|vec| forget_series(vec, pipeline));
+        self.pipeline_moments.iter().for_each(|vec| forget_series(vec, pipeline));
+        forget_series(&self.cursors.numbers, pipeline);
+        forget_series(&self.states, pipeline);
+        forget_series(&self.commit_seconds, pipeline);
+        forget_series(&self.latency_seconds, pipeline);
+        self.nodes.forget(pipeline);
+    }
+
     /// Where one shard durably stands.
     #[must_use]
     pub fn place(&self, pipeline: &str, source: &str, shard: &str) -> PlaceMetrics {
@@ -449,6 +467,18 @@ impl PlaceMetrics {
 /// The moment, as Prometheus tells time: seconds since 1970-01-01T00:00:00Z.
 pub(crate) fn unix_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+}
+
+/// Removes the series of `vec` whose label `pipeline` says so.
+pub fn forget_series<B: MetricVecBuilder>(vec: &MetricVec<B>, pipeline: &str) {
+    for metric in vec.collect().iter().flat_map(MetricFamily::get_metric) {
+        let labels = metric.get_label().iter().map(|label| (label.name(), label.value()));
+        let labels: HashMap<&str, &str> = labels.collect();
+        if labels.get("pipeline") == Some(&pipeline) {
+            // An error means that there is no such series, which is what is wanted.
+            let _ = vec.remove(&labels);
+        }
+    }
 }
 
 /// A counter of what the series of [`SHARD_COUNTERS`] at this place had counted.

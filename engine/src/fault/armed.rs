@@ -114,9 +114,10 @@ fn parse_part(part: &str, turn: usize) -> Result<Part, String> {
         let is_on = (rest == "on").then_some(Part::Sabotage(sabotage));
         return is_on.ok_or_else(|| "a sabotage is `on`".to_owned());
     }
-    let point = Point::ALL.into_iter().find(|point| point.name() == name);
-    let point = point.ok_or_else(|| {
-        let names: Vec<&str> = Point::ALL.iter().map(|point| point.name()).collect();
+    let mut points = Point::ALL.into_iter().chain(Point::OF_CHANGES);
+    let point = points.find(|point| point.name() == name).ok_or_else(|| {
+        let points = Point::ALL.iter().chain(&Point::OF_CHANGES);
+        let names: Vec<&str> = points.map(|point| point.name()).collect();
         format!("there is no point `{name}`, only {}", names.join(", "))
     })?;
     let (action, hits) = rest.split_once('@').unwrap_or((rest, "1"));
@@ -270,10 +271,11 @@ mod tests {
 
     #[test]
     fn each_point_has_a_name_of_its_own_and_is_listed() {
-        let points = Point::ALL.iter().map(|point| point.name());
+        let points = Point::ALL.iter().chain(&Point::OF_CHANGES).map(|point| point.name());
         let mut names: Vec<&str> = points.chain(Sabotage::ALL.map(Sabotage::name)).collect();
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), Point::ALL.len() + Sabotage::ALL.len());
+        let expected = Point::ALL.len() + Point::OF_CHANGES.len() + Sabotage::ALL.len();
+        assert_eq!(names.len(), expected);
     }
 }

@@ -72,7 +72,7 @@ impl Attempt {
         self.context.status.attempt();
         let assembly = assemble(&self.plan, &self.incarnation);
         let started = tokio::select! {
-            started = start_outlet(assembly.outlet.clone()) => started,
+            started = self.start_outlet(assembly.outlet.clone()) => started,
             () = self.context.stop.cancelled() => return AttemptEnd::NotStarted(None),
         };
         let (kafka, stored) = match started {
@@ -83,7 +83,8 @@ impl Attempt {
         let Assembly { shards, table, mut blueprint, parts, outlet } = assembly;
         measure(&mut blueprint, &self.context);
         let place = outlet.as_ref().map(Place::of);
-        let outlet = Box::new(PipelineOutlet::new(kafka, parts));
+        let tap = self.context.tap.clone().map(|tap| (tap, table.clone()));
+        let outlet = Box::new(PipelineOutlet::new(kafka, parts).tapped(tap));
         let roster = Roster::default();
         let observer = self.observer(roster.clone(), &table, &shared);
         let workers = &self.context.workers;
@@ -111,6 +112,19 @@ impl Attempt {
         };
         members.start(shards);
         self.watch(members, stop, shared, running).await
+    }
+
+    /// Takes the pipeline over, when its turn has come: the clients of many at once would be in
+    /// each other's way.
+    async fn start_outlet(
+        &self,
+        plan: Option<OutletPlan>,
+    ) -> Result<(Option<KafkaOutlet>, StoredProgress), KafkaStartError> {
+        let _turn = match &self.context.starts {
+            Some(starts) if plan.is_some() => Some(starts.acquire().await),
+            _ => None,
+        };
+        start_outlet(plan).await
     }
 
     /// What is stored cannot be used; the dataflow, which has no inlet any more, ends by itself.

@@ -12,6 +12,7 @@ use crate::pipeline::standby::{Verdict, stand_by};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::{AcceptChange, HeldGeneration};
+use crate::sink::tap::Tap;
 use crate::telemetry::{PipelineMetrics, Telemetry, unix_seconds};
 use headwater_engine::clock::Clock;
 use headwater_engine::commit::observe::Committed;
@@ -21,6 +22,7 @@ use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::Plan;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 /// What a pipeline needs from the process it runs in.
@@ -43,6 +45,10 @@ pub struct RunContext {
     pub accept_change: Option<AcceptChange>,
     /// Told of every commit, if somebody wants to know more of it than metrics say.
     pub on_commit: Option<OnCommit>,
+    /// Where records are shown on their way, if somebody may want to look.
+    pub tap: Option<Tap>,
+    /// How many pipelines of this process may take themselves over at once, if that is bounded.
+    pub starts: Option<Arc<Semaphore>>,
 }
 
 /// Told of every commit, on the committer's thread: the next commit waits for it.

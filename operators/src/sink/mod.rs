@@ -10,3 +10,4 @@ pub mod discard;
 pub mod kafka;
 pub mod outlet;
 pub mod stdout;
+pub mod tap;

@@ -8,9 +8,11 @@
 
 use crate::sink::kafka::KafkaOutlet;
 use crate::sink::stdout::StdoutSink;
+use crate::sink::tap::Tap;
 use headwater_engine::commit::outlet::{Outlet, OutletError, Repair, Sealed, ShardPosition};
 use headwater_engine::ids::{Epoch, ShardIndex, SinkIndex, Slot};
 use headwater_engine::record::Batch;
+use headwater_engine::shards::ShardTable;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -28,13 +30,20 @@ pub enum SinkPart {
 pub struct PipelineOutlet {
     kafka: Option<KafkaOutlet>,
     parts: Vec<SinkPart>,
+    tap: Option<(Tap, ShardTable)>,
 }
 
 impl PipelineOutlet {
     /// `parts` by [`SinkIndex`]; `kafka` if any part names it.
     #[must_use]
     pub fn new(kafka: Option<KafkaOutlet>, parts: Vec<SinkPart>) -> Self {
-        PipelineOutlet { kafka, parts }
+        PipelineOutlet { kafka, parts, tap: None }
+    }
+
+    /// The same; what is staged is shown at `tap`, to those who look.
+    #[must_use]
+    pub fn tapped(self, tap: Option<(Tap, ShardTable)>) -> Self {
+        PipelineOutlet { tap, ..self }
     }
 }
 
@@ -48,6 +57,9 @@ impl Outlet for PipelineOutlet {
     }
 
     fn stage(&mut self, sink: SinkIndex, batch: &Batch) -> Result<(), OutletError> {
+        if let Some((tap, shards)) = &self.tap {
+            tap.show(sink, batch, shards);
+        }
         match &self.parts[sink.0 as usize] {
             SinkPart::Kafka(place) => {
                 let kafka = self.kafka.as_mut().expect("a Kafka part has the Kafka outlet");

@@ -1,6 +1,7 @@
 //! What decoders, transforms and sinks count: per batch, never per record.
 
 use super::catalogue::Catalogue;
+use super::forget_series;
 use prometheus::{Counter, CounterVec, Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 /// The series of all decoders, transforms and sinks of a process.
@@ -66,6 +67,14 @@ const SINK_COUNTERS: [(&str, &str); 3] = [
 const LATENCY_LABELS: [&str; 3] = ["pipeline", "source", "sink"];
 
 impl Nodes {
+    /// Removes what belongs to a pipeline that is gone.
+    pub(super) fn forget(&self, pipeline: &str) {
+        let counters = self.operators.iter().chain(&self.sinks);
+        counters.for_each(|vec| forget_series(vec, pipeline));
+        forget_series(&self.busy_seconds, pipeline);
+        forget_series(&self.latency_seconds, pipeline);
+    }
+
     pub(super) fn new(catalogue: &mut Catalogue) -> Self {
         let busy = "Time that a decoder or transform worked, over all workers";
         let latency = "From the receipt of a batch's first message to the commit that made it \

@@ -112,6 +112,8 @@ impl Fleet {
             instance: "test".to_owned(),
             accept_change: None,
             on_commit: Some(Arc::new(on_commit)),
+            tap: None,
+            starts: None,
         };
         let task = tokio::spawn(run(plan, context));
         Fleet { folder, status, telemetry, durable, stop, task }

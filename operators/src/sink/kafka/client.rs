@@ -106,6 +106,20 @@ impl KafkaTarget {
         create(&config)
     }
 
+    /// A reader of a table's topic, which hears of the topic's end.
+    pub(super) fn table_reader<T: FromClientConfigAndContext<Context>>(
+        &self,
+    ) -> Result<T, KafkaStartError> {
+        let mut config = self.base();
+        config
+            .set("group.id", "headwater-table-reader")
+            .set("enable.auto.commit", "false")
+            .set("auto.offset.reset", "earliest")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed");
+        create(&config)
+    }
+
     /// The producer of records: transactional with an id, merely idempotent without.
     pub(super) fn producer<T: FromClientConfigAndContext<Context>>(
         &self,

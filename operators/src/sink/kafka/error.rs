@@ -71,6 +71,14 @@ pub enum KafkaStartError {
         /// What is wrong, and what to do.
         problem: String,
     },
+    /// The config topic is not what it must be.
+    #[error("config topic `{topic}` {problem}")]
+    ConfigTopicUnfit {
+        /// The topic.
+        topic: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// There is no progress although there must be.
     #[error(
         "topic `{topic}` holds no progress of this pipeline, and `commit.on_progress_missing` is \

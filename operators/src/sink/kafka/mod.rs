@@ -21,6 +21,7 @@
 //! - `refusals` which records Kafka refused, found out over several attempts;
 //! - `staging` a transaction as records are put into it;
 //! - `producer` one producer of the ring: its transaction, step by step;
+//! - `table` a compacted topic that one instance writes: what `headwater serve` remembers;
 //! - `error` what each error means;
 //! - [`outlet`] what the committer drives.
 //!
@@ -48,6 +49,7 @@ mod refusals;
 mod rules;
 mod sealed;
 mod staging;
+mod table;
 mod topics;
 mod transactions;
 
@@ -61,5 +63,8 @@ pub(crate) use log_limit::LogLimit;
 pub use outlet::KafkaOutlet;
 pub use plan::{AcceptChange, HeldGeneration, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
+pub use table::{
+    Lead, Leader, Table, TableOptions, TableReader, TableRecord, Write, WriteError, table_target,
+};
 pub use topics::reset_progress;
 pub use transactions::{HeldBack, abort_transaction, held_back, transactional_ids};

@@ -215,6 +215,14 @@ impl SinkProducer {
         self.sent.load(Relaxed).saturating_sub(self.context.answered(self.lane))
     }
 
+    /// Whether another producer has taken the id.
+    pub(super) fn is_fenced(&self) -> bool {
+        let fatal = self.producer.client().fatal_error();
+        fatal.is_some_and(|(code, _)| {
+            matches!(code, RDKafkaErrorCode::Fenced | RDKafkaErrorCode::InvalidProducerEpoch)
+        })
+    }
+
     fn is_broken(&self) -> bool {
         let context = &self.context;
         self.is_transactional && (context.is_broken() || context.has_failed_deliveries(self.lane))

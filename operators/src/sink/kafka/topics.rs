@@ -124,6 +124,36 @@ fn ensure_progress(
     }
 }
 
+/// Makes the topic of a table if it is missing, and demands that it forgets nothing.
+pub(super) fn ensure_table(
+    target: &KafkaTarget,
+    topic: &str,
+    replication: Option<i32>,
+) -> Result<(), KafkaStartError> {
+    let admin: Admin = target.admin()?;
+    if partitions_of(admin.inner(), target, topic)?.is_none() {
+        let config = PROGRESS_CONFIG.map(|(key, value)| (key, value.to_owned()));
+        let size = (1, replication.unwrap_or(REPLICATION_OF_CLUSTER));
+        create_topic(&admin, target, topic, size, &config)?;
+    }
+    let unfit =
+        |problem: String| KafkaStartError::ConfigTopicUnfit { topic: topic.to_owned(), problem };
+    let partitions = wait_until_known(&admin, target, topic)?;
+    if partitions != 1 {
+        return Err(unfit(format!(
+            "has {partitions} partitions, and must have one: its log is the order of all changes; \
+             name another with --config-topic"
+        )));
+    }
+    match cleanup_policy(&admin, target, topic)?.as_deref() {
+        Some("compact") | None => Ok(()),
+        Some(other) => Err(unfit(format!(
+            "has cleanup.policy={other}, which forgets pipelines: set cleanup.policy=compact, or \
+             name another with --config-topic"
+        ))),
+    }
+}
+
 /// The number of partitions of a topic; `None` if it does not exist.
 pub(super) fn partitions_of(
     client: &Client<Context>,

@@ -85,13 +85,26 @@ impl Launch {
 
     /// Runs files that are already there.
     pub fn run_files(&mut self, files: &[PathBuf]) -> Result<Headwater> {
-        self.starts += 1;
-        let log = self.folder.path().join(format!("headwater-{}.log", self.starts));
         let metrics = free_address()?;
-        let output = File::create(&log)?;
         let mut command = Command::new(&self.binary);
         command.arg("run").args(files).args(["--metrics", &metrics.to_string()]);
         command.args(["--log-format", "text"]).args(&self.arguments);
+        self.start(command, metrics)
+    }
+
+    /// Serves an API on a free address of loopback.
+    pub fn serve(&mut self, arguments: &[&str]) -> Result<Headwater> {
+        let api = free_address()?;
+        let mut command = Command::new(&self.binary);
+        command.arg("serve").args(["--api", &api.to_string(), "--log-format", "text"]);
+        command.args(arguments).args(&self.arguments);
+        self.start(command, api)
+    }
+
+    fn start(&mut self, mut command: Command, metrics: SocketAddr) -> Result<Headwater> {
+        self.starts += 1;
+        let log = self.folder.path().join(format!("headwater-{}.log", self.starts));
+        let output = File::create(&log)?;
         let once = std::mem::take(&mut self.environment_once);
         let child = command
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
@@ -115,6 +128,11 @@ impl Headwater {
     /// The process id.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where it can be asked.
+    pub fn address(&self) -> SocketAddr {
+        self.metrics
     }
 
     /// Everything it has printed so far.

@@ -1,4 +1,4 @@
-//! One HTTP GET on loopback: enough for `/metrics`, `/healthz` and `/readyz`.
+//! HTTP on loopback, a connection for each request: enough for health, metrics and the REST API.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +17,9 @@ pub struct Answer {
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// A change of the config topic may take as long as Kafka takes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(90);
+
 /// Gets `path`. Speaks HTTP/1.0, so that the body is what stands between the head and the end.
 pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
@@ -25,6 +28,36 @@ pub fn get(address: SocketAddr, path: &str) -> Result<Answer> {
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     parse(&answer).with_context(|| format!("no HTTP answer from {address}{path}: {answer:?}"))
+}
+
+/// Makes any request; see [`get`].
+pub fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<Answer> {
+    let mut head = format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    send(address, &[head.as_bytes(), body].concat())
+}
+
+/// Sends bytes as they are, whatever they are, and reads to the end of the answer.
+pub fn send(address: SocketAddr, bytes: &[u8]) -> Result<Answer> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    // Who refuses early may not read to the end.
+    let _ = stream.write_all(bytes);
+    let mut answer = Vec::new();
+    let read = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let told = || format!("no HTTP answer from {address}: {answer:?}; {read:?}");
+    parse(&answer).with_context(told)
 }
 
 fn parse(answer: &str) -> Option<Answer> {

@@ -6,6 +6,6 @@ mod metrics;
 mod system;
 
 pub use headwater::{Headwater, Launch};
-pub use http::{Answer, get};
+pub use http::{Answer, get, request, send};
 pub use metrics::{Histogram, Metrics};
 pub use system::{Usage, free_address, signal, usage};
