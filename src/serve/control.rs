@@ -344,7 +344,7 @@ impl Topic {
         match self.table.write(records).await {
             Ok(()) => Ok(()),
             Err(WriteError::NotLeading) => {
-                Err(self.demand_lead().err().unwrap_or_else(|| Refusal::NotLeading(None)))
+                Err(self.demand_lead().err().unwrap_or(Refusal::NotLeading(None)))
             }
             Err(error) => Err(Refusal::Unwritten(error)),
         }

@@ -192,7 +192,7 @@ impl Health {
             shards_why: why.map(|(shard, why)| (shard.0, why)).collect(),
             committed_records: metrics.committed_records.get(),
             in_flight_bytes: metrics.credit_used_bytes.get(),
-            last_commit_unix_ms: metrics.last_commit_unix_ms.get(),
+            last_commit_unix_ms: (metrics.last_commit_unix_seconds.get() * 1_000.0) as i64,
         }
     }
 }

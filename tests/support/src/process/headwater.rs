@@ -130,11 +130,6 @@ impl Headwater {
         self.child.id()
     }
 
-    /// Where it can be asked.
-    pub fn address(&self) -> SocketAddr {
-        self.metrics
-    }
-
     /// Everything it has printed so far.
     pub fn log(&self) -> Result<String> {
         Ok(String::from_utf8_lossy(&std::fs::read(&self.log)?).into_owned())

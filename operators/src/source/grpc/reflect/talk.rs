@@ -160,7 +160,7 @@ impl Talk {
                     .services
                     .into_iter()
                     .map(|service| service.name)
-                    .filter(is_name)
+                    .filter(|name| is_name(name))
                     .collect();
                 names.sort();
                 names.dedup();
@@ -304,7 +304,7 @@ fn read(wire: Bytes) -> Result<Result<Answer, ErrorAnswer>, TalkError> {
 }
 
 /// Whether a service may be called so; others could not be asked for.
-fn is_name(name: &String) -> bool {
+fn is_name(name: &str) -> bool {
     let is_letter = |letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '_' | '.');
     !name.is_empty() && name.chars().all(is_letter)
 }
