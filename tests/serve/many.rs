@@ -1,7 +1,9 @@
 //! Goal: many pipelines live in one process, and those that come and go leave the others alone.
 //! Method: a busy pipeline from the first moment to the last, judged record by record; beside it
-//! two hundred others, or one after the other that is made, runs and is deleted.
+//! two hundred others, or one after the other that is made, runs and is deleted: forty, or
+//! a thousand with `HEADWATER_MANY=1`.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -10,7 +12,23 @@ use headwater_test_support::pipeline::{OnEnd, Pipeline};
 use headwater_test_support::wait;
 
 use crate::served::{Json, Served, Site, pipeline, unique};
-use crate::world::{PATIENCE, endless, is_long};
+use crate::world::{PATIENCE, endless};
+
+/// Both take all of a small machine.
+static ALONE: Mutex<()> = Mutex::new(());
+
+fn alone() -> MutexGuard<'static, ()> {
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Deletes; a broker that is too busy to answer in time has changed nothing, and is asked again.
+fn delete(served: &mut Served, name: &str) -> Result<()> {
+    wait::until_ok(&format!("{name} to be deleted"), PATIENCE, || {
+        let answer = served.ask("DELETE", &format!("/pipelines/{name}"), "")?;
+        ensure!(matches!(answer.status, 204 | 503), "{answer:?}");
+        Ok(answer.status == 204)
+    })
+}
 
 /// A pipeline that shares its topic with its like: most of what this makes is kept by the broker.
 fn small(name: &str, endpoint: String, topic: &str) -> Pipeline {
@@ -24,6 +42,7 @@ fn small(name: &str, endpoint: String, topic: &str) -> Pipeline {
 #[test]
 fn two_hundred_pipelines_live_in_one_process() -> Result<()> {
     const PIPELINES: usize = 200;
+    let _alone = alone();
     let busy_server = ScriptedServer::start(endless(1_000))?;
     let server = ScriptedServer::start(Script::new(20).rest([Step::SendAll, Step::Stall]))?;
     let mut site = Site::new()?;
@@ -40,7 +59,8 @@ fn two_hundred_pipelines_live_in_one_process() -> Result<()> {
     // Each of them shows its twenty records once; so many take their time on a small machine.
     wait::until_ok("all of them to commit", PATIENCE * 5, || {
         ensure!(!served.headwater.has_ended()?, "{}", served.headwater.log()?);
-        let metrics = served.headwater.metrics()?;
+        // Two hundred that start leave little of a small machine to who asks.
+        let Ok(metrics) = served.headwater.metrics() else { return Ok(false) };
         let all = metrics.sum("headwater_committed_records_total")
             - metrics.sum_where("headwater_committed_records_total", "pipeline", &busy);
         Ok(all >= 20.0 * PIPELINES as f64)
@@ -63,7 +83,8 @@ fn two_hundred_pipelines_live_in_one_process() -> Result<()> {
 
 #[test]
 fn pipelines_that_come_and_go_leave_a_busy_one_alone() -> Result<()> {
-    let rounds = if is_long() { 1_000 } else { 40 };
+    let rounds = if std::env::var_os("HEADWATER_MANY").is_some() { 1_000 } else { 40 };
+    let _alone = alone();
     let busy_server = ScriptedServer::start(endless(2_000))?;
     let server = ScriptedServer::start(Script::new(20).rest([Step::SendAll, Step::Stall]))?;
     let mut site = Site::new()?;
@@ -81,7 +102,7 @@ fn pipelines_that_come_and_go_leave_a_busy_one_alone() -> Result<()> {
             1 => served.wait_state(&name, "RUNNING")?,
             _ => served.wait_committed(&name, 20.0)?,
         }
-        served.demand("DELETE", &format!("/pipelines/{name}"), "", 204)?;
+        delete(&mut served, &name)?;
         ensure!(served.status(&busy)?["state"] == "RUNNING", "{}", served.headwater.log()?);
     }
     wait_gone(&mut served, &topic)?;
