@@ -165,7 +165,7 @@ fn doubt(place: &Place, sort: &Sort) -> Option<&'static str> {
             "it is part of a `oneof`: other messages may bear the value elsewhere, or none",
         );
     }
-    let may_be_shared = *sort == Sort::Moment || SHARED.iter().any(|word| is_shared(word));
+    let may_be_shared = *sort == Sort::Moment || SHARED.iter().any(is_shared);
     may_be_shared.then_some(
         "several messages may share one value: a cut between them loses the later ones, unless \
          `boundary` keeps them together",

@@ -359,3 +359,18 @@ fn a_field_is_described_with_its_type() {
         run(&mut headwater(&["describe", "geyser.SubscribeUpdateSlot.state", "--proto", &proto]));
     assert_eq!(wrong.code, 64);
 }
+
+#[test]
+fn a_caveat_is_printed_with_what_is_promised() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let proto = crate::expect::root().join("operators/tests/presets/protos/lnd.proto");
+    let proto = proto.display().to_string();
+    let file = folder.path().join("lnd.yaml").display().to_string();
+    let method = "lnrpc.Lightning/SubscribeInvoices";
+    run(&mut headwater(&["init", "http://h:80", method, "--proto", &proto, "--output", &file]))
+        .succeeded();
+    let explained = run(&mut headwater(&["explain", &file])).succeeded().stdout;
+    for expected in ["resume.caveat", "may lose settlements"] {
+        assert!(explained.contains(expected), "{expected} is missing from:\n{explained}");
+    }
+}

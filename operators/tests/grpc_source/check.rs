@@ -344,6 +344,21 @@ fn the_guarantee_is_derived_and_names_the_field_that_weakens_it() {
     let groups = ", boundary: { when: alarm }";
     assert_eq!(resumability(groups), "exact", "the end of a group ends all up to its value");
     assert_eq!(resumability(&format!("{groups}, position: at")), "exact");
+    let late = format!("{groups}, on_out_of_order: drop");
+    assert_eq!(resumability(&late), "resume.on_out_of_order", "what is late is lost");
+    assert_eq!(resumability(&format!("{groups}, on_out_of_order: stop")), "exact");
+    let told = ", sequence: monotone, caveat: its memory is short";
+    assert_eq!(resumability(told), "resume.caveat", "whatever the other keys say");
+    assert!(
+        errors(
+            URL,
+            &format!(
+                "resume: {{ cursor: {{ s: {{ from: sequence }} }}, {restart}, \
+         caveat: \" \" }}"
+            )
+        )
+        .contains("it says nothing")
+    );
     assert_eq!(resumability(", verify: \"off\", sequence: monotone"), "resume.verify");
     let of = |keys: &str| {
         let keys = format!("resume: {keys}");
