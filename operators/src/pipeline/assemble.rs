@@ -8,7 +8,9 @@ use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
 use crate::pipeline::gaps::{gaps_of, set_aside_of};
-use crate::sink::kafka::{AcceptChange, HeldGeneration, KafkaSink, OutletPlan, SinkEntry};
+use crate::sink::kafka::{
+    AcceptChange, HeldGeneration, JsonKey, KafkaSink, KeyConfig, OutletPlan, SinkEntry,
+};
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
@@ -134,6 +136,10 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
                 sink: sink.clone(),
                 key_column: key_demand(sink).map(|demand| columns.number(&demand)),
                 timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),
+                header_columns: header_demands(sink)
+                    .map(|(header, demand)| (header.clone(), columns.number(&demand)))
+                    .collect(),
+                route_column: route_demand(sink).map(|demand| columns.number(&demand)),
                 dead_letters_of: [dead_letters_of(plan, node, sink), set_aside_of(plan, node)]
                     .concat(),
                 gaps_of: gaps_of(plan, node),
@@ -189,12 +195,32 @@ fn demands_of(node: &PlanNode) -> Vec<Demand> {
         return Vec::new();
     }
     let sink = node.config::<KafkaSink>();
-    key_demand(sink).into_iter().chain(timestamp_demand(sink)).collect()
+    let of_headers = header_demands(sink).map(|(_, demand)| demand);
+    let of_record = key_demand(sink).into_iter().chain(timestamp_demand(sink));
+    of_record.chain(of_headers).chain(route_demand(sink)).collect()
 }
 
 fn key_demand(sink: &KafkaSink) -> Option<Demand> {
-    let path = sink.key.clone()?;
-    Some(Demand { path, purpose: Purpose::Key })
+    Some(match sink.key.as_ref()? {
+        KeyConfig::Field(path) => Demand { path: path.clone(), purpose: Purpose::Key },
+        KeyConfig::Json(JsonKey::Json(path)) => {
+            Demand { path: path.clone(), purpose: Purpose::Json }
+        }
+        KeyConfig::Json(JsonKey::Object(members)) => {
+            let members = members.iter().map(|(name, path)| (name.clone(), path.clone()));
+            Demand { path: String::new(), purpose: Purpose::Object(members.collect()) }
+        }
+    })
+}
+
+fn header_demands(sink: &KafkaSink) -> impl Iterator<Item = (&String, Demand)> {
+    let text = |path: &String| Demand { path: path.clone(), purpose: Purpose::Text };
+    sink.headers.fields.iter().map(move |(header, path)| (header, text(path)))
+}
+
+fn route_demand(sink: &KafkaSink) -> Option<Demand> {
+    let path = sink.route.as_ref()?.field.clone()?;
+    Some(Demand { path, purpose: Purpose::Text })
 }
 
 fn timestamp_demand(sink: &KafkaSink) -> Option<Demand> {
