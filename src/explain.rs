@@ -13,6 +13,7 @@ use headwater_operators::sink::kafka::{
     CreateTopic, JsonKey, KafkaSink, KeyConfig, PartitionBy, Route, TimestampUnit,
 };
 use headwater_operators::source::grpc::GrpcSource;
+use headwater_operators::transform::{FieldsTransform, FilterTransform};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -93,6 +94,8 @@ fn describe(plan: &Plan, node: &PlanNode, page: &mut Page) {
     match (node.role, node.kind) {
         (Role::Source, _) => describe_source(node, page),
         (Role::Decoder, _) => describe_decoder(node, page),
+        (Role::Transform, "filter") => page.line("rule", node.config::<FilterTransform>().words()),
+        (Role::Transform, "fields") => describe_fields(node.config::<FieldsTransform>(), page),
         (Role::Sink, "kafka") => describe_kafka(plan, node.config::<KafkaSink>(), page),
         (Role::Sink, "stdout") => page.line("to", "standard output, one line a record"),
         (Role::Sink, "discard") => page.line("to", "nowhere: records are counted"),
@@ -141,6 +144,17 @@ fn describe_decoder(node: &PlanNode, page: &mut Page) {
     let on_error = match decoder.on_error {
         OnError::Stop => "stop the pipeline and name the message",
         OnError::DeadLetter => "set the message aside, to the sink's dead_letter.topic",
+    };
+    page.line("on error", on_error);
+}
+
+fn describe_fields(transform: &FieldsTransform, page: &mut Page) {
+    for (place, words) in transform.words.iter().enumerate() {
+        page.line(if place == 0 { "steps" } else { "" }, words);
+    }
+    let on_error = match transform.on_error {
+        OnError::Stop => "stop the pipeline and name the record",
+        OnError::DeadLetter => "set the record aside, to the sink's dead_letter.topic",
     };
     page.line("on error", on_error);
 }

@@ -8,6 +8,7 @@ use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
 use crate::pipeline::gaps::{gaps_of, set_aside_of};
+use crate::pipeline::guarantee::reaches;
 use crate::sink::kafka::{
     AcceptChange, HeldGeneration, JsonKey, KafkaSink, KeyConfig, OutletPlan, SinkEntry,
 };
@@ -15,7 +16,11 @@ use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
 use crate::source::grpc::GrpcSource;
+use crate::transform::fields::operator::FieldsFactory;
+use crate::transform::filter::FilterFactory;
+use crate::transform::{FieldsTransform, FilterTransform};
 use headwater_engine::dataflow::build::{Blueprint, BlueprintNode, Station};
+use headwater_engine::dataflow::step::StepFactory;
 use headwater_engine::ids::{ShardIndex, SinkIndex};
 use headwater_engine::shards::{ShardEntry, ShardTable};
 use headwater_engine::spec::{Plan, PlanNode, ProgressMissing, Role};
@@ -76,12 +81,9 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     for node in plan.nodes() {
         let station = match node.role {
             Role::Source => Station::Source,
-            Role::Decoder | Role::Transform => Station::Step(Arc::new(DecodeFactory {
-                node: Arc::from(node.name.as_str()),
-                decoder: node.config::<ProtobufDecoder>().clone(),
-                demands: columns.demands_on(plan, node),
-                shards: table.clone(),
-            })),
+            Role::Decoder | Role::Transform => {
+                Station::Step(step(plan, node, &columns, &table))
+            }
             Role::Sink => {
                 let sink = SinkIndex(u32::try_from(parts.len()).expect("a file has few sinks"));
                 parts.push(part(plan, node, &columns, &mut kafka));
@@ -103,6 +105,33 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, table, blueprint, parts, outlet }
+}
+
+/// What a node between source and sink does to batches.
+fn step(
+    plan: &Plan,
+    node: &PlanNode,
+    columns: &Columns,
+    table: &ShardTable,
+) -> Arc<dyn StepFactory> {
+    let (name, shards) = (Arc::from(node.name.as_str()), table.clone());
+    match (node.role, node.kind) {
+        (Role::Decoder, _) => Arc::new(DecodeFactory {
+            node: name,
+            decoder: node.config::<ProtobufDecoder>().clone(),
+            demands: columns.demands_on(plan, node),
+            shards,
+        }),
+        (_, "filter") => {
+            Arc::new(FilterFactory { transform: node.config::<FilterTransform>().clone() })
+        }
+        (_, "fields") => Arc::new(FieldsFactory {
+            node: name,
+            transform: node.config::<FieldsTransform>().clone(),
+            shards,
+        }),
+        (_, other) => unreachable!("transform kind `{other}` is registered and has a step"),
+    }
 }
 
 fn shards(plan: &Plan) -> Vec<Shard> {
@@ -152,15 +181,19 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
     }
 }
 
-/// The decoders before `node` whose dead letters no sink before it sends to the same topic.
+/// The decoders and transforms before `node` whose dead letters no sink before it sends to the same
+/// topic.
 fn dead_letters_of(plan: &Plan, node: &PlanNode, sink: &KafkaSink) -> Vec<String> {
     let topic = |sink: &KafkaSink| sink.dead_letter.as_ref().map(|it| it.topic.clone());
-    let is_first = |decoder: &&PlanNode| {
-        let mut rivals = plan.outputs(decoder).filter(|rival| rival.kind == "kafka");
-        let writer = rivals.find(|rival| topic(rival.config::<KafkaSink>()) == topic(sink));
+    let is_first = |step: &&PlanNode| {
+        let mut rivals = plan.of_role(Role::Sink).filter(|rival| rival.kind == "kafka");
+        let writer = rivals.find(|rival| {
+            reaches(plan, step, rival) && topic(rival.config::<KafkaSink>()) == topic(sink)
+        });
         writer.is_some_and(|writer| writer.index == node.index)
     };
-    plan.inputs(node).filter(is_first).map(|decoder| decoder.name.clone()).collect()
+    let steps = plan.nodes().iter().filter(|it| matches!(it.role, Role::Decoder | Role::Transform));
+    steps.filter(is_first).map(|step| step.name.clone()).collect()
 }
 
 /// Every distinct field that some sink needs.
@@ -184,7 +217,7 @@ impl Columns {
 
     /// The columns that a sink behind `decoder` reads; the others stay empty.
     fn demands_on(&self, plan: &Plan, decoder: &PlanNode) -> Vec<Option<Demand>> {
-        let sinks = plan.outputs(decoder).filter(|node| node.role == Role::Sink);
+        let sinks = plan.of_role(Role::Sink).filter(|node| reaches(plan, decoder, node));
         let wanted: Vec<Demand> = sinks.flat_map(demands_of).collect();
         self.0.iter().map(|demand| wanted.contains(demand).then(|| demand.clone())).collect()
     }
@@ -244,10 +277,14 @@ sources:
     descriptors: { protos: [telemetry.proto] }
 decoders:
   json: { kind: protobuf, from: feed, to: json, on_error: dead_letter }
+transforms:
+  slim: { kind: fields, from: json, steps: [{ exclude: [site] }], on_error: dead_letter }
 sinks:
   first: { kind: kafka, from: json, brokers: b, topic: one, dead_letter: { topic: dead } }
   second: { kind: kafka, from: json, brokers: b, topic: two, dead_letter: { topic: dead } }
   third: { kind: kafka, from: json, brokers: b, topic: three, dead_letter: { topic: other } }
+  fourth: { kind: kafka, from: slim, brokers: b, topic: four, dead_letter: { topic: dead } }
+  fifth: { kind: kafka, from: slim, brokers: b, topic: five, dead_letter: { topic: fifth } }
 ";
 
     #[test]
@@ -258,7 +295,7 @@ sinks:
         let (plan, _) = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         let assembly = assemble(&plan, &Incarnation::default());
         let outlet = assembly.outlet.expect("Kafka sinks make an outlet");
-        let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.len()).collect();
-        assert_eq!(writers, [1, 0, 1], "by sink, in the order of the file");
+        let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.join(" ")).collect();
+        assert_eq!(writers, ["json", "", "json", "slim", "json slim"], "in the order of the file");
     }
 }
