@@ -9,8 +9,11 @@ use crate::{learn, output};
 use headwater_engine::spec::{Plan, PlanNode, Role};
 use headwater_operators::decode::protobuf::{OnError, ProtobufDecoder};
 use headwater_operators::pipeline::guarantee::{Guarantee, StreamGuarantee, streams};
-use headwater_operators::sink::kafka::{CreateTopic, KafkaSink, PartitionBy, TimestampUnit};
+use headwater_operators::sink::kafka::{
+    CreateTopic, JsonKey, KafkaSink, KeyConfig, PartitionBy, Route, TimestampUnit,
+};
 use headwater_operators::source::grpc::GrpcSource;
+use headwater_operators::transform::{FieldsTransform, FilterTransform};
 use serde_json::Value as Json;
 use std::fmt::Write as _;
 
@@ -91,6 +94,8 @@ fn describe(plan: &Plan, node: &PlanNode, page: &mut Page) {
     match (node.role, node.kind) {
         (Role::Source, _) => describe_source(node, page),
         (Role::Decoder, _) => describe_decoder(node, page),
+        (Role::Transform, "filter") => page.line("rule", node.config::<FilterTransform>().words()),
+        (Role::Transform, "fields") => describe_fields(node.config::<FieldsTransform>(), page),
         (Role::Sink, "kafka") => describe_kafka(plan, node.config::<KafkaSink>(), page),
         (Role::Sink, "stdout") => page.line("to", "standard output, one line a record"),
         (Role::Sink, "discard") => page.line("to", "nowhere: records are counted"),
@@ -143,15 +148,29 @@ fn describe_decoder(node: &PlanNode, page: &mut Page) {
     page.line("on error", on_error);
 }
 
+fn describe_fields(transform: &FieldsTransform, page: &mut Page) {
+    for (place, words) in transform.words.iter().enumerate() {
+        page.line(if place == 0 { "steps" } else { "" }, words);
+    }
+    let on_error = match transform.on_error {
+        OnError::Stop => "stop the pipeline and name the record",
+        OnError::DeadLetter => "set the record aside, to the sink's dead_letter.topic",
+    };
+    page.line("on error", on_error);
+}
+
 fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
     page.line("brokers", &sink.target.brokers);
-    page.line("topic", topic(&sink.topic, sink.create.as_ref()));
+    match &sink.route {
+        None => page.line("topic", topic(&sink.topic, sink.create.as_ref())),
+        Some(route) => describe_route(sink, route, page),
+    }
     let delivery = match sink.is_transactional() {
         true => "exactly_once: records and progress in one transaction",
         false => "at_least_once: progress follows its records",
     };
     page.line("delivery", delivery);
-    page.line("key", sink.key.as_deref().unwrap_or("none"));
+    page.line("key", key(sink.key.as_ref()));
     page.line("partition", partition(sink.partition));
     if let Some((path, unit)) = &sink.timestamp {
         page.line("timestamp", format!("{path}{}", timestamp_unit(*unit)));
@@ -163,6 +182,9 @@ fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
     if !sink.headers.fixed.is_empty() {
         page.line("static headers", names(sink.headers.fixed.keys()));
     }
+    for (header, path) in &sink.headers.fields {
+        page.line("header", format!("{header}: {path}"));
+    }
     if let Some(dead_letter) = &sink.dead_letter {
         page.line("dead letters", topic(&dead_letter.topic, dead_letter.create.as_ref()));
     }
@@ -172,6 +194,28 @@ fn describe_kafka(plan: &Plan, sink: &KafkaSink, page: &mut Page) {
     page.line("progress", format!("topic {}", sink.progress_topic(plan.name())));
     if !sink.target.properties.is_empty() {
         page.line("properties", names(sink.target.properties.keys()));
+    }
+}
+
+fn describe_route(sink: &KafkaSink, route: &Route, page: &mut Page) {
+    let named = route.name.replace("{topic}", &sink.topic);
+    page.line("topics", topic(&named, sink.create.as_ref()));
+    if let Some(field) = &route.field {
+        page.line("", format!("{{field}}: {field}"));
+    }
+    page.line("", format!("at most {} in use", route.topics_max));
+}
+
+fn key(key: Option<&KeyConfig>) -> String {
+    match key {
+        None => "none".to_owned(),
+        Some(KeyConfig::Field(path)) => path.clone(),
+        Some(KeyConfig::Json(JsonKey::Json(path))) => format!("{path}, as JSON"),
+        Some(KeyConfig::Json(JsonKey::Object(members))) => {
+            let member = |(name, path): (&String, &String)| format!("{name}: {path}");
+            let members: Vec<String> = members.iter().map(member).collect();
+            format!("JSON {{ {} }}", members.join(", "))
+        }
     }
 }
 

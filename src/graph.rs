@@ -68,7 +68,11 @@ fn label(node: &PlanNode) -> Vec<String> {
             lines.push(crate::words::plural(shards, "shard"));
         }
         (Role::Sink, "kafka") => {
-            lines.push(format!("topic {}", node.config::<KafkaSink>().topic));
+            let sink = node.config::<KafkaSink>();
+            lines.push(match &sink.route {
+                None => format!("topic {}", sink.topic),
+                Some(route) => format!("topics {}", route.name.replace("{topic}", &sink.topic)),
+            });
         }
         _ => {}
     }

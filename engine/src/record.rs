@@ -6,6 +6,8 @@
 //! decoder writes them) or are slices of the receive buffer ([`Values::Received`], as they came);
 //! neither allocates per record.
 //!
+//! Steps that drop records do so with `remove.rs`.
+//!
 //! Invariants
 //! 1. A batch belongs to one shard and one session; its sequences lie in `first..end` and ascend.
 //! 2. `first..end` covers what was received, also when a step removed records, so that an empty
@@ -14,6 +16,8 @@
 //!    bytes.
 //!
 //! Next: `dataflow/inlet.rs` takes batches across to a worker.
+
+mod remove;
 
 use crate::ids::{Sequence, Session, ShardIndex};
 use crate::position::{CursorValue, Position};

@@ -4,8 +4,9 @@
 //!
 //! 1. [`source::grpc`] — receive and sequence: a call's messages become batches.
 //! 2. [`decode::protobuf`] — decode: wire bytes become JSON, or pass untouched.
-//! 3. [`sink`] — stage and commit: batches become records of a Kafka transaction.
-//! 4. [`pipeline`] — wires all of it from a plan, watches it and builds it anew after a failure.
+//! 3. [`transform`] — transform: records are dropped or changed, where the file says so.
+//! 4. [`sink`] — stage and commit: batches become records of a Kafka transaction.
+//! 5. [`pipeline`] — wires all of it from a plan, watches it and builds it anew after a failure.
 //!
 //! [`registry()`] is the only list of operator kinds.
 
@@ -17,5 +18,6 @@ pub mod sink;
 pub mod source;
 mod stand_in;
 pub mod telemetry;
+pub mod transform;
 
 pub use registry::registry;

@@ -114,6 +114,9 @@ pub const DEAD_LETTER_VALUE_BYTES_MAX: usize = 1_000_000;
 /// What a dead letter may hold beside its value: where it is from, the reason, the batch around it.
 pub const DEAD_LETTER_OVERHEAD_BYTES: usize = 16 * 1024;
 
+/// How long a topic that records are routed to (`route`) counts as in use after the last of them.
+pub const ROUTED_TOPIC_IDLE: Duration = Duration::from_secs(3600);
+
 /// How long a librdkafka metadata or watermark request may take at start.
 pub const KAFKA_REQUEST_TIMEOUT: Duration = Duration::from_secs(20);
 

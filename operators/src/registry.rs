@@ -1,6 +1,6 @@
 //! The only list of operator kinds.
 
-use crate::{decode, pipeline, sink, source};
+use crate::{decode, pipeline, sink, source, transform};
 use headwater_engine::spec::{Registry, Role};
 
 /// All kinds a pipeline file may name, and what a whole plan must satisfy.
@@ -9,6 +9,8 @@ pub fn registry() -> Registry {
     Registry::new([
         source::grpc::entry(),
         decode::protobuf::entry(),
+        transform::filter::entry(),
+        transform::fields::entry(),
         sink::kafka::entry(),
         sink::stdout::entry(),
         sink::discard::entry(),

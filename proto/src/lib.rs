@@ -34,7 +34,7 @@ pub use request::{
     CursorComponent, CursorScalar, FieldWriter, Overlay, OverlayError, PathSegment, Reply,
     ReplyError, RequestError, RequestTemplate, WriterError,
 };
-pub use transcode::{DecodeError, DecodeReason, JsonTranscoder};
+pub use transcode::{DecodeError, DecodeReason, FieldError, JsonField, JsonTranscoder};
 pub use wire::{WireError, WireFault};
 
 /// The demo service's `.proto` source.

@@ -36,6 +36,7 @@ pub(super) struct Double {
 impl Double {
     /// Starts what runs beside the double, and checks its plan. Nothing is written yet.
     pub(super) fn prepare(options: &Bench, text: &Text, real: &Plan) -> Result<Self, Failed> {
+        refuse_routes(options, real)?;
         let order = order(options, text, real)?;
         let mut children = Vec::new();
         let embedded = match options.broker {
@@ -90,6 +91,18 @@ impl Double {
             topics.into_iter().map(|topic| Undeleted { topic, reason: reason.clone() }).collect()
         })
     }
+}
+
+/// Topics that records are routed to are known only when they are met, so they would stay.
+fn refuse_routes(options: &Bench, real: &Plan) -> Result<(), Failed> {
+    let is_embedded = matches!(options.broker, BenchBroker::Embedded);
+    if is_embedded || kafka_sinks(real).all(|sink| sink.route.is_none()) {
+        return Ok(());
+    }
+    Err(Exit::Mistake.saying(
+        "a sink routes records to topics of their own (`route`), which could not be deleted \
+         afterwards; use --broker embedded",
+    ))
 }
 
 /// What a generator is to do, if there is to be one; refused where it could not.

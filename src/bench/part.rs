@@ -48,7 +48,8 @@ impl Part {
         }
         for sink in sinks_behind(plan, node) {
             part.add_time(sink);
-            part.keys.extend(sink.key.as_ref().and_then(|path| last_name(path)));
+            let paths = sink.key.iter().flat_map(|key| key.paths());
+            part.keys.extend(paths.filter_map(last_name));
         }
         Ok(part)
     }

@@ -32,6 +32,7 @@
 //! | `fleet` | servers that join and leave while records flow |
 //! | `upstreams` | one feed from two servers, each of which may die |
 //! | `shapes` | both deliveries, fan-out, many shards |
+//! | `transforms` | what a filter leaves is in the topics that timestamps name, once |
 //! | `faults` | the program dies, panics or stalls at a named point of a record's way |
 //! | `resumes` | the ways a source goes on after that |
 //! | `resumable` | groups, replayed streams and known keys, killed at random moments |
@@ -70,5 +71,6 @@ mod stopping;
 mod tls;
 mod topics;
 mod transactions;
+mod transforms;
 mod upstreams;
 mod world;

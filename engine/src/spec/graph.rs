@@ -136,8 +136,8 @@ impl<'l> Links<'l> {
         };
         finding.hint(format!("did you mean {:?}?", drafts[near].name()));
         self.read.insert(near);
-        // A guess must not close a circle, which only nodes of one role can.
-        let is_likely = drafts[near].role != role && may_read(role, drafts[near].role);
+        // A guess must not close a circle, so it only goes back on a record's way.
+        let is_likely = drafts[near].role < role && may_read(role, drafts[near].role);
         (is_likely && !drafts[near].is_name_shared).then_some(near)
     }
 
@@ -158,11 +158,12 @@ impl<'l> Links<'l> {
     }
 }
 
-/// Whether records may flow so at all: decoders read messages, sinks what is decoded.
+/// Whether records may flow so at all: decoders read messages, of which a transform may have
+/// dropped some, and sinks what is decoded.
 fn may_read(reader: Role, read: Role) -> bool {
     match reader {
         Role::Source => false,
-        Role::Decoder => read == Role::Source,
+        Role::Decoder => matches!(read, Role::Source | Role::Transform),
         Role::Transform => read.has_output(),
         Role::Sink => matches!(read, Role::Decoder | Role::Transform),
     }

@@ -125,7 +125,7 @@ fn check_agreement(draft: &Draft<'_>, inputs: &Inputs, report: &mut Report) {
         return;
     };
     for (name, stream, reference) in rest {
-        let is_other_type = draft.role == Role::Decoder && stream.name != first.name;
+        let is_other_type = draft.role != Role::Sink && stream.name != first.name;
         if stream.encoding == first.encoding && !is_other_type {
             continue;
         }

@@ -13,7 +13,7 @@
 use crate::sink::kafka::TimestampUnit;
 use headwater_engine::record::Column;
 use headwater_proto::path::Timestamp;
-use headwater_proto::{FieldPath, Leaf, MessageDescriptor, WireError};
+use headwater_proto::{FieldError, FieldPath, JsonField, Leaf, MessageDescriptor, WireError};
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,17 +21,23 @@ use std::sync::Arc;
 /// A field that somebody behind the decoder needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Demand {
-    /// The field's path in the message.
+    /// The field's path in the message; empty for [`Purpose::Object`], whose members have paths.
     pub path: String,
     /// What it is needed for.
     pub purpose: Purpose,
 }
 
 /// What a column is needed for, and so which form it takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// A record's key: bytes.
     Key,
+    /// A text, for a header or a topic: as in the record's JSON, without quotes.
+    Text,
+    /// The field's JSON; null where it is absent.
+    Json,
+    /// A JSON object of several fields, each by its name in the object and its path.
+    Object(Vec<(String, String)>),
     /// A record's timestamp: milliseconds.
     Timestamp(TimestampUnit),
 }
@@ -42,6 +48,9 @@ pub enum ColumnError {
     /// The message is broken on the way to the field.
     #[error(transparent)]
     Wire(#[from] WireError),
+    /// The message is broken on the way to the field, or in it.
+    #[error(transparent)]
+    Field(#[from] FieldError),
     /// The field's value is no timestamp that Kafka can hold.
     #[error("timestamp field `{field}` {problem}")]
     Moment {
@@ -69,11 +78,71 @@ pub enum ImpossibleMoment {
 /// Fills one column, batch by batch.
 #[derive(Debug)]
 pub struct ColumnReader {
-    path: FieldPath,
-    purpose: Purpose,
+    from: Reading,
     ranges: Vec<Option<Range<usize>>>,
     bytes: Vec<u8>,
     moments: Vec<Option<i64>>,
+}
+
+/// Where a column's values come from.
+#[derive(Debug)]
+enum Reading {
+    Key(FieldPath),
+    Timestamp(FieldPath, TimestampUnit),
+    Text(JsonField),
+    Json(JsonField),
+    /// Each member with what stands before its value.
+    Object(Vec<(Vec<u8>, JsonField)>),
+}
+
+impl Reading {
+    fn new(message: &MessageDescriptor, demand: &Demand) -> Reading {
+        const CHECKED: &str = "the sink's check compiled it";
+        let path = || FieldPath::compile(message, &demand.path).expect(CHECKED);
+        let field = |path: &str| JsonField::compile(message, path).expect(CHECKED);
+        match &demand.purpose {
+            Purpose::Key => Reading::Key(path()),
+            Purpose::Timestamp(unit) => Reading::Timestamp(path(), *unit),
+            Purpose::Text => Reading::Text(field(&demand.path)),
+            Purpose::Json => Reading::Json(field(&demand.path)),
+            Purpose::Object(members) => {
+                let member = |(place, (name, path)): (usize, &(String, String))| {
+                    let name = serde_json::to_string(name).expect("a text is JSON");
+                    let open = if place == 0 { '{' } else { ',' };
+                    (format!("{open}{name}:").into_bytes(), field(path))
+                };
+                Reading::Object(members.iter().enumerate().map(member).collect())
+            }
+        }
+    }
+
+    /// Appends the bytes of a column of bytes; false if there are none.
+    fn write(&self, wire: &[u8], out: &mut Vec<u8>) -> Result<bool, ColumnError> {
+        match self {
+            Reading::Key(path) => {
+                let leaf = path.find(wire)?;
+                Ok(leaf.map(|leaf| write_key(out, &leaf)).is_some())
+            }
+            Reading::Text(field) => Ok(field.write_text(wire, out)?),
+            Reading::Json(field) => write_or_null(field, wire, out),
+            Reading::Object(members) => {
+                for (before, field) in members {
+                    out.extend_from_slice(before);
+                    write_or_null(field, wire, out)?;
+                }
+                out.push(b'}');
+                Ok(true)
+            }
+            Reading::Timestamp(..) => unreachable!("moments are no bytes"),
+        }
+    }
+}
+
+fn write_or_null(field: &JsonField, wire: &[u8], out: &mut Vec<u8>) -> Result<bool, ColumnError> {
+    if !field.write_json(wire, out)? {
+        out.extend_from_slice(b"null");
+    }
+    Ok(true)
 }
 
 impl ColumnReader {
@@ -83,10 +152,8 @@ impl ColumnReader {
     /// If the path does not fit: the sink's check has compiled it before.
     #[must_use]
     pub fn new(message: &MessageDescriptor, demand: &Demand) -> Self {
-        let path = FieldPath::compile(message, &demand.path).expect("the sink's check compiled it");
         ColumnReader {
-            path,
-            purpose: demand.purpose,
+            from: Reading::new(message, demand),
             ranges: Vec::new(),
             bytes: Vec::new(),
             moments: Vec::new(),
@@ -99,53 +166,52 @@ impl ColumnReader {
     /// [`ColumnError`] if the message is broken on the way to the field, or if the field can be no
     /// timestamp; nothing is added then.
     pub fn push(&mut self, wire: &[u8]) -> Result<(), ColumnError> {
-        let leaf = self.path.find(wire)?;
-        match self.purpose {
-            Purpose::Key => {
-                let start = self.bytes.len();
-                let found = leaf.map(|leaf| write_key(&mut self.bytes, &leaf));
-                self.ranges.push(found.map(|()| start..self.bytes.len()));
-            }
-            Purpose::Timestamp(unit) => {
-                let moment = match leaf {
-                    Some(Leaf::Message(message)) => to_ms(Timestamp::decode(&message)?).map(Some),
-                    Some(leaf) => number_to_ms(&leaf, unit),
-                    None => Ok(None),
-                };
-                let moment = moment.map_err(|problem| ColumnError::Moment {
-                    field: self.path.to_string(),
-                    problem,
-                })?;
-                // The Kafka client puts its own clock in the place of 0, which is also what an
-                // unset field holds: the moment of receipt stands for both.
-                self.moments.push(moment.filter(|moment| *moment > 0));
-            }
+        if let Reading::Timestamp(path, unit) = &self.from {
+            let moment = moment(path, *unit, wire)?;
+            self.moments.push(moment);
+            return Ok(());
         }
+        let start = self.bytes.len();
+        let written = self.from.write(wire, &mut self.bytes);
+        let is_there = written.inspect_err(|_| self.bytes.truncate(start))?;
+        self.ranges.push(is_there.then_some(start..self.bytes.len()));
         Ok(())
     }
 
     /// Takes the last field back: its message turned out not to become a record.
     pub fn pop(&mut self) {
-        match self.purpose {
-            Purpose::Key => {
+        match self.from {
+            Reading::Timestamp(..) => drop(self.moments.pop()),
+            _ => {
                 if let Some(Some(range)) = self.ranges.pop() {
                     self.bytes.truncate(range.start);
                 }
             }
-            Purpose::Timestamp(_) => drop(self.moments.pop()),
         }
     }
 
     /// The column of the batch; the reader is then empty again.
     pub fn take(&mut self) -> Column {
-        match self.purpose {
-            Purpose::Key => Column::Bytes(
+        match self.from {
+            Reading::Timestamp(..) => Column::UnixMs(Arc::new(std::mem::take(&mut self.moments))),
+            _ => Column::Bytes(
                 Arc::new(std::mem::take(&mut self.ranges)),
                 Arc::new(std::mem::take(&mut self.bytes)),
             ),
-            Purpose::Timestamp(_) => Column::UnixMs(Arc::new(std::mem::take(&mut self.moments))),
         }
     }
+}
+
+fn moment(path: &FieldPath, unit: TimestampUnit, wire: &[u8]) -> Result<Option<i64>, ColumnError> {
+    let moment = match path.find(wire)? {
+        Some(Leaf::Message(message)) => to_ms(Timestamp::decode(&message)?).map(Some),
+        Some(leaf) => number_to_ms(&leaf, unit),
+        None => Ok(None),
+    };
+    let wrong = |problem| ColumnError::Moment { field: path.to_string(), problem };
+    // The Kafka client puts its own clock in the place of 0, which is also what an unset field
+    // holds: the moment of receipt stands for both.
+    Ok(moment.map_err(wrong)?.filter(|moment| *moment > 0))
 }
 
 /// Texts and bytes as they are, numbers as decimal text, so that every client reads the same key.
@@ -234,6 +300,59 @@ mod tests {
         assert_eq!((device.bytes(0), device.bytes(1)), (Some(&b"d1"[..]), Some(&b"d22"[..])));
         assert_eq!((sequence.bytes(0), sequence.bytes(1)), (Some(&b"7"[..]), Some(&b"0"[..])));
         assert_eq!((nested.bytes(0), nested.bytes(1)), (None, Some(&b"1.5"[..])));
+    }
+
+    #[test]
+    fn keys_and_headers_look_as_in_the_records_json_where_they_shall() {
+        let message = event_descriptor();
+        let transcoder = headwater_proto::JsonTranscoder::compile(&message);
+        let location = Some(Location { lat: 1.5, lon: -2.0 });
+        let event = Event {
+            sequence: 7,
+            emitted_ns: -5,
+            device_id: "a \"b\"\n".into(),
+            temperature: f64::NAN,
+            alarm: true,
+            status: 1,
+            samples: vec![3],
+            labels: [("k".to_owned(), "v".to_owned())].into(),
+            payload: vec![1, 2],
+            location,
+            ..Event::default()
+        };
+        let wire = event.encode_to_vec();
+        let mut json = Vec::new();
+        transcoder.transcode(&wire, &mut json).expect("a sound message");
+        let json: serde_json::Value = serde_json::from_slice(&json).expect("JSON");
+        let one = |path: &str, purpose| {
+            let mut column = ColumnReader::new(&message, &demand(path, purpose));
+            column.push(&wire).expect("a sound message");
+            column.take().bytes(0).map(|it| String::from_utf8_lossy(it).into_owned())
+        };
+        for (path, pointer, text) in [
+            ("sequence", "/sequence", "7"),
+            ("emittedNs", "/emittedNs", "-5"),
+            ("device_id", "/deviceId", "a \"b\"\n"),
+            ("temperature", "/temperature", "NaN"),
+            ("alarm", "/alarm", "true"),
+            ("status", "/status", "STATUS_OK"),
+            ("samples[0]", "/samples/0", "3"),
+            ("labels[\"k\"]", "/labels/k", "v"),
+            ("payload", "/payload", "\u{1}\u{2}"),
+            ("location", "/location", "{\"lat\":1.5,\"lon\":-2.0}"),
+        ] {
+            let expected = json.pointer(pointer).unwrap_or_else(|| panic!("{path}: {json}"));
+            assert_eq!(one(path, Purpose::Json), Some(expected.to_string()), "{path}");
+            assert_eq!(one(path, Purpose::Text).as_deref(), Some(text), "{path}");
+        }
+        // Absent, and absent with a default.
+        assert_eq!(one("samples[5]", Purpose::Json).as_deref(), Some("null"));
+        assert_eq!(one("samples[5]", Purpose::Text), None);
+        assert_eq!(one("site", Purpose::Json).as_deref(), Some("\"\""));
+        let members = [("id", "device_id"), ("n", "sequence"), ("far", "samples[5]")];
+        let members = members.map(|(name, path)| (name.to_owned(), path.to_owned()));
+        let object = one("", Purpose::Object(members.into()));
+        assert_eq!(object.as_deref(), Some(r#"{"id":"a \"b\"\n","n":"7","far":null}"#));
     }
 
     #[test]

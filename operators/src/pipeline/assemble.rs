@@ -8,12 +8,19 @@ use crate::decode::column::{Demand, Purpose};
 use crate::decode::protobuf::ProtobufDecoder;
 use crate::decode::protobuf::operator::DecodeFactory;
 use crate::pipeline::gaps::{gaps_of, set_aside_of};
-use crate::sink::kafka::{AcceptChange, HeldGeneration, KafkaSink, OutletPlan, SinkEntry};
+use crate::pipeline::guarantee::reaches;
+use crate::sink::kafka::{
+    AcceptChange, HeldGeneration, JsonKey, KafkaSink, KeyConfig, OutletPlan, SinkEntry,
+};
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
 use crate::source::ShardSpec;
 use crate::source::grpc::GrpcSource;
+use crate::transform::fields::operator::FieldsFactory;
+use crate::transform::filter::FilterFactory;
+use crate::transform::{FieldsTransform, FilterTransform};
 use headwater_engine::dataflow::build::{Blueprint, BlueprintNode, Station};
+use headwater_engine::dataflow::step::StepFactory;
 use headwater_engine::ids::{ShardIndex, SinkIndex};
 use headwater_engine::shards::{ShardEntry, ShardTable};
 use headwater_engine::spec::{Plan, PlanNode, ProgressMissing, Role};
@@ -74,12 +81,7 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     for node in plan.nodes() {
         let station = match node.role {
             Role::Source => Station::Source,
-            Role::Decoder | Role::Transform => Station::Step(Arc::new(DecodeFactory {
-                node: Arc::from(node.name.as_str()),
-                decoder: node.config::<ProtobufDecoder>().clone(),
-                demands: columns.demands_on(plan, node),
-                shards: table.clone(),
-            })),
+            Role::Decoder | Role::Transform => Station::Step(step(plan, node, &columns, &table)),
             Role::Sink => {
                 let sink = SinkIndex(u32::try_from(parts.len()).expect("a file has few sinks"));
                 parts.push(part(plan, node, &columns, &mut kafka));
@@ -101,6 +103,33 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, table, blueprint, parts, outlet }
+}
+
+/// What a node between source and sink does to batches.
+fn step(
+    plan: &Plan,
+    node: &PlanNode,
+    columns: &Columns,
+    table: &ShardTable,
+) -> Arc<dyn StepFactory> {
+    let (name, shards) = (Arc::from(node.name.as_str()), table.clone());
+    match (node.role, node.kind) {
+        (Role::Decoder, _) => Arc::new(DecodeFactory {
+            node: name,
+            decoder: node.config::<ProtobufDecoder>().clone(),
+            demands: columns.demands_on(plan, node),
+            shards,
+        }),
+        (_, "filter") => {
+            Arc::new(FilterFactory { transform: node.config::<FilterTransform>().clone() })
+        }
+        (_, "fields") => Arc::new(FieldsFactory {
+            node: name,
+            transform: node.config::<FieldsTransform>().clone(),
+            shards,
+        }),
+        (_, other) => unreachable!("transform kind `{other}` is registered and has a step"),
+    }
 }
 
 fn shards(plan: &Plan) -> Vec<Shard> {
@@ -134,6 +163,10 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
                 sink: sink.clone(),
                 key_column: key_demand(sink).map(|demand| columns.number(&demand)),
                 timestamp_column: timestamp_demand(sink).map(|demand| columns.number(&demand)),
+                header_columns: header_demands(sink)
+                    .map(|(header, demand)| (header.clone(), columns.number(&demand)))
+                    .collect(),
+                route_column: route_demand(sink).map(|demand| columns.number(&demand)),
                 dead_letters_of: [dead_letters_of(plan, node, sink), set_aside_of(plan, node)]
                     .concat(),
                 gaps_of: gaps_of(plan, node),
@@ -146,15 +179,19 @@ fn part(plan: &Plan, node: &PlanNode, columns: &Columns, kafka: &mut Vec<SinkEnt
     }
 }
 
-/// The decoders before `node` whose dead letters no sink before it sends to the same topic.
+/// The decoders and transforms before `node` whose dead letters no sink before it sends to the same
+/// topic.
 fn dead_letters_of(plan: &Plan, node: &PlanNode, sink: &KafkaSink) -> Vec<String> {
     let topic = |sink: &KafkaSink| sink.dead_letter.as_ref().map(|it| it.topic.clone());
-    let is_first = |decoder: &&PlanNode| {
-        let mut rivals = plan.outputs(decoder).filter(|rival| rival.kind == "kafka");
-        let writer = rivals.find(|rival| topic(rival.config::<KafkaSink>()) == topic(sink));
+    let is_first = |step: &&PlanNode| {
+        let mut rivals = plan.of_role(Role::Sink).filter(|rival| rival.kind == "kafka");
+        let writer = rivals.find(|rival| {
+            reaches(plan, step, rival) && topic(rival.config::<KafkaSink>()) == topic(sink)
+        });
         writer.is_some_and(|writer| writer.index == node.index)
     };
-    plan.inputs(node).filter(is_first).map(|decoder| decoder.name.clone()).collect()
+    let steps = plan.nodes().iter().filter(|it| matches!(it.role, Role::Decoder | Role::Transform));
+    steps.filter(is_first).map(|step| step.name.clone()).collect()
 }
 
 /// Every distinct field that some sink needs.
@@ -178,7 +215,7 @@ impl Columns {
 
     /// The columns that a sink behind `decoder` reads; the others stay empty.
     fn demands_on(&self, plan: &Plan, decoder: &PlanNode) -> Vec<Option<Demand>> {
-        let sinks = plan.outputs(decoder).filter(|node| node.role == Role::Sink);
+        let sinks = plan.of_role(Role::Sink).filter(|node| reaches(plan, decoder, node));
         let wanted: Vec<Demand> = sinks.flat_map(demands_of).collect();
         self.0.iter().map(|demand| wanted.contains(demand).then(|| demand.clone())).collect()
     }
@@ -189,12 +226,32 @@ fn demands_of(node: &PlanNode) -> Vec<Demand> {
         return Vec::new();
     }
     let sink = node.config::<KafkaSink>();
-    key_demand(sink).into_iter().chain(timestamp_demand(sink)).collect()
+    let of_headers = header_demands(sink).map(|(_, demand)| demand);
+    let of_record = key_demand(sink).into_iter().chain(timestamp_demand(sink));
+    of_record.chain(of_headers).chain(route_demand(sink)).collect()
 }
 
 fn key_demand(sink: &KafkaSink) -> Option<Demand> {
-    let path = sink.key.clone()?;
-    Some(Demand { path, purpose: Purpose::Key })
+    Some(match sink.key.as_ref()? {
+        KeyConfig::Field(path) => Demand { path: path.clone(), purpose: Purpose::Key },
+        KeyConfig::Json(JsonKey::Json(path)) => {
+            Demand { path: path.clone(), purpose: Purpose::Json }
+        }
+        KeyConfig::Json(JsonKey::Object(members)) => {
+            let members = members.iter().map(|(name, path)| (name.clone(), path.clone()));
+            Demand { path: String::new(), purpose: Purpose::Object(members.collect()) }
+        }
+    })
+}
+
+fn header_demands(sink: &KafkaSink) -> impl Iterator<Item = (&String, Demand)> {
+    let text = |path: &String| Demand { path: path.clone(), purpose: Purpose::Text };
+    sink.headers.fields.iter().map(move |(header, path)| (header, text(path)))
+}
+
+fn route_demand(sink: &KafkaSink) -> Option<Demand> {
+    let path = sink.route.as_ref()?.field.clone()?;
+    Some(Demand { path, purpose: Purpose::Text })
 }
 
 fn timestamp_demand(sink: &KafkaSink) -> Option<Demand> {
@@ -218,10 +275,14 @@ sources:
     descriptors: { protos: [telemetry.proto] }
 decoders:
   json: { kind: protobuf, from: feed, to: json, on_error: dead_letter }
+transforms:
+  slim: { kind: fields, from: json, steps: [{ exclude: [site] }], on_error: dead_letter }
 sinks:
   first: { kind: kafka, from: json, brokers: b, topic: one, dead_letter: { topic: dead } }
   second: { kind: kafka, from: json, brokers: b, topic: two, dead_letter: { topic: dead } }
   third: { kind: kafka, from: json, brokers: b, topic: three, dead_letter: { topic: other } }
+  fourth: { kind: kafka, from: slim, brokers: b, topic: four, dead_letter: { topic: dead } }
+  fifth: { kind: kafka, from: slim, brokers: b, topic: five, dead_letter: { topic: fifth } }
 ";
 
     #[test]
@@ -232,7 +293,7 @@ sinks:
         let (plan, _) = loaded.unwrap_or_else(|errors| panic!("{errors}"));
         let assembly = assemble(&plan, &Incarnation::default());
         let outlet = assembly.outlet.expect("Kafka sinks make an outlet");
-        let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.len()).collect();
-        assert_eq!(writers, [1, 0, 1], "by sink, in the order of the file");
+        let writers: Vec<_> = outlet.sinks.iter().map(|it| it.dead_letters_of.join(" ")).collect();
+        assert_eq!(writers, ["json", "", "json", "slim", "json slim"], "in the order of the file");
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! - All Kafka sinks of a pipeline are one transaction, so they must name one cluster, in one way.
 //! - Records, dead letters and progress have different readers: each has topics of its own.
-//! - A decoder that sets messages aside needs a place for them behind it.
+//! - A node that sets something aside needs a place for it behind it, and one way to that.
 //! - An epoch must end well before the broker gives up on its transaction.
 //! - A silence after which an instance takes over is longer than a few heartbeats.
 //! - `require: exactly_once` must be reachable by every stream.
@@ -16,9 +16,10 @@
 use crate::decode::protobuf::{OnError, ProtobufDecoder};
 use crate::pipeline::gaps::sets_aside;
 use crate::pipeline::guarantee::{
-    Guarantee, StreamGuarantee, reaches, sink_part, source_part, streams,
+    Guarantee, StreamGuarantee, reaches, sink_part, source_part, streams, ways,
 };
 use crate::sink::kafka::KafkaSink;
+use crate::transform::FieldsTransform;
 use headwater_engine::spec::{Plan, PlanNode, PlanProblem, Requirement, Role};
 
 /// How many heartbeats fit into a silence after which another instance takes over.
@@ -30,6 +31,7 @@ pub fn check(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = one_cluster(plan);
     problems.extend(topics_apart(plan));
     problems.extend(room_for_dead_letters(plan));
+    problems.extend(one_way_for_dead_letters(plan));
     problems.extend(room_for_messages_out_of_order(plan));
     problems.extend(time_for_an_epoch(plan));
     problems.extend(time_for_a_heartbeat(plan));
@@ -155,22 +157,52 @@ fn known_topic(node: &PlanNode) -> Option<&str> {
 
 fn room_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
     let mut problems = Vec::new();
-    let sets_aside = |decoder: &&PlanNode| {
-        let on_error = decoder.config::<ProtobufDecoder>().on_error;
-        decoder.knows(&["on_error"]) && on_error == OnError::DeadLetter
-    };
-    for decoder in plan.of_role(Role::Decoder).filter(sets_aside) {
-        for sink in plan.outputs(decoder).filter(|node| node.kind == "kafka") {
+    for (node, what) in setting_aside(plan) {
+        for sink in kafka_sinks(plan).filter(|sink| reaches(plan, node, sink)) {
             if sink.config::<KafkaSink>().dead_letter.is_none() {
                 problems.push(PlanProblem {
                     node: sink.name.clone(),
                     message: format!(
-                        "decoder `{}` sets messages aside, and this sink has no place for them",
-                        decoder.name
+                        "{} `{}` sets {what} aside, and this sink has no place for them",
+                        node.role, node.name
                     ),
                     hint: "add `dead_letter: { topic: … }`".to_owned(),
                 });
             }
+        }
+    }
+    problems
+}
+
+/// The nodes between source and sink that set something aside, and what.
+fn setting_aside(plan: &Plan) -> impl Iterator<Item = (&PlanNode, &'static str)> {
+    let sets_aside = |node: &PlanNode| match (node.role, node.kind) {
+        (Role::Decoder, _) => Some((node.config::<ProtobufDecoder>().on_error, "messages")),
+        (Role::Transform, "fields") => Some((node.config::<FieldsTransform>().on_error, "records")),
+        _ => None,
+    };
+    plan.nodes().iter().filter_map(move |node| {
+        let (on_error, what) = sets_aside(node)?;
+        let is_it = node.knows(&["on_error"]) && on_error == OnError::DeadLetter;
+        is_it.then_some((node, what))
+    })
+}
+
+/// What is set aside once must not be written twice by one sink.
+fn one_way_for_dead_letters(plan: &Plan) -> Vec<PlanProblem> {
+    let mut problems = Vec::new();
+    for (node, _) in setting_aside(plan) {
+        for sink in kafka_sinks(plan).filter(|sink| ways(plan, node, sink) > 1) {
+            problems.push(PlanProblem {
+                node: sink.name.clone(),
+                message: format!(
+                    "what {} `{}` sets aside comes to this sink by several ways",
+                    node.role, node.name
+                ),
+                hint: "give each way a sink of its own, with the same `dead_letter.topic`: one of \
+                       them writes"
+                    .to_owned(),
+            });
         }
     }
     problems

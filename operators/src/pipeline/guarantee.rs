@@ -85,7 +85,19 @@ pub fn streams(plan: &Plan) -> Vec<StreamGuarantee> {
 
 /// Whether what `from` gives comes to `to`.
 pub(super) fn reaches(plan: &Plan, from: &PlanNode, to: &PlanNode) -> bool {
-    from.index == to.index || plan.outputs(from).any(|next| reaches(plan, next, to))
+    ways(plan, from, to) > 0
+}
+
+/// How many ways lead from one node to another. Every node stands behind its inputs in a plan, so
+/// one walk counts, however the graph forks and joins.
+pub(super) fn ways(plan: &Plan, from: &PlanNode, to: &PlanNode) -> usize {
+    let mut ways = vec![0_usize; plan.nodes().len()];
+    ways[from.index] = 1;
+    for node in &plan.nodes()[from.index + 1..] {
+        let of_inputs = plan.inputs(node).map(|input| ways[input.index]);
+        ways[node.index] = of_inputs.fold(0, usize::saturating_add);
+    }
+    ways[to.index]
 }
 
 fn derive(source: &PlanNode, sink: &PlanNode) -> StreamGuarantee {

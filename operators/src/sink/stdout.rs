@@ -1,8 +1,8 @@
 //! The sink for trying things out: one line a record.
 //!
-//! JSON is printed as it is (proto3 JSON has no line breaks); raw bytes are printed as base64. A
-//! slow reader of the pipe slows the pipeline, like any other sink. Dead letters go to standard
-//! error.
+//! JSON is printed as it is (proto3 JSON has no line breaks), a tombstone as `null`; raw bytes are
+//! printed as base64. A slow reader of the pipe slows the pipeline, like any other sink. Dead
+//! letters go to standard error.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use headwater_engine::record::{Batch, DeadLetter};
@@ -52,6 +52,8 @@ impl StdoutSink {
             line.clear();
             if self.is_raw {
                 line.extend_from_slice(STANDARD.encode(value).as_bytes());
+            } else if value.is_empty() {
+                line.extend_from_slice(b"null");
             } else {
                 line.extend_from_slice(value);
             }

@@ -7,6 +7,7 @@
 mod gaps;
 mod refusals;
 mod rig;
+mod routing;
 
 use headwater_engine::commit::outlet::Repair;
 use headwater_engine::ids::{Epoch, Slot};

@@ -30,6 +30,9 @@ use tokio::runtime::Runtime;
 /// How long a reader may take to the end of a topic.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// A record's value and headers.
+pub type Record = (Option<String>, Vec<(String, Option<String>)>);
+
 pub struct Rig {
     runtime: Runtime,
     broker: Broker,
@@ -116,6 +119,8 @@ impl Rig {
                 sink: self.sink(file),
                 key_column: None,
                 timestamp_column: None,
+                header_columns: Vec::new(),
+                route_column: None,
                 dead_letters_of: Vec::new(),
                 gaps_of: vec!["events".to_owned()],
             }],
@@ -181,6 +186,17 @@ impl Rig {
         let of = |message: &OwnedMessage| {
             let headers = message.headers().expect("headers").iter();
             headers.map(|header| (header.key.to_owned(), text(header.value))).collect()
+        };
+        self.read(topic, "read_committed").iter().map(of).collect()
+    }
+
+    /// The value and the headers of each record; what has no value has none.
+    pub fn records(&self, topic: &str) -> Vec<Record> {
+        let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+        let of = |message: &OwnedMessage| {
+            let headers = message.headers().expect("headers").iter();
+            let headers = headers.map(|it| (it.key.to_owned(), it.value.map(text)));
+            (message.payload().map(text), headers.collect())
         };
         self.read(topic, "read_committed").iter().map(of).collect()
     }

@@ -70,7 +70,12 @@ impl Predicate {
     /// Whether an encoded message answers with true. One that cannot answer, because it lacks a
     /// list's element or is broken, does not.
     pub fn holds(&self, wire: &[u8]) -> bool {
-        self.test.answer(wire) == Some(true)
+        self.answer(wire) == Some(true)
+    }
+
+    /// What an encoded message answers; none if it cannot.
+    pub fn answer(&self, wire: &[u8]) -> Option<bool> {
+        self.test.answer(wire)
     }
 }
 

@@ -16,13 +16,14 @@
 //!    sub-messages, and the few well-known types that are left to prost-reflect.
 //!
 //! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, and for the
-//! tokens `number`, `text`, `json`.
+//! tokens `number`, `text`, `json`; `field` prints a single field.
 //!
 //! Next: `operators/` puts the JSON into the batch that goes to Kafka.
 
 mod any;
 mod check;
 mod emit;
+mod field;
 mod json;
 mod map;
 mod number;
@@ -39,6 +40,7 @@ use prost_reflect::MessageDescriptor;
 
 use crate::wire::{DEPTH_MAX, MESSAGE_BYTES_MAX, WireFault};
 use emit::{Emitter, Scratch};
+pub use field::{FieldError, JsonField};
 use table::Tables;
 pub(crate) use well_known::is_well_known as has_own_form;
 

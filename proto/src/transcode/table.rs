@@ -96,6 +96,7 @@ pub(super) struct MapTable {
 }
 
 /// An enum's values, each as it is printed.
+#[derive(Debug)]
 pub(super) struct EnumTable {
     dense: Vec<Option<Box<[u8]>>>,
     sparse: HashMap<i32, Box<[u8]>>,
@@ -177,7 +178,7 @@ impl MessageTable {
 }
 
 impl EnumTable {
-    fn compile(descriptor: &EnumDescriptor) -> Self {
+    pub(super) fn compile(descriptor: &EnumDescriptor) -> Self {
         let mut table = Self {
             dense: Vec::new(),
             sparse: HashMap::new(),

@@ -31,8 +31,12 @@ pub struct Pipeline {
     pub resume: Option<Resume>,
     /// What the good end of the stream means.
     pub on_end: OnEnd,
+    /// What the decoder reads: the source, or a transform that stands behind the file.
+    pub decoder_from: String,
     /// What values look like.
     pub values: Values,
+    /// What the sink reads: the decoder, or such a transform.
+    pub sink_from: String,
     /// The brokers.
     pub brokers: String,
     /// The topic.
@@ -102,7 +106,9 @@ impl Pipeline {
             requests: Vec::new(),
             resume: Some(Resume::default()),
             on_end: OnEnd::Finish,
+            decoder_from: "events".to_owned(),
             values: Values::Json,
+            sink_from: "values".to_owned(),
             brokers: brokers.into(),
             topic: "telemetry".to_owned(),
             partitions: Some(4),
@@ -148,7 +154,8 @@ impl Pipeline {
             Values::Json => "json",
             Values::Raw => "raw",
         };
-        writeln!(out, "decoders:\n  values:\n    kind: protobuf\n    from: events\n    to: {to}")?;
+        let from = &self.decoder_from;
+        writeln!(out, "decoders:\n  values:\n    kind: protobuf\n    from: {from}\n    to: {to}")?;
         write_extra(out, &self.decoder_extra)?;
         self.write_sink(out)
     }
@@ -186,7 +193,7 @@ impl Pipeline {
             Delivery::ExactlyOnce => "exactly_once",
             Delivery::AtLeastOnce => "at_least_once",
         };
-        writeln!(out, "sinks:\n  out:\n    kind: kafka\n    from: values")?;
+        writeln!(out, "sinks:\n  out:\n    kind: kafka\n    from: {}", self.sink_from)?;
         writeln!(out, "    brokers: {}", self.brokers)?;
         writeln!(out, "    topic: {}", self.topic)?;
         if let Some(partitions) = self.partitions {

@@ -107,8 +107,15 @@ impl Lister<'_> {
         } else {
             let is_alternative = single_keys(&borrowed).is_some();
             for option in &options {
+                if let Some(inner) = options_of(option) {
+                    self.choice(inner, key, default, depth);
+                    continue;
+                }
                 let outer = Outer { depth, is_alternative, ..Outer::default() };
                 self.object(option, &format!("{key}."), &outer);
+                if is_alternative {
+                    self.explain(option, key);
+                }
             }
         }
     }
@@ -130,6 +137,16 @@ impl Lister<'_> {
             self.describe(&key_of_tag, &name, option);
             let outer = Outer { depth, note: &note, ..Outer::default() };
             self.object(option, &format!("{key}."), &outer);
+        }
+    }
+
+    /// What is said of an option that is one key is said of that key.
+    fn explain(&mut self, option: &Json, key: &str) {
+        let name = option["properties"].as_object().and_then(|it| it.keys().next());
+        let key = name.map(|name| format!("{key}.{name}"));
+        let row = self.rows.iter_mut().find(|row| Some(&row.key) == key.as_ref());
+        if let (Some(row), Some(meaning)) = (row, option["description"].as_str()) {
+            row.meaning = meaning.to_owned();
         }
     }
 

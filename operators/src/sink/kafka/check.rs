@@ -3,10 +3,12 @@
 
 use crate::sink::kafka::client::{KafkaTarget, invalid, refusal};
 use crate::sink::kafka::config::{
-    CreateTopic, DeadLetterConfig, Delivery, GapsConfig, HeadersConfig, KafkaConfig, PartitionBy,
-    ProgressConfig, TimestampConfig, TimestampUnit,
+    CreateTopic, DeadLetterConfig, Delivery, GapsConfig, HeadersConfig, JsonKey, KafkaConfig,
+    KeyConfig, PartitionBy, ProgressConfig, RouteConfig, TimestampConfig, TimestampUnit,
 };
-use headwater_engine::spec::{Checked, KindEntry, NodeView, Report, Role};
+use crate::sink::kafka::moment::PatternError;
+use crate::sink::kafka::route::{Route, RouteError};
+use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, Step};
 use headwater_proto::{FieldPath, LeafKind, MessageDescriptor};
 use schemars::JsonSchema;
 
@@ -22,8 +24,10 @@ pub struct KafkaSink {
     pub topic: String,
     /// How it is created, if it may be.
     pub create: Option<CreateTopic>,
-    /// Path of the key field.
-    pub key: Option<String>,
+    /// How records find topics of their own instead.
+    pub route: Option<Route>,
+    /// What keys are made of.
+    pub key: Option<KeyConfig>,
     /// What chooses the partition.
     pub partition: PartitionBy,
     /// Path and unit of the timestamp field.
@@ -36,6 +40,8 @@ pub struct KafkaSink {
     pub gaps: Option<GapsConfig>,
     /// Where progress is kept.
     pub progress: ProgressConfig,
+    /// Whether values are JSON, of which an empty one is a tombstone.
+    pub is_json: bool,
 }
 
 /// The kind's entry.
@@ -54,12 +60,15 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
     let config: KafkaConfig = view.parse(report)?;
     check_topics(view, &config, report);
     check_paths(view, &config, report);
+    check_empty_key(view, &config, report);
     check_properties(view, &config, report);
     let partition = check_partition(view, &config, report);
+    let route = config.route.as_ref().map(|route| check_route(view, &config, route, report));
     let sink = KafkaSink {
         target: KafkaTarget::new(&config),
         topic: config.topic,
         create: config.create,
+        route: route.flatten(),
         key: config.key,
         partition,
         timestamp: config.timestamp.map(|TimestampConfig { field, unit }| (field, unit)),
@@ -67,8 +76,71 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         dead_letter: config.dead_letter,
         gaps: config.gaps,
         progress: config.progress,
+        is_json: view.inputs.iter().any(|(_, input)| input.encoding == Some(Encoding::Json)),
     };
-    Some(Checked::sink(sink))
+    let is_route_known = sink.route.is_some() == config.route.is_some();
+    let checked = Checked::sink(sink);
+    Some(if is_route_known { checked } else { checked.without("route") })
+}
+
+/// None after a mistake.
+fn check_route(
+    view: &NodeView<'_>,
+    config: &KafkaConfig,
+    route: &RouteConfig,
+    report: &mut Report,
+) -> Option<Route> {
+    let RouteConfig { name, timestamp_format, field, topics_max } = route;
+    let compiled =
+        Route::compile(name, &config.topic, timestamp_format, field.as_deref(), *topics_max);
+    let compiled = match compiled {
+        Ok(compiled) => compiled,
+        Err(error) => {
+            refuse_route(view, &error, report);
+            return None;
+        }
+    };
+    let is_given = view.value["route"].get("field").is_some();
+    if view.knows(&["route", "name"]) && compiled.names_field() != is_given {
+        let (key, message, hint) = match is_given {
+            false => ("name", "`{field}` stands for no field", "add `field: PATH` beside it"),
+            true => (
+                "field",
+                "the topic's name holds no `{field}`",
+                "write it into `name`, or leave `field` out",
+            ),
+        };
+        report.error(&view.at(&["route", key]), message).hint(hint);
+        return None;
+    }
+    Some(compiled)
+}
+
+fn refuse_route(view: &NodeView<'_>, error: &RouteError, report: &mut Report) {
+    let (key, hint) = match error {
+        RouteError::Moment(PatternError { hint, .. }) => ("timestamp_format", *hint),
+        RouteError::Unknown(_) => ("name", Some("use `{topic}`, `{timestamp}` and `{field}`")),
+        RouteError::Open => ("name", None),
+        RouteError::Character(_) => ("name", Some("use letters, digits, `.`, `_` and `-`")),
+        RouteError::Constant => {
+            ("name", Some("put `{timestamp}` or `{field}` into it, or leave `route` out"))
+        }
+    };
+    let reads: &[&[&str]] = match error {
+        RouteError::Moment(_) => &[&["route", "timestamp_format"]],
+        // What stands in the pattern or in `topic` may be at fault as well.
+        RouteError::Character(_) => {
+            &[&["route", "name"], &["route", "timestamp_format"], &["topic"]]
+        }
+        RouteError::Unknown(_) | RouteError::Open | RouteError::Constant => &[&["route", "name"]],
+    };
+    if !reads.iter().all(|path| view.knows(path)) {
+        return;
+    }
+    let finding = report.error(&view.at(&["route", key]), error.to_string());
+    if let Some(hint) = hint {
+        finding.hint(hint);
+    }
 }
 
 fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
@@ -104,12 +176,22 @@ fn check_topics(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) 
 }
 
 fn check_topic(view: &NodeView<'_>, path: &[&str], name: &str, report: &mut Report) {
-    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    let fits = (1..=TOPIC_NAME_CHARS_MAX).contains(&name.len());
-    if !fits || !name.chars().all(is_allowed) || name == "." || name == ".." {
+    if topic_fault(name).is_some() {
         report
             .error(&view.at(path), "this is no name of a Kafka topic")
             .hint(format!("use 1 to {TOPIC_NAME_CHARS_MAX} letters, digits, `.`, `_` or `-`"));
+    }
+}
+
+/// Why no Kafka topic can have this name.
+pub(super) fn topic_fault(name: &str) -> Option<&'static str> {
+    let is_allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    match name {
+        "" => Some("and a topic has a name"),
+        "." | ".." => Some("which Kafka refuses"),
+        name if name.len() > TOPIC_NAME_CHARS_MAX => Some("which is longer than 249 characters"),
+        name if !name.chars().all(is_allowed) => Some("which holds what no topic's name may hold"),
+        _ => None,
     }
 }
 
@@ -118,12 +200,66 @@ fn check_paths(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
         let schema = stream.schema.as_ref();
         let message = schema.and_then(|schema| schema.downcast_ref::<MessageDescriptor>());
         let Some(message) = message else { continue };
-        if let Some(key) = &config.key {
-            check_key(view, message, input, key, report);
+        match &config.key {
+            Some(KeyConfig::Field(key)) => check_key(view, message, input, key, report),
+            Some(KeyConfig::Json(JsonKey::Json(path))) => {
+                check_field(view, message, &[Step::Key("key"), Step::Key("json")], path, report);
+            }
+            Some(KeyConfig::Json(JsonKey::Object(members))) => {
+                for (name, path) in members {
+                    let at = [Step::Key("key"), Step::Key("object"), Step::Key(name)];
+                    check_field(view, message, &at, path, report);
+                }
+            }
+            None => {}
+        }
+        for (name, path) in &config.headers.fields {
+            let at = [Step::Key("headers"), Step::Key("fields"), Step::Key(name)];
+            check_field(view, message, &at, path, report);
+        }
+        if let Some(path) = config.route.as_ref().and_then(|route| route.field.as_ref()) {
+            check_routing_field(view, message, path, report);
         }
         if let Some(timestamp) = &config.timestamp {
             check_timestamp(view, message, timestamp, report);
         }
+    }
+}
+
+/// A field of any type.
+fn check_field(
+    view: &NodeView<'_>,
+    message: &MessageDescriptor,
+    at: &[Step<'_>],
+    path: &str,
+    report: &mut Report,
+) -> Option<FieldPath> {
+    match FieldPath::compile(message, path) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            let finding = report.error(&view.at(at), "the path does not fit");
+            finding.detail(error.to_string());
+            if let Some(hint) = error.hint {
+                finding.hint(hint);
+            }
+            None
+        }
+    }
+}
+
+fn check_routing_field(
+    view: &NodeView<'_>,
+    message: &MessageDescriptor,
+    path: &str,
+    report: &mut Report,
+) {
+    let at = [Step::Key("route"), Step::Key("field")];
+    let field = check_field(view, message, &at, path, report);
+    let names_nothing = [LeafKind::Message, LeafKind::Float, LeafKind::Bytes];
+    if field.is_some_and(|field| names_nothing.contains(&field.kind())) {
+        report
+            .error(&view.at(&at), format!("`{path}` can name no topic"))
+            .hint("name a text, a whole number, an enum or a bool");
     }
 }
 
@@ -194,6 +330,17 @@ fn check_properties(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Repo
     }
 }
 
+fn check_empty_key(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) {
+    if let Some(KeyConfig::Json(JsonKey::Object(members))) = &config.key
+        && members.is_empty()
+        && view.knows(&["key"])
+    {
+        report
+            .error(&view.at(&["key", "object"]), "the key has no fields")
+            .hint("write `NAME: PATH` for each");
+    }
+}
+
 fn check_partition(view: &NodeView<'_>, config: &KafkaConfig, report: &mut Report) -> PartitionBy {
     let default = if config.key.is_some() { PartitionBy::Key } else { PartitionBy::Spread };
     let partition = config.partition.unwrap_or(default);
@@ -217,10 +364,11 @@ impl KafkaSink {
         self.target.delivery == Delivery::ExactlyOnce
     }
 
-    /// The topics it writes records and dead letters to.
+    /// The topics it writes records and dead letters to, as far as they are known at start.
     pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
+        let records = self.route.is_none().then_some(self.topic.as_str());
         let dead_letters = self.dead_letter.as_ref().map(|it| it.topic.as_str());
-        std::iter::once(self.topic.as_str()).chain(dead_letters)
+        records.into_iter().chain(dead_letters)
     }
 
     /// The progress topic of `pipeline`.

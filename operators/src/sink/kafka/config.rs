@@ -17,11 +17,15 @@ pub struct KafkaConfig {
     /// How records and progress are committed.
     #[serde(default)]
     pub delivery: Delivery,
+    /// Sends each record to a topic of its own kind, named by its timestamp or a field, instead of
+    /// to `topic`. Such topics are made with `create`, or must exist.
+    #[serde(default)]
+    pub route: Option<RouteConfig>,
     /// The field that becomes the record's key, as a path into the message (`device.id`,
     /// `tags[0]`). Texts and bytes are taken as they are, numbers and enums as decimal text.
     /// Without it keys are null.
     #[serde(default)]
-    pub key: Option<String>,
+    pub key: Option<KeyConfig>,
     /// What chooses the partition. The default is `key` where a key is given, `spread` elsewhere.
     #[serde(default)]
     pub partition: Option<PartitionBy>,
@@ -60,6 +64,50 @@ pub struct KafkaConfig {
     /// break the guarantee are refused.
     #[serde(default)]
     pub properties: BTreeMap<String, Property>,
+}
+
+/// What a record's key is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum KeyConfig {
+    /// The field itself.
+    Field(String),
+    /// JSON of fields.
+    Json(JsonKey),
+}
+
+/// A key that is JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum JsonKey {
+    /// The field as it stands in JSON: texts in quotes.
+    Json(String),
+    /// An object of several fields, `{ name: path }`, in the order of the names.
+    Object(BTreeMap<String, String>),
+}
+
+/// How the topic of each record is named.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RouteConfig {
+    /// The topic's name, with `{topic}` for the sink's `topic`, `{timestamp}` for the record's
+    /// timestamp and `{field}` for a field of the message.
+    #[serde(default = "default_route_name")]
+    #[schemars(length(min = 1))]
+    pub name: String,
+    /// How `{timestamp}` is written, in UTC: a pattern of Java's SimpleDateFormat made of `yyyy`,
+    /// `yy`, `MM`, `dd`, `DDD`, `HH`, `mm`, `ss`, `SSS`, of what may stand in a topic's name, and
+    /// of text in single quotes.
+    #[serde(default = "default_timestamp_format")]
+    pub timestamp_format: String,
+    /// The path of `{field}`: a text, a number, an enum's value or a bool.
+    #[serde(default)]
+    pub field: Option<String>,
+    /// How many topics may be in use; one that no record went to for an hour is not. A record that
+    /// would need one more goes the way of one that Kafka refuses.
+    #[serde(default = "default_topics_max")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub topics_max: usize,
 }
 
 /// How records and progress are committed.
@@ -126,6 +174,10 @@ pub struct HeadersConfig {
     /// Headers with a fixed value.
     #[serde(default, rename = "static")]
     pub fixed: BTreeMap<String, String>,
+    /// Headers with the value of a field, `{ header: path }`: texts and bytes as they are, all else
+    /// as in JSON. A field that is absent gives a header without a value.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
 }
 
 /// How a missing topic is created.
@@ -196,6 +248,19 @@ pub enum Property {
     Text(String),
 }
 
+impl KeyConfig {
+    /// The paths of all fields that it is made of.
+    #[must_use]
+    pub fn paths(&self) -> Vec<&str> {
+        match self {
+            KeyConfig::Field(path) | KeyConfig::Json(JsonKey::Json(path)) => vec![path],
+            KeyConfig::Json(JsonKey::Object(members)) => {
+                members.values().map(String::as_str).collect()
+            }
+        }
+    }
+}
+
 impl std::fmt::Display for Property {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -204,6 +269,18 @@ impl std::fmt::Display for Property {
             Property::Text(value) => value.fmt(f),
         }
     }
+}
+
+fn default_route_name() -> String {
+    "{topic}-{timestamp}".to_owned()
+}
+
+fn default_timestamp_format() -> String {
+    "yyyyMMdd".to_owned()
+}
+
+fn default_topics_max() -> usize {
+    100
 }
 
 fn default_prefix() -> String {

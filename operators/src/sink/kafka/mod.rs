@@ -18,6 +18,7 @@
 //! - `transactions` the open ones, for who looks from outside;
 //! - `alive` signs of life, and waiting for their end;
 //! - `rules` what a topic demands of a record;
+//! - `route`, `moment` a topic for each record, named by its timestamp or a field;
 //! - `refusals` which records Kafka refused, found out over several attempts;
 //! - `staging` a transaction as records are put into it;
 //! - `producer` one producer of the ring: its transaction, step by step;
@@ -39,6 +40,7 @@ mod double;
 mod error;
 mod gap;
 mod log_limit;
+mod moment;
 mod murmur2;
 mod outlet;
 mod plan;
@@ -46,6 +48,7 @@ mod producer;
 mod progress;
 mod record;
 mod refusals;
+mod route;
 mod rules;
 mod sealed;
 mod staging;
@@ -56,13 +59,16 @@ mod transactions;
 pub use alive::{Beat, Place, Pulse, wait_for_silence};
 pub use check::{KafkaSink, entry};
 pub use client::{KafkaTarget, instance_name};
-pub use config::{CreateTopic, Delivery, KafkaConfig, PartitionBy, Property, TimestampUnit};
+pub use config::{
+    CreateTopic, Delivery, JsonKey, KafkaConfig, KeyConfig, PartitionBy, Property, TimestampUnit,
+};
 pub use double::{Undeleted, delete_topics, like_topic};
 pub use error::KafkaStartError;
 pub(crate) use log_limit::LogLimit;
 pub use outlet::KafkaOutlet;
 pub use plan::{AcceptChange, HeldGeneration, OutletPlan, ShardEntry, SinkEntry};
 pub use progress::read_progress;
+pub use route::Route;
 pub use table::{
     Lead, Leader, Table, TableOptions, TableReader, TableRecord, Write, WriteError, table_target,
 };

@@ -21,6 +21,7 @@ use crate::sink::kafka::producer::{Drained, SinkProducer};
 use crate::sink::kafka::progress::Mark;
 use crate::sink::kafka::record::SinkWriter;
 use crate::sink::kafka::refusals::Refusals;
+use crate::sink::kafka::route::Router;
 use crate::sink::kafka::rules::{dead_letter_bytes_max, fit, rules};
 use crate::sink::kafka::sealed::{ProgressRecord, SealedDelivery, SealedTransaction};
 use crate::sink::kafka::staging::{Halt, Open, Staging};
@@ -34,7 +35,7 @@ use headwater_engine::ids::{Epoch, ShardIndex, ShardKey, Slot};
 use headwater_engine::position::Position;
 use headwater_engine::record::Batch;
 use headwater_engine::shards::{ShardEntry, ShardTable};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -68,6 +69,14 @@ struct Totals {
     dead_letters: u64,
 }
 
+/// Topics that no record is routed to.
+fn reserved(sinks: &[KafkaSink], progress_topic: &str) -> BTreeSet<String> {
+    let dead_letters = sinks.iter().filter_map(|sink| Some(&sink.dead_letter.as_ref()?.topic));
+    let gaps = sinks.iter().filter_map(|sink| Some(&sink.gaps.as_ref()?.topic));
+    let progress = std::iter::once(progress_topic.to_owned());
+    dead_letters.chain(gaps).cloned().chain(progress).collect()
+}
+
 impl KafkaOutlet {
     /// Prepares the topics, takes the pipeline over and returns what is stored of it.
     ///
@@ -91,10 +100,19 @@ impl KafkaOutlet {
         let mut acquired = acquire(&target, &identity, &plan.held, &is_usable)?;
         plan.held.set(acquired.owner.generation);
         let pipeline = identity.pipeline.clone();
+        let reserved = reserved(&sinks, &identity.progress_topic);
+        let router = |sink: &KafkaSink| {
+            let route = sink.route.clone()?;
+            Some(Router::new(route, sink.create.clone(), reserved.clone()))
+        };
         let writer = |entry: SinkEntry| SinkWriter {
             node: entry.node,
             dead_letter_bytes_max: dead_letter_bytes_max(&target, &rules, &entry.sink),
-            partitions: partitions[&entry.sink.topic],
+            partitions: partitions.get(&entry.sink.topic).copied().unwrap_or_default(),
+            router: router(&entry.sink),
+            route_column: entry.route_column,
+            is_json: entry.sink.is_json,
+            header_columns: entry.header_columns,
             topic: entry.sink.topic,
             partition: entry.sink.partition,
             key_column: entry.key_column,
@@ -157,7 +175,8 @@ impl KafkaOutlet {
         let producer = &self.producers[open.slot.0 as usize];
         let known = self.refusals.of(open.epoch);
         let mut staging = Staging { producer, open, known };
-        match self.writers[place].write(&mut staging, batch, &shard.key.0) {
+        let writer = &mut self.writers[place];
+        match writer.write(&self.target, &mut staging, batch, &shard.key.0) {
             Ok(()) => Ok(()),
             Err(Halt::Error(error)) => Err(error),
             Err(Halt::Failed(failed)) => Err(self.failed(self.open.len() - 1, &failed)),
@@ -317,10 +336,16 @@ impl KafkaOutlet {
     /// A topic that was deleted is not made anew in silence; one that was made anew by somebody may
     /// have another number of partitions.
     fn look_at_topics(&mut self) -> Result<(), OutletError> {
-        let topics = self.writers.iter().flat_map(SinkWriter::topics).collect::<Vec<_>>();
+        let now = Instant::now();
+        let topics: Vec<String> =
+            self.writers.iter_mut().flat_map(|writer| writer.topics(now)).collect();
+        let topics: Vec<&str> = topics.iter().map(String::as_str).collect();
         let partitions = demand(&self.target, &topics)?;
         for writer in &mut self.writers {
-            writer.partitions = partitions[&writer.topic];
+            match &mut writer.router {
+                Some(router) => router.update(&partitions),
+                None => writer.partitions = partitions[&writer.topic],
+            }
         }
         Ok(())
     }

@@ -24,6 +24,10 @@ pub struct SinkEntry {
     pub key_column: Option<usize>,
     /// The column that holds its timestamps.
     pub timestamp_column: Option<usize>,
+    /// Its headers that have the value of a column.
+    pub header_columns: Vec<(String, usize)>,
+    /// The column that names topics.
+    pub route_column: Option<usize>,
     /// The decoders whose dead letters it writes.
     pub dead_letters_of: Vec<String>,
     /// The sources whose gaps it writes.

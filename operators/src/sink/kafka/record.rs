@@ -9,11 +9,13 @@
 //! which the record was sent: a repair in between raises that, and without transactions a record
 //! that is sent again must bear the name of its first copy.
 
+use crate::sink::kafka::client::KafkaTarget;
 use crate::sink::kafka::config::{HeadersConfig, PartitionBy};
 use crate::sink::kafka::error::advice;
 use crate::sink::kafka::gap::GapRecord;
 use crate::sink::kafka::murmur2::partition_of;
 use crate::sink::kafka::producer::Record;
+use crate::sink::kafka::route::{Direction, Router};
 use crate::sink::kafka::rules::Facts;
 use crate::sink::kafka::staging::{Fate, Halt, Staging};
 use headwater_engine::commit::outlet::{OutletError, Repair};
@@ -21,6 +23,7 @@ use headwater_engine::ids::Generation;
 use headwater_engine::record::{Batch, DeadLetter, Gap};
 use rdkafka::error::RDKafkaErrorCode;
 use rdkafka::message::{Header, OwnedHeaders};
+use std::time::Instant;
 
 /// Header: the record's shard.
 const HEADER_SHARD: &str = "headwater-shard";
@@ -59,6 +62,14 @@ pub(super) struct SinkWriter {
     pub(super) key_column: Option<usize>,
     /// The column that holds timestamps.
     pub(super) timestamp_column: Option<usize>,
+    /// Headers with the value of a column.
+    pub(super) header_columns: Vec<(String, usize)>,
+    /// Finds the topics of records, if each has its own.
+    pub(super) router: Option<Router>,
+    /// The column that names topics.
+    pub(super) route_column: Option<usize>,
+    /// Whether an empty value is none: a tombstone.
+    pub(super) is_json: bool,
     /// Headers of each record.
     pub(super) headers: HeadersConfig,
     /// The generation in all records' names.
@@ -80,19 +91,25 @@ pub(super) struct SinkWriter {
 
 impl SinkWriter {
     /// The topics it writes to.
-    pub(super) fn topics(&self) -> impl Iterator<Item = &str> {
-        let aside = self.dead_letter_topic.iter().chain(&self.gap_topic);
-        std::iter::once(&self.topic).chain(aside).map(String::as_str)
+    pub(super) fn topics(&mut self, now: Instant) -> Vec<String> {
+        let aside = self.dead_letter_topic.iter().chain(&self.gap_topic).cloned();
+        let records: Vec<String> = match &mut self.router {
+            None => vec![self.topic.clone()],
+            Some(router) => router.topics(now).map(|topic| topic.to_string()).collect(),
+        };
+        records.into_iter().chain(aside).collect()
     }
 
     /// Sends the gaps of `batch`, all its records, then its dead letters.
     pub(super) fn write(
-        &self,
+        &mut self,
+        target: &KafkaTarget,
         staging: &mut Staging<'_>,
         batch: &Batch,
         shard: &str,
     ) -> Result<(), Halt> {
-        let partition = (self.partition == PartitionBy::Shard)
+        let now = self.router.is_some().then(Instant::now);
+        let partition = (self.partition == PartitionBy::Shard && now.is_none())
             .then(|| partition_of(shard.as_bytes(), self.partitions));
         let (generation, session) = (self.generation.to_string(), batch.session.to_string());
         let origin = Origin { shard, generation, session };
@@ -102,7 +119,13 @@ impl SinkWriter {
             staging.advance();
         }
         for index in 0..batch.len() {
-            self.write_one(staging, batch, &origin, index, partition)?;
+            match now {
+                None => {
+                    let way = Way { topic: &self.topic, partition };
+                    self.write_one(staging, batch, &origin, index, way)?;
+                }
+                Some(now) => self.route_one(target, staging, batch, &origin, (index, now))?,
+            }
             staging.advance();
         }
         let is_ours = |dead: &&DeadLetter| self.dead_letters_of.iter().any(|it| **it == *dead.node);
@@ -113,6 +136,35 @@ impl SinkWriter {
         Ok(())
     }
 
+    /// Sends one record to the topic that it names.
+    fn route_one(
+        &mut self,
+        target: &KafkaTarget,
+        staging: &mut Staging<'_>,
+        batch: &Batch,
+        origin: &Origin<'_>,
+        (index, now): (usize, Instant),
+    ) -> Result<(), Halt> {
+        let timestamp = self.timestamp(batch, index);
+        let field = self.route_column.and_then(|column| batch.columns[column].bytes(index));
+        let router = self.router.as_mut().expect("only what has a router is routed");
+        let direction = router.direct(target, timestamp, field, now).map_err(Halt::Error)?;
+        match direction {
+            Direction::Topic(topic, partitions) => {
+                let is_by_shard = self.partition == PartitionBy::Shard;
+                let partition =
+                    is_by_shard.then(|| partition_of(origin.shard.as_bytes(), partitions));
+                let way = Way { topic: &topic, partition };
+                self.write_one(staging, batch, origin, index, way)
+            }
+            Direction::Nowhere(reason) => {
+                staging.stop_at_wall()?;
+                let refused = Refused { index, why: Why::NoTopic(reason) };
+                self.write_refused(staging, batch, origin, &refused)
+            }
+        }
+    }
+
     /// Sends one record, or what becomes of it.
     fn write_one(
         &self,
@@ -120,20 +172,20 @@ impl SinkWriter {
         batch: &Batch,
         origin: &Origin<'_>,
         index: usize,
-        partition: Option<i32>,
+        way: Way<'_>,
     ) -> Result<(), Halt> {
         let (value, timestamp) = (batch.values.get(index), self.timestamp(batch, index));
         let key = self.key_column.and_then(|column| batch.columns[column].bytes(index));
         let bytes = value.len() + key.map_or(0, <[u8]>::len);
         let facts = Facts { bytes, has_key: key.is_some(), unix_ms: Some(timestamp) };
-        let refused = match staging.fate(&self.topic, &facts)? {
+        let refused = match staging.fate(way.topic, &facts)? {
             Fate::Delivered => return Ok(()),
             Fate::Refused(code) => Some(code),
             Fate::Send(subject) => {
-                let mut record = Record::with_opaque_to(&self.topic, subject.opaque())
-                    .payload(value)
-                    .timestamp(timestamp);
-                record.partition = partition;
+                let mut record =
+                    Record::with_opaque_to(way.topic, subject.opaque()).timestamp(timestamp);
+                record.payload = Some(value).filter(|value| !self.is_json || !value.is_empty());
+                record.partition = way.partition;
                 record.key = key;
                 record.headers = self.headers(origin, batch, index);
                 staging.send(record)?
@@ -141,8 +193,8 @@ impl SinkWriter {
         };
         match refused {
             Some(code) => {
-                let refused = Refused { index, bytes, code };
-                self.write_refused(staging, batch, origin, &refused)
+                let why = Why::Kafka { topic: way.topic.to_owned(), bytes, code };
+                self.write_refused(staging, batch, origin, &Refused { index, why })
             }
             None => Ok(()),
         }
@@ -154,16 +206,22 @@ impl SinkWriter {
     }
 
     fn headers(&self, origin: &Origin<'_>, batch: &Batch, index: usize) -> Option<OwnedHeaders> {
-        let HeadersConfig { provenance, fixed } = &self.headers;
-        if !provenance && fixed.is_empty() {
+        let HeadersConfig { provenance, fixed, .. } = &self.headers;
+        let of_fields = &self.header_columns;
+        if !provenance && fixed.is_empty() && of_fields.is_empty() {
             return None;
         }
-        let mut headers = OwnedHeaders::new_with_capacity(fixed.len() + ORIGIN_HEADERS);
+        let count = fixed.len() + of_fields.len() + ORIGIN_HEADERS;
+        let mut headers = OwnedHeaders::new_with_capacity(count);
         if *provenance {
             headers = origin.headers(headers, batch.sequence(index).0);
         }
         for (key, value) in fixed {
             headers = headers.insert(Header { key, value: Some(value) });
+        }
+        for (key, column) in of_fields {
+            let value = batch.columns[*column].bytes(index);
+            headers = headers.insert(Header { key, value });
         }
         Some(headers)
     }
@@ -222,7 +280,7 @@ impl SinkWriter {
         let value = batch.values.get(refused.index);
         let cut = &value[..value.len().min(self.dead_letter_bytes_max)];
         let sequence = batch.sequence(refused.index).0;
-        let mut headers = origin.dead_letter(sequence, &self.node, &self.reason(refused));
+        let mut headers = origin.dead_letter(sequence, &self.node, &refused.why.to_string());
         if cut.len() < value.len() {
             let bytes = value.len().to_string();
             headers = headers.insert(Header { key: HEADER_BYTES, value: Some(&bytes) });
@@ -234,22 +292,16 @@ impl SinkWriter {
         staging.send_dead_letter(record)
     }
 
-    fn reason(&self, refused: &Refused) -> String {
-        let Refused { bytes, code, .. } = refused;
-        format!("topic `{}` does not take this record of {bytes} bytes: {code}", self.topic)
-    }
-
     fn no_place_for(&self, batch: &Batch, origin: &Origin<'_>, refused: &Refused) -> OutletError {
         let sequence = batch.sequence(refused.index);
+        let advice = match &refused.why {
+            Why::Kafka { code, .. } => advice(Some(*code)),
+            Why::NoTopic(_) => Default::default(),
+        };
         let message = format!(
-            "{}: shard `{}`, session {}, sequence {sequence}: {}{}; or give sink `{}` a \
+            "{}: shard `{}`, session {}, sequence {sequence}: {}{advice}; or give sink `{}` a \
              `dead_letter: {{ topic: … }}`, which takes such records",
-            self.node,
-            origin.shard,
-            origin.session,
-            self.reason(refused),
-            advice(Some(refused.code)),
-            self.node,
+            self.node, origin.shard, origin.session, refused.why, self.node,
         );
         OutletError { message, repair: Repair::Stop }
     }
@@ -259,9 +311,25 @@ impl SinkWriter {
 struct Refused {
     /// Its place in its batch.
     index: usize,
-    /// Key and value.
-    bytes: usize,
-    code: RDKafkaErrorCode,
+    why: Why,
+}
+
+/// Why a record cannot be written.
+#[derive(Debug, thiserror::Error)]
+enum Why {
+    /// Kafka does not take it; `bytes` are those of key and value.
+    #[error("topic `{topic}` does not take this record of {bytes} bytes: {code}")]
+    Kafka { topic: String, bytes: usize, code: RDKafkaErrorCode },
+    /// There is no topic for it.
+    #[error("there is no topic for this record: {0}")]
+    NoTopic(String),
+}
+
+/// Where a record goes.
+#[derive(Clone, Copy)]
+struct Way<'a> {
+    topic: &'a str,
+    partition: Option<i32>,
 }
 
 /// Where a batch came from, as header values.

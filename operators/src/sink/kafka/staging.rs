@@ -143,7 +143,7 @@ impl Staging<'_> {
     }
 
     /// At a wall everything sent before is acknowledged before anything more is sent.
-    fn stop_at_wall(&mut self) -> Result<(), Halt> {
+    pub(super) fn stop_at_wall(&mut self) -> Result<(), Halt> {
         if !self.known.has_wall(self.open.next) {
             return Ok(());
         }

@@ -44,9 +44,12 @@ pub(super) fn prepare(
     let admin: Admin = target.admin()?;
     let mut partitions = Partitions::new();
     for sink in sinks {
-        let create = sink.create.as_ref();
-        let count = ensure(&admin, target, &sink.topic, create, "create")?;
-        partitions.insert(sink.topic.clone(), count);
+        // Topics that records are routed to are met one by one.
+        if sink.route.is_none() {
+            let create = sink.create.as_ref();
+            let count = ensure(&admin, target, &sink.topic, create, "create")?;
+            partitions.insert(sink.topic.clone(), count);
+        }
         if let Some(dead_letter) = &sink.dead_letter {
             let create = dead_letter.create.as_ref();
             ensure(&admin, target, &dead_letter.topic, create, "dead_letter.create")?;
@@ -73,6 +76,16 @@ pub(super) fn demand(target: &KafkaTarget, topics: &[&str]) -> Result<Partitions
         partitions.insert((*topic).to_owned(), count);
     }
     Ok(partitions)
+}
+
+/// The number of partitions of a topic that records are routed to; made first if it may be.
+pub(super) fn look_up(
+    target: &KafkaTarget,
+    topic: &str,
+    create: Option<&CreateTopic>,
+) -> Result<i32, KafkaStartError> {
+    let admin: Admin = target.admin()?;
+    ensure(&admin, target, topic, create, "create")
 }
 
 fn ensure(
