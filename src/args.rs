@@ -40,7 +40,8 @@ pub(crate) enum Command {
     #[command(after_help = "Examples:\n  \
         headwater serve --brokers localhost:9092\n  \
         curl --data-binary @orders.yaml http://localhost:8083/pipelines\n  \
-        headwater serve --brokers kafka:9092 --api 0.0.0.0:8083 --token-file /run/secrets/tokens \\\n    \
+        headwater serve --brokers kafka:9092 --api 0.0.0.0:8083 \\\n    \
+        --token-file /run/secrets/tokens \\\n    \
         --tls-certificate server.pem --tls-key server.key")]
     Serve(Serve),
 

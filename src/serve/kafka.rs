@@ -1,4 +1,5 @@
-//! Where the config topic is: brokers and the client's properties, from the command line and a file.
+//! Where the config topic is: brokers and the client's properties, from the command line and a
+//! file.
 //!
 //! The file is what Kafka's own tools take with `--command-config`: a line `key=value` each. Values
 //! may refer to `${env:NAME}` and `${file:PATH}`, so that no password stands in it.

@@ -191,8 +191,9 @@ impl Keeper {
             Ok(checked) => checked.sound,
             // It was sound when it was put; what it refers to has changed since.
             Err(mistakes) => {
-                tracing::error!(event = "document_refused", pipeline = %name, "{}", mistakes.message);
-                return End::Failed(mistakes.message);
+                let reason = mistakes.message;
+                tracing::error!(event = "document_refused", pipeline = %name, "{reason}");
+                return End::Failed(reason);
             }
         };
         if terms.stop.is_cancelled() {

@@ -110,8 +110,10 @@ fn what_is_too_large_is_refused_before_it_is_kept() -> Result<()> {
         &b"GARBAGE\r\n\r\n"[..],
         b"GET / HTTP/9.9\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-        b"POST /pipelines HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab",
-        b"POST /pipelines HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n",
+        b"POST /pipelines HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n\
+          Content-Length: 2\r\n\r\nab",
+        b"POST /pipelines HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n\
+          nonsense\r\n",
         b"POST /pipelines HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
     ] {
         // Answered with 400, or cut.

@@ -196,7 +196,8 @@ fn compare(value: &Json, steps: &[Json]) -> Result<(), String> {
             let parsed: Json = serde_json::from_str(text).map_err(|it| format!("{it}: {text}"))?;
             // As texts, so that the order of fields counts.
             let (parsed, expected) = (settled(parsed), settled(expected.clone()));
-            let is_same = parsed.to_string() == expected.to_string();
+            let (found, wanted) = (parsed.to_string(), expected.to_string());
+            let is_same = found == wanted;
             is_same.then_some(()).ok_or_else(|| format!("{parsed}, and the model: {expected}"))
         }
         _ => Err(format!("{ours:?}, and the model: {expected:?}")),

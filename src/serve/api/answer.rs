@@ -1,6 +1,7 @@
 //! The shapes of answers: JSON, and for every error the same object.
 //!
-//! Errors have Kafka Connect's shape, `error_code` and `message`, with what else is known beside it.
+//! Errors have Kafka Connect's shape, `error_code` and `message`, with what else is known beside
+//! it.
 
 use crate::serve::control::Refusal;
 use crate::serve::document::Mistake;

@@ -75,7 +75,8 @@ pub(super) struct Health {
 pub(super) struct PipelineInfo {
     #[serde(flatten)]
     status: PipelineStatus,
-    /// The document as it was written, references unresolved; left out of a process that runs files.
+    /// The document as it was written, references unresolved; left out of a process that runs
+    /// files.
     #[serde(skip_serializing_if = "String::is_empty")]
     document: String,
     /// What was said about positions of streams that are not what they were.

@@ -11,6 +11,7 @@ Usage: headwater <COMMAND>
 
 Commands:
   run           Run pipelines until they end or are asked to stop
+  serve         Run pipelines that are made, changed and deleted over REST while the process runs
   validate      Check pipeline files and name all their mistakes [alias: check]
   explain       Show what a pipeline file comes to: nodes, shards, topics, and what each stream is
                 promised

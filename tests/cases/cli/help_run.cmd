@@ -20,6 +20,31 @@ Options:
           
           Left out: 127.0.0.1:9464, and without it if that port is taken.
 
+      --api <IP:PORT>
+          Serve the API of `headwater serve` here, to look at these pipelines; what changes them is
+          refused
+
+      --token-file <FILE>
+          Tokens, one a line, of which a request must show one (`Authorization: Bearer TOKEN`). The
+          file is read again when it changes
+
+      --tls-certificate <FILE>
+          The API's certificate, with its chain, as PEM; read again when it changes
+
+      --tls-key <FILE>
+          The private key of --tls-certificate, as PEM
+
+      --tls-client-ca <FILE>
+          Certificate authorities of clients, as PEM: a client must show a certificate of theirs
+
+      --insecure-api
+          Let everybody in who can reach an address of other machines, without authentication
+
+      --api-rate <N>
+          Requests a second that one client of the API may make, and twice as many at once
+          
+          [default: 100]
+
       --log-format <FORMAT>
           How log lines look; they go to standard error
 

@@ -1,9 +1,10 @@
 //! A compacted topic as a table that one instance writes and all read.
 //!
-//! `headwater serve` keeps what it was told to run in such a topic. Of several instances one *leads*:
-//! it holds the topic's transactional id, so what it writes is refused once another one has taken
-//! that. Each change is one transaction, so of its records a reader sees all or none, also if the
-//! writer dies in between; and it counts as made when this instance's own reader has read it.
+//! `headwater serve` keeps what it was told to run in such a topic. Of several instances one
+//! *leads*: it holds the topic's transactional id, so what it writes is refused once another one
+//! has taken that. Each change is one transaction, so of its records a reader sees all or none,
+//! also if the writer dies in between; and it counts as made when this instance's own reader has
+//! read it.
 //!
 //! ```text
 //!   stand by ── no leader, it has resigned, or it is silent ──► take the id (fences the other one)
@@ -13,11 +14,12 @@
 //! ```
 //!
 //! The leader shows that it lives by writing its record again. Who stands by measures the silence
-//! with its own clock, and only while the topic can be read. If that errs, two instances take the id
-//! from each other, and fencing keeps the table whole.
+//! with its own clock, and only while the topic can be read. If that errs, two instances take the
+//! id from each other, and fencing keeps the table whole.
 //!
-//! Reading comes after taking the id: nobody else can add to what is read then. And the record up to
-//! which is read is our own, because the end of a topic cannot be told from outside (`progress.rs`).
+//! Reading comes after taking the id: nobody else can add to what is read then. And the record up
+//! to which is read is our own, because the end of a topic cannot be told from outside
+//! (`progress.rs`).
 //!
 //! Next: `table/clerk.rs` does it; `src/serve/store.rs` says what the records mean.
 

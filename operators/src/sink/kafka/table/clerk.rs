@@ -309,8 +309,8 @@ impl Clerk {
         }
     }
 
-    /// What became of a change whose producer was fenced: the first record of whoever has the id now
-    /// stands behind it, or it never comes.
+    /// What became of a change whose producer was fenced: the first record of whoever has the id
+    /// now stands behind it, or it never comes.
     fn settle(&mut self, records: &Write, why: String) -> Result<(), Unwritten> {
         let (key, value) = records.last().expect("a change has records");
         let (known, mut is_made) = (self.others, false);

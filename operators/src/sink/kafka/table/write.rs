@@ -1,8 +1,8 @@
 //! A change of a table: its records in one transaction.
 //!
-//! What an error means is decided where it is for epochs (`error.rs`); here is what follows from it:
-//! a transaction that was aborted for sure is tried again, and one whose end is not known is not.
-//! Whoever takes the lead next reads how it ended.
+//! What an error means is decided where it is for epochs (`error.rs`); here is what follows from
+//! it: a transaction that was aborted for sure is tried again, and one whose end is not known is
+//! not. Whoever takes the lead next reads how it ended.
 
 use super::{LEADER_KEY, Write, WriteError};
 use crate::limits::TABLE_WRITE_ATTEMPTS_MAX;
