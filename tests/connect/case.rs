@@ -1,8 +1,8 @@
 //! What a file under `tests/cases/connect` says: a scenario, which is a list of calls and of what a
 //! real Kafka Connect worker answered them, in order.
 //!
-//! The file's fields are those of [`Scenario`] and [`Call`]; `tests/cases/connect/README.md` explains
-//! them to people. A call without `answer` has not been recorded yet.
+//! The file's fields are those of [`Scenario`] and [`Call`]; `tests/cases/connect/README.md`
+//! explains them to people. A call without `answer` has not been recorded yet.
 //!
 //! Next: `play.rs` plays them, `compare.rs` judges the answers.
 

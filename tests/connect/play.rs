@@ -1,8 +1,8 @@
 //! Plays the cases against a server: [`play_all`] is the entry for whoever has one to try.
 //!
 //! Each scenario starts without connectors. A call with `until` is repeated; any other is repeated
-//! only while the server says that this will pass, as a Connect worker does while its group settles.
-//! The first call of a scenario that cannot be made ends the scenario, not the run.
+//! only while the server says that this will pass, as a Connect worker does while its group
+//! settles. The first call of a scenario that cannot be made ends the scenario, not the run.
 //!
 //! Recording is playing: what would be compared is written into the case instead.
 
@@ -211,7 +211,8 @@ impl Player<'_> {
         }
     }
 
-    /// Whether it may be gone in a moment. Some names a worker takes and then refuses in every path.
+    /// Whether it may be gone in a moment. Some names a worker takes and then refuses in every
+    /// path.
     fn delete(&self, name: &str) -> Result<bool> {
         let answer = self.client.plain("DELETE", &format!("/connectors/{}", encode(name)))?;
         Ok(answer.status != 400)
