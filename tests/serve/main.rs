@@ -27,7 +27,6 @@ mod lifecycle;
 mod many;
 mod security;
 mod served;
-// The judge of exactly once, with more in it than is needed here.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "the judge of exactly once, with more in it than is needed here")]
 #[path = "../delivery/world.rs"]
 mod world;

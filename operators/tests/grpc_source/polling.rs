@@ -6,12 +6,11 @@ use headwater_engine::position::Position;
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::source::{Resumability, ShardEnd};
 use headwater_test_support::grpc::RawCodec;
+use headwater_test_support::grpc_service;
 use prost::Message;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tonic::{Request, Response, Status};
@@ -141,10 +140,6 @@ impl Server {
     }
 }
 
-impl tonic::server::NamedService for Service {
-    const NAME: &'static str = "poll.v1.History";
-}
-
 impl tonic::server::UnaryService<Bytes> for Service {
     type Response = Bytes;
     type Future = tonic::codegen::BoxFuture<Response<Bytes>, Status>;
@@ -168,22 +163,9 @@ impl tonic::server::UnaryService<Bytes> for Service {
     }
 }
 
-impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Service {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(
-            async move { Ok(tonic::server::Grpc::new(RawCodec).unary(service, request).await) },
-        )
-    }
-}
+grpc_service!(Service, "poll.v1.History", |it, request| {
+    tonic::server::Grpc::new(RawCodec).unary(it, request).await
+});
 
 fn page(ids: std::ops::RangeInclusive<i64>, token: &str) -> Answer {
     let last = *ids.end();

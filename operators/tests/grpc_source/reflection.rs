@@ -24,7 +24,6 @@ use headwater_test_support::grpc::RawCodec;
 use prost::Message;
 use server::{SILENCE, Server, serve};
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};

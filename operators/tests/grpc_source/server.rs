@@ -4,13 +4,12 @@ use crate::world::until;
 use bytes::Bytes;
 use headwater_proto::telemetry::{Event, SubscribeRequest};
 use headwater_test_support::grpc::RawCodec;
+use headwater_test_support::grpc_service;
 use prost::Message;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::{Notify, mpsc};
@@ -337,30 +336,20 @@ async fn send(sender: &mpsc::Sender<Result<Bytes, Status>>, event: &Event, seen:
     is_open
 }
 
-impl tonic::server::NamedService for Telemetry {
-    const NAME: &'static str = "bench.v1.Telemetry";
-}
-
-impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Telemetry {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move {
-            let mut server = tonic::server::Grpc::new(RawCodec);
-            if let Some(packing) = service.packing {
-                server = server.send_compressed(packing).accept_compressed(packing);
-            }
-            Ok(server.server_streaming(service, request).await)
-        })
+impl Telemetry {
+    async fn answer(
+        self,
+        request: http::Request<tonic::body::Body>,
+    ) -> http::Response<tonic::body::Body> {
+        let mut server = tonic::server::Grpc::new(RawCodec);
+        if let Some(packing) = self.packing {
+            server = server.send_compressed(packing).accept_compressed(packing);
+        }
+        server.server_streaming(self, request).await
     }
 }
+
+grpc_service!(Telemetry, "bench.v1.Telemetry", |it, request| it.answer(request).await);
 
 /// Where the history begins, for who asks.
 #[derive(Clone)]
@@ -378,26 +367,9 @@ impl tonic::server::UnaryService<Bytes> for History {
     }
 }
 
-impl tonic::server::NamedService for History {
-    const NAME: &'static str = "bench.v1.History";
-}
-
-impl tonic::codegen::Service<http::Request<tonic::body::Body>> for History {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(
-            async move { Ok(tonic::server::Grpc::new(RawCodec).unary(service, request).await) },
-        )
-    }
-}
+grpc_service!(History, "bench.v1.History", |it, request| {
+    tonic::server::Grpc::new(RawCodec).unary(it, request).await
+});
 
 /// `grpc.health.v1.Health`.
 #[derive(Clone)]
@@ -417,23 +389,6 @@ impl tonic::server::UnaryService<Bytes> for Health {
     }
 }
 
-impl tonic::server::NamedService for Health {
-    const NAME: &'static str = "grpc.health.v1.Health";
-}
-
-impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Health {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(
-            async move { Ok(tonic::server::Grpc::new(RawCodec).unary(service, request).await) },
-        )
-    }
-}
+grpc_service!(Health, "grpc.health.v1.Health", |it, request| {
+    tonic::server::Grpc::new(RawCodec).unary(it, request).await
+});

@@ -51,6 +51,22 @@ impl Subscription {
         }
     }
 
+    /// A server of items up to `last`. Each call gets all that are not acknowledged, without a look
+    /// at what is acknowledged meanwhile, and ends when all are.
+    async fn serve(last: u64) -> (Arc<Subscription>, Server) {
+        let subscription = Arc::new(Subscription::default());
+        let of_calls = subscription.clone();
+        let server = Server::start(move |mut talk| {
+            let subscription = of_calls.clone();
+            async move {
+                talk.hear().await;
+                subscription.deliver(&talk, last).await;
+                subscription.hear(&mut talk, last).await;
+            }
+        });
+        (subscription, server.await)
+    }
+
     /// Hears acks until all of `1..=last` is acknowledged or the client is gone.
     async fn hear(&self, talk: &mut Talk, last: u64) {
         while self.acked().len() < usize::try_from(last).expect("small") {
@@ -65,17 +81,7 @@ impl Subscription {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_committed_is_acknowledged_once_and_in_large_requests() {
     const LAST: u64 = 3_000;
-    let subscription = Arc::new(Subscription::default());
-    let of_calls = subscription.clone();
-    let server = Server::start(move |mut talk| {
-        let subscription = of_calls.clone();
-        async move {
-            talk.hear().await;
-            subscription.deliver(&talk, LAST).await;
-            subscription.hear(&mut talk, LAST).await;
-        }
-    })
-    .await;
+    let (subscription, server) = Subscription::serve(LAST).await;
     let source = follow(&server.url(), &format!("{ACK}\n    on_end: finish"));
     assert_eq!(source.resumability(), Resumability::Acknowledged { window: None });
     let world = World::run(source, None);
@@ -90,17 +96,7 @@ async fn what_is_committed_is_acknowledged_once_and_in_large_requests() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cut_between_receipt_and_commit_is_not_acknowledged_before_it() {
-    let subscription = Arc::new(Subscription::default());
-    let of_calls = subscription.clone();
-    let server = Server::start(move |mut talk| {
-        let subscription = of_calls.clone();
-        async move {
-            talk.hear().await;
-            subscription.deliver(&talk, 5).await;
-            subscription.hear(&mut talk, 5).await;
-        }
-    })
-    .await;
+    let (subscription, server) = Subscription::serve(5).await;
     let world = World::run(follow(&server.url(), ACK), None);
     world.is_gate_open.store(false, SeqCst);
     let received = world.telemetry.shard("test", "s", "0").received_messages;
@@ -198,17 +194,7 @@ const WINDOW: &str = "request: { topic: news }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_again_within_the_window_is_dropped_and_acknowledged_behind_its_original() {
-    let subscription = Arc::new(Subscription::default());
-    let of_calls = subscription.clone();
-    let server = Server::start(move |mut talk| {
-        let subscription = of_calls.clone();
-        async move {
-            talk.hear().await;
-            subscription.deliver(&talk, 5).await;
-            subscription.hear(&mut talk, 5).await;
-        }
-    })
-    .await;
+    let (subscription, server) = Subscription::serve(5).await;
     let source = follow(&server.url(), &format!("{WINDOW}\n    on_end: finish"));
     assert_eq!(source.resumability(), Resumability::Acknowledged { window: Some(100) });
     let world = World::run(source, None);
@@ -350,18 +336,7 @@ async fn a_field_that_is_no_list_takes_one_ack_per_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_more_is_in_flight_than_the_window_knows_again() {
     const LAST: u64 = 2_000;
-    let subscription = Arc::new(Subscription::default());
-    let of_calls = subscription.clone();
-    let server = Server::start(move |mut talk| {
-        let subscription = of_calls.clone();
-        async move {
-            talk.hear().await;
-            // It sends without a look at what is acknowledged meanwhile.
-            subscription.deliver(&talk, LAST).await;
-            subscription.hear(&mut talk, LAST).await;
-        }
-    })
-    .await;
+    let (_, server) = Subscription::serve(LAST).await;
     let source = follow(&server.url(), &format!("{WINDOW}\n    on_end: finish"));
     let world = World::run(source, None);
     world.is_gate_open.store(false, SeqCst);

@@ -3,13 +3,12 @@
 use crate::server::{Cut, cut_by};
 use bytes::Bytes;
 use headwater_test_support::grpc::RawCodec;
+use headwater_test_support::grpc_service;
 use prost::Message;
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -265,24 +264,6 @@ impl tonic::server::StreamingService<Bytes> for Feed {
     }
 }
 
-impl tonic::server::NamedService for Feed {
-    const NAME: &'static str = "feed.v1.Feed";
-}
-
-impl tonic::codegen::Service<http::Request<tonic::body::Body>> for Feed {
-    type Response = http::Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = tonic::codegen::BoxFuture<Self::Response, Self::Error>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<tonic::body::Body>) -> Self::Future {
-        let service = self.clone();
-        Box::pin(async move {
-            let mut server = tonic::server::Grpc::new(RawCodec);
-            Ok(server.streaming(service, request).await)
-        })
-    }
-}
+grpc_service!(Feed, "feed.v1.Feed", |it, request| {
+    tonic::server::Grpc::new(RawCodec).streaming(it, request).await
+});

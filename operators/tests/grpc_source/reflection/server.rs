@@ -1,6 +1,7 @@
 //! A reflection service that answers by script, in both versions of the protocol.
 
 use super::*;
+use headwater_test_support::grpc_service;
 
 /// What a scripted server says to a question; `v1` or `v1alpha`, and which question of the stream.
 type Script = Arc<dyn Fn(&str, &Ask) -> Result<Answer, Status> + Send + Sync>;
@@ -107,40 +108,10 @@ struct Version(Scripted, &'static str);
 #[derive(Clone)]
 struct VersionAlpha(Scripted);
 
-impl tonic::server::NamedService for Version {
-    const NAME: &'static str = "grpc.reflection.v1.ServerReflection";
-}
+grpc_service!(Version, "grpc.reflection.v1.ServerReflection", |it, request| {
+    it.0.answer(it.1, request).await
+});
 
-impl tonic::server::NamedService for VersionAlpha {
-    const NAME: &'static str = "grpc.reflection.v1alpha.ServerReflection";
-}
-
-impl Service<http::Request<Body>> for Version {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let (service, version) = (self.0.clone(), self.1);
-        Box::pin(async move { Ok(service.answer(version, request).await) })
-    }
-}
-
-impl Service<http::Request<Body>> for VersionAlpha {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let service = self.0.clone();
-        Box::pin(async move { Ok(service.answer("v1alpha", request).await) })
-    }
-}
+grpc_service!(VersionAlpha, "grpc.reflection.v1alpha.ServerReflection", |it, request| {
+    it.0.answer("v1alpha", request).await
+});

@@ -1,11 +1,9 @@
 //! A server whose unary method tells a history page by page: a page follows the token of the one
 //! before it, and waits for news where there are none.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -13,13 +11,13 @@ use bytes::Bytes;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::TcpListenerStream;
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::codegen::BoxFuture;
+use tonic::server::{Grpc, UnaryService};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status};
 
 use super::codec::RawCodec;
+use crate::grpc_service;
 use crate::runtime::RUNTIME;
 
 /// The `.proto` of its method, `history.v1.History/Get`.
@@ -127,24 +125,9 @@ impl UnaryService<Bytes> for Pages {
     }
 }
 
-impl NamedService for Pages {
-    const NAME: &'static str = "history.v1.History";
-}
-
-impl Service<http::Request<Body>> for Pages {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let pages = self.clone();
-        Box::pin(async move { Ok(Grpc::new(RawCodec).unary(pages, request).await) })
-    }
-}
+grpc_service!(Pages, "history.v1.History", |it, request| {
+    Grpc::new(RawCodec).unary(it, request).await
+});
 
 #[derive(Clone, PartialEq, Message)]
 struct GetRequest {

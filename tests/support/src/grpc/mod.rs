@@ -10,6 +10,7 @@ mod ledger;
 mod queue;
 mod script;
 mod server;
+mod service;
 mod stream;
 
 pub use codec::RawCodec;

@@ -5,12 +5,10 @@
 //! ends a call with status OK once all is acknowledged.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -19,13 +17,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tokio_stream::{Stream, StreamExt as _};
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::server::{Grpc, NamedService, StreamingService};
+use tonic::server::{Grpc, StreamingService};
 use tonic::transport::Server;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::codec::RawCodec;
+use crate::grpc_service;
 use crate::runtime::RUNTIME;
 
 /// The `.proto` of its method, `feed.v1.Feed/Follow`.
@@ -181,24 +178,9 @@ impl StreamingService<Bytes> for Queue {
     }
 }
 
-impl NamedService for Queue {
-    const NAME: &'static str = "feed.v1.Feed";
-}
-
-impl Service<http::Request<Body>> for Queue {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let queue = self.clone();
-        Box::pin(async move { Ok(Grpc::new(RawCodec).streaming(queue, request).await) })
-    }
-}
+grpc_service!(Queue, "feed.v1.Feed", |it, request| {
+    Grpc::new(RawCodec).streaming(it, request).await
+});
 
 #[derive(Clone, PartialEq, Message)]
 struct Acks {

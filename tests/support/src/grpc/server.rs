@@ -1,10 +1,8 @@
 //! The server that plays a script.
 
-use std::convert::Infallible;
 use std::future::{Ready, ready};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
 
 use anyhow::{Context as _, Result};
 use bytes::Bytes;
@@ -16,9 +14,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use tonic::body::Body;
-use tonic::codegen::{BoxFuture, Service};
-use tonic::server::{Grpc, NamedService, ServerStreamingService};
+use tonic::server::{Grpc, ServerStreamingService};
 use tonic::transport::{Server, ServerTlsConfig};
 use tonic::{Request, Response, Status};
 
@@ -26,6 +22,7 @@ use super::codec::RawCodec;
 use super::ledger::{Call, Ledger};
 use super::script::Script;
 use super::stream::{CallContext, Doing, ScriptedStream};
+use crate::grpc_service;
 use crate::runtime::RUNTIME;
 
 /// A running server. Dropping it cuts all connections and frees the port.
@@ -162,26 +159,9 @@ struct Scripted(Stage);
 
 struct Subscribe(Stage);
 
-impl NamedService for Scripted {
-    const NAME: &'static str = "bench.v1.Telemetry";
-}
-
-impl Service<http::Request<Body>> for Scripted {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<Self::Response, Infallible>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        let stage = self.0.clone();
-        Box::pin(async move {
-            Ok(Grpc::new(RawCodec).server_streaming(Subscribe(stage), request).await)
-        })
-    }
-}
+grpc_service!(Scripted, "bench.v1.Telemetry", |it, request| {
+    Grpc::new(RawCodec).server_streaming(Subscribe(it.0), request).await
+});
 
 impl ServerStreamingService<Bytes> for Subscribe {
     type Response = Bytes;
