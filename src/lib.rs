@@ -24,6 +24,7 @@
 //! | `bench` | how fast a pipeline goes here, and how late its records are |
 //! | `plot` | latencies by percentile, as SVG; the benchmarks draw with it too |
 //! | `series` | every series of `/metrics`, for people |
+//! | `memory` | the allocator, and why it is not the system's |
 //! | `manual` | completions and man pages, from the command line's types |
 //! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
@@ -51,6 +52,8 @@ mod learn;
 mod load;
 mod logs;
 mod manual;
+#[cfg(target_os = "linux")]
+mod memory;
 mod offsets;
 mod origin;
 mod output;

@@ -23,6 +23,9 @@ const RSS_BYTES_MAX: u64 = 160 << 20;
 /// What memory may grow by while nothing can be committed.
 const RSS_GROWTH_BYTES_MAX: u64 = 8 << 20;
 
+/// What a full credit and librdkafka's copy add at least.
+const HELD_BYTES_MIN: u64 = 16 << 20;
+
 #[test]
 fn a_broker_that_is_killed_and_restarted_loses_and_repeats_nothing() -> Result<()> {
     const KILLS: u32 = 3;
@@ -94,6 +97,39 @@ fn a_frozen_broker_stops_the_server_and_not_the_memory() -> Result<()> {
         resumed.elapsed()
     );
     assert!(server.sent() > sent, "the server goes on");
+    assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
+    let total = bench.finish(server)?;
+    bench.demand_exact(total)
+}
+
+/// With the allocator of glibc it stays: each thread's arena keeps the most that it ever held.
+#[test]
+fn what_was_held_while_a_broker_was_frozen_is_given_back() -> Result<()> {
+    const BEFORE: u64 = 20_000;
+    const AFTER: u64 = 200_000;
+    let Some(kafka) = own_kafka()? else { return Ok(()) };
+    let steps = [Step::Send(BEFORE), Step::Stall, Step::Send(AFTER), Step::Stall, Step::SendAll];
+    let server = ScriptedServer::start(Script::new(BEFORE + AFTER + 1).call(steps))?;
+    let mut bench = Bench::on(kafka.bootstrap(), "broker-held", server.endpoint())?;
+    let mut headwater = bench.start()?;
+    wait_committed(&mut headwater, BEFORE as f64)?;
+    let at_rest = headwater.usage()?.rss_bytes;
+
+    kafka.pause()?;
+    server.release();
+    let (sent, _) = wait_stalled(&server)?;
+    ensure!(sent < BEFORE + AFTER, "the credit holds all {sent} events");
+    let held = headwater.usage()?.rss_bytes;
+    ensure!(held > at_rest + HELD_BYTES_MIN, "{at_rest} bytes at rest, {held} held");
+
+    kafka.resume()?;
+    wait_committed(&mut headwater, (BEFORE + AFTER) as f64)?;
+    let due = held - (held - at_rest) / 2;
+    let is_back = |it: &Headwater| it.usage().is_ok_and(|usage| usage.rss_bytes <= due);
+    headwater.wait_for("half of what was held", PATIENCE, is_back)?;
+    let back = headwater.usage()?.rss_bytes;
+    println!("MiB at rest, held, given back: {:?}", [at_rest, held, back].map(|it| it >> 20));
+    server.release();
     assert_eq!(headwater.stop(PATIENCE)?.0.code(), Some(0));
     let total = bench.finish(server)?;
     bench.demand_exact(total)
