@@ -7,7 +7,7 @@
 //!
 //! How it is set up stands in `.cargo/config.toml`, which its build reads; where that is not read,
 //! as when another folder is the current one, it keeps its own defaults: more arenas, slower to
-//! give back. `_RJEM_MALLOC_CONF` in the environment of a process overrides both.
+//! give back. `MALLOC_CONF` in the environment of a process overrides both.
 //!
 //! Invariant: no code depends on it; where it is not Linux, the system's allocator serves.
 
