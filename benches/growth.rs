@@ -108,7 +108,7 @@ const STARTS: usize = 7;
 /// and librdkafka has a copy.
 const LARGE_FACTOR: u64 = 4;
 const PROGRAM_BYTES: u64 = 96 << 20;
-const CREDIT_BYTES: u64 = 20 << 20;
+const CREDIT_BYTES: u64 = 12 << 20;
 
 fn main() -> Result<()> {
     if generator::serve_if_asked()? || straight::run_if_asked()? {

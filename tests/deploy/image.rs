@@ -59,7 +59,7 @@ fn contained(image: &Path, arguments: &[&str]) -> Result<Contained> {
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", CONTAIN, "sh"]).arg(image).arg(image);
     command.arg("/usr/bin/headwater").args(arguments).env_clear();
-    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("MALLOC_ARENA_MAX", "2");
+    command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
     let log = fs::File::create(log(image))?;
     let child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn();
     Ok(Contained(child.context("unshare does not start")?))

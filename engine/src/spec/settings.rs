@@ -115,7 +115,7 @@ impl Default for CommitSettings {
     fn default() -> Self {
         Self {
             interval_ms: 50,
-            epoch_bytes_max: 16 * 1024 * 1024,
+            epoch_bytes_max: 4 * 1024 * 1024,
             ring: 2,
             on_progress_missing: ProgressMissing::Fresh,
         }
@@ -130,6 +130,6 @@ impl Default for TakeoverSettings {
 
 impl Default for MemorySettings {
     fn default() -> Self {
-        Self { credit_bytes: 20 * 1024 * 1024 }
+        Self { credit_bytes: 12 * 1024 * 1024 }
     }
 }

@@ -91,8 +91,8 @@ fn a_plan_holds_the_settings_with_their_defaults() {
     let (plan, _) = kinds::read(SOUND).expect("a sound file");
     assert_eq!(plan.settings().workers, Some(2));
     assert_eq!(plan.settings().commit.interval_ms, 20);
-    assert_eq!(plan.settings().commit.epoch_bytes_max, 16 * 1024 * 1024);
-    assert_eq!(plan.settings().memory.credit_bytes, 20 * 1024 * 1024);
+    assert_eq!(plan.settings().commit.epoch_bytes_max, 4 * 1024 * 1024);
+    assert_eq!(plan.settings().memory.credit_bytes, 12 * 1024 * 1024);
     assert_eq!(plan.settings().require, Some(Requirement::ExactlyOnce));
 }
 
