@@ -40,7 +40,8 @@ use headwater_engine::position::Position;
 use headwater_engine::record::{Batch, ReceivedAt, Values};
 use headwater_engine::shards::{ShardEntry, ShardTable};
 use headwater_operators::decode::protobuf::operator::DecodeFactory;
-use headwater_operators::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
+use headwater_operators::decode::protobuf::{Envelope, OnError, OutputFormat, ProtobufDecoder};
+use headwater_proto::JsonStyle;
 use headwater_telemetry::Fleet;
 use headwater_test_support::process::usage;
 use serde_json::json;
@@ -357,7 +358,13 @@ fn decoder() -> DecodeFactory {
     let message = support::event_descriptor().expect("our own message");
     DecodeFactory {
         node: Arc::from("decoder"),
-        decoder: ProtobufDecoder { message, to: OutputFormat::Json, on_error: OnError::Stop },
+        decoder: ProtobufDecoder {
+            message,
+            to: OutputFormat::Json,
+            style: JsonStyle::default(),
+            envelope: Envelope::None,
+            on_error: OnError::Stop,
+        },
         demands: Vec::new(),
         shards: ShardTable::new([ShardEntry {
             key: ShardKey("events/a".to_owned()),

@@ -9,7 +9,7 @@ mod stored;
 use crate::exit;
 use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-pub(crate) use files::{Describe, File, Files, Graph, GraphFormat, Init, Origin, Presets};
+pub(crate) use files::{Convert, Describe, File, Files, Graph, GraphFormat, Init, Origin, Presets};
 pub(crate) use measure::{Bench, BenchBroker, Demo};
 pub(crate) use run::{ApiAccess, LogFormat, Logs, Metrics, Run, Serve};
 use std::path::PathBuf;
@@ -100,6 +100,15 @@ pub(crate) enum Command {
         headwater init http://localhost:50051 bench.v1.Telemetry/Subscribe\n  \
         headwater init https://api.example:443 shop.v1.Orders/Watch --output orders.yaml")]
     Init(Init),
+
+    /// Make pipeline files of connectors' configurations.
+    ///
+    /// Reads what is posted to Kafka Connect for Conduktor's gRPC source connector, and writes the
+    /// pipeline that does the same, with comments on what is stronger now. Nothing is contacted.
+    #[command(after_help = "Examples:\n  \
+        headwater convert connector.json --brokers kafka:9092 --output orders.yaml\n  \
+        headwater convert *.json --worker connect-distributed.properties --output pipelines/")]
+    Convert(Convert),
 
     /// List the presets of sources for known APIs, or print one.
     #[command(after_help = "Examples:\n  \

@@ -222,11 +222,22 @@ fn key(key: Option<&KeyConfig>) -> String {
 fn topic(name: &str, create: Option<&CreateTopic>) -> String {
     match create {
         None => format!("{name} (must exist)"),
+        Some(CreateTopic { partitions: None, replication: None, .. }) => {
+            format!("{name} (created if missing, with the brokers' defaults)")
+        }
         Some(create) => format!(
             "{name} (created if missing: {}, replication {})",
-            plural(usize::try_from(create.partitions).unwrap_or(0), "partition"),
-            create.replication
+            counted(create.partitions, |count| plural(count, "partition")),
+            counted(create.replication, |count| count.to_string())
         ),
+    }
+}
+
+/// A count, or whose it is to say.
+fn counted(count: Option<i32>, words: impl Fn(usize) -> String) -> String {
+    match count {
+        Some(count) => words(usize::try_from(count).unwrap_or(0)),
+        None => "the brokers' default".to_owned(),
     }
 }
 

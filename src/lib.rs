@@ -17,6 +17,8 @@
 //! | `http` | `/metrics`, `/healthz`, `/readyz` |
 //! | `check` | `headwater validate`: a summary of sound files |
 //! | `origin`, `describe`, `init` | what a server offers, and a first file for it |
+//! | `connect` | the configuration of the Java connector: checked, and made a pipeline file |
+//! | `convert` | a connector's configuration → a pipeline file |
 //! | `presets` | keys for known APIs, listed or printed |
 //! | `explain`, `graph` | the plan in words, and as a picture |
 //! | `offsets` | what Kafka remembers of a pipeline |
@@ -26,6 +28,7 @@
 //! | `series` | every series of `/metrics`, for people |
 //! | `memory` | the allocator, and why it is not the system's |
 //! | `manual` | completions and man pages, from the command line's types |
+//! | `page` | pipeline files as this program writes them |
 //! | `output` | standard output, for results |
 //! | `words` | numbers, bytes and durations for people |
 //!
@@ -40,7 +43,9 @@
 mod args;
 mod bench;
 mod check;
+pub mod connect;
 mod console;
+mod convert;
 mod demo;
 mod describe;
 mod exit;
@@ -57,6 +62,7 @@ mod memory;
 mod offsets;
 mod origin;
 mod output;
+mod page;
 mod pipelines;
 pub mod plot;
 mod presets;
@@ -111,6 +117,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Graph(options) => graph::graph(&options),
         Command::Describe(options) => describe::describe(&options),
         Command::Init(options) => init::init(&options),
+        Command::Convert(options) => convert::convert(&options),
         Command::Presets(options) => presets::presets(&options),
         Command::Schema => schema::print(),
         Command::Reference { about: args::About::Pipelines } => schema::print_reference(),

@@ -34,7 +34,10 @@ pub use request::{
     CursorComponent, CursorScalar, FieldWriter, Overlay, OverlayError, PathSegment, Reply,
     ReplyError, RequestError, RequestTemplate, WriterError,
 };
-pub use transcode::{DecodeError, DecodeReason, FieldError, JsonField, JsonTranscoder};
+pub use transcode::{
+    DecodeError, DecodeReason, FieldError, JsonField, JsonNotation, JsonStyle, JsonTranscoder,
+    print_java_double,
+};
 pub use wire::{WireError, WireFault};
 
 /// The demo service's `.proto` source.

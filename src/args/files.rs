@@ -115,6 +115,27 @@ pub(crate) struct Init {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Convert {
+    /// Configurations: JSON as it is posted or put, or properties of a standalone worker; `-` reads
+    /// one from standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Kafka's bootstrap servers.
+    #[arg(long, value_name = "HOST:PORT,…")]
+    pub(crate) brokers: Option<String>,
+
+    /// The properties of the Connect worker, for brokers, security and default converters.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) worker: Option<PathBuf>,
+
+    /// Where to write the file; of several FILEs, the folder. Existing files are not overwritten.
+    /// Left out: standard output.
+    #[arg(long, short, value_name = "PATH")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Presets {
     /// The one to print.
     #[arg(value_name = "NAME")]

@@ -132,7 +132,13 @@ fn creation(create: &CreateTopic) -> Json {
     let CreateTopic { partitions, replication, config } = create;
     let config: BTreeMap<&String, String> =
         config.iter().map(|(key, value)| (key, value.to_string())).collect();
-    json!({ "partitions": partitions, "replication": replication, "config": config })
+    let mut creation = json!({ "config": config });
+    for (key, count) in [("partitions", partitions), ("replication", replication)] {
+        if let Some(count) = count {
+            creation[key] = json!(count);
+        }
+    }
+    creation
 }
 
 /// The topics of a sink beside that of its records, by the key they stand under.

@@ -163,8 +163,9 @@ fn like(
 
 /// The embedded broker is one node, and knows few settings of topics.
 fn embedded(create: Option<&CreateTopic>) -> CreateTopic {
-    let partitions = create.map_or(PARTITIONS_DEFAULT, |create| create.partitions);
-    CreateTopic { partitions, replication: 1, config: BTreeMap::new() }
+    let partitions = create.and_then(|create| create.partitions).unwrap_or(PARTITIONS_DEFAULT);
+    let (partitions, replication) = (Some(partitions), Some(1));
+    CreateTopic { partitions, replication, config: BTreeMap::new() }
 }
 
 /// The topics of a sink, and how the file would create them.

@@ -4,6 +4,7 @@
 
 use super::fields;
 use crate::args::Init;
+use crate::page::{Page, flow};
 use headwater_engine::spec::Preset;
 use headwater_proto::Method;
 use headwater_proto::guess::{self, Guess};
@@ -13,54 +14,11 @@ use std::path::{Path, PathBuf};
 /// The longest name of a pipeline.
 const NAME_CHARS_MAX: usize = 60;
 
-/// Comments are broken before they are longer.
-const COMMENT_COLUMNS: usize = 90;
-
 /// What a first file is made from.
 pub(super) struct File<'a> {
     pub(super) options: &'a Init,
     pub(super) method: &'a Method,
     pub(super) preset: Option<&'static Preset>,
-}
-
-/// Lines, indented.
-#[derive(Default)]
-struct Page(String);
-
-impl Page {
-    fn line(&mut self, indent: usize, text: impl AsRef<str>) {
-        let text = text.as_ref();
-        if !text.is_empty() {
-            self.0.push_str(&" ".repeat(indent));
-            // What a server says may end no line: it would be a key of the file then.
-            self.0.extend(text.chars().map(|it| if is_no_text(it) { ' ' } else { it }));
-        }
-        self.0.push('\n');
-    }
-
-    /// A comment, over several lines where it is long; what is indented stays in one.
-    fn comment(&mut self, indent: usize, text: impl AsRef<str>) {
-        let text = text.as_ref();
-        if text.starts_with(' ') {
-            return self.line(indent, format!("# {text}"));
-        }
-        let mut line = String::new();
-        for word in text.split(' ') {
-            if !line.is_empty() && indent + line.chars().count() + word.len() > COMMENT_COLUMNS {
-                self.line(indent, format!("# {line}"));
-                line.clear();
-            }
-            let gap = if line.is_empty() { "" } else { " " };
-            line.push_str(gap);
-            line.push_str(word);
-        }
-        self.line(indent, format!("# {line}").trim_end());
-    }
-
-    /// A key with a value in YAML's flow style.
-    fn key(&mut self, indent: usize, key: &str, value: &Json) {
-        self.line(indent, format!("{key}: {}", flow(value)));
-    }
 }
 
 impl File<'_> {
@@ -85,7 +43,7 @@ impl File<'_> {
         page.line(2, format!("json: {{ kind: protobuf, from: {}, to: json }}", self.node()));
         page.line(0, "");
         self.sinks(&mut page);
-        page.0
+        page.into_text()
     }
 
     fn source(&self, guesses: &[Guess], page: &mut Page) {
@@ -315,13 +273,13 @@ impl File<'_> {
 }
 
 /// The name of the cursor's component: the last field of its path.
-fn component(guess: &Guess) -> String {
+pub(crate) fn component(guess: &Guess) -> String {
     let last = guess.from.rsplit('.').next().unwrap_or_default();
     last.split('[').next().unwrap_or_default().to_owned()
 }
 
 /// The request's changes, nested where the field is.
-fn set(guess: &Guess) -> Json {
+pub(crate) fn set(guess: &Guess) -> Json {
     let value = json!(format!("${{cursor.{}}}", component(guess)));
     guess.to.iter().rev().fold(value, |inner, step| json!({ step.as_str(): inner }))
 }
@@ -343,51 +301,15 @@ fn put_in(all: &mut Json, one: Json) {
     }
 }
 
-/// Control characters, and what YAML takes for the end of a line.
-fn is_no_text(letter: char) -> bool {
-    letter.is_control() || matches!(letter, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
-
-/// A value in YAML's flow style, quoted where it must be.
-fn flow(value: &Json) -> String {
-    let is_plain = |text: &str| {
-        // Of a URL; elsewhere a colon may end a key.
-        let text = text.replacen("://", "//", 1);
-        let is_port = text
-            .rsplit_once(':')
-            .is_some_and(|(_, port)| !port.is_empty() && port.chars().all(|c| c.is_ascii_digit()));
-        let text = if is_port { text.replacen(':', "", 1) } else { text };
-        let is_letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
-        let begins = text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '.'));
-        let is_word = ["true", "false", "null"].contains(&text.to_ascii_lowercase().as_str());
-        begins && text.chars().all(is_letter) && !is_word
-    };
-    let quoted = |text: &str| match is_plain(text) {
-        true => text.to_owned(),
-        false => json!(text).to_string(),
-    };
-    match value {
-        Json::String(text) => quoted(text),
-        Json::Array(items) => {
-            format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", "))
-        }
-        Json::Object(map) if !map.is_empty() => {
-            let pair = |(key, value): (&String, &Json)| format!("{}: {}", quoted(key), flow(value));
-            format!("{{ {} }}", map.iter().map(pair).collect::<Vec<_>>().join(", "))
-        }
-        other => other.to_string(),
-    }
-}
-
-fn reasons(guess: &Guess) -> String {
+pub(crate) fn reasons(guess: &Guess) -> String {
     guess.reasons.join("; ")
 }
 
-fn words(guess: &Guess) -> String {
+pub(crate) fn words(guess: &Guess) -> String {
     format!("`{}` ({})", guess.from, reasons(guess))
 }
 
-fn position_words(position: &str) -> &'static str {
+pub(crate) fn position_words(position: &str) -> &'static str {
     match position {
         "next" => "The request names the first value that is wanted: the last one plus one.",
         "at" => "The request names a value that is sent again; what is there already is dropped.",

@@ -6,7 +6,7 @@
 //! Next: `file.rs` writes it, `fields.rs` its request.
 
 mod fields;
-mod file;
+pub(crate) mod file;
 
 use crate::args::Init;
 use crate::exit::{Exit, Failed, Outcome};

@@ -22,6 +22,7 @@
 //! | `proxied` | requests and answers of a commit that are lost, doubled or late |
 //! | `server` | cuts, ends, statuses, overlaps and gaps of the gRPC server |
 //! | `gaps` | where messages are missing is written down once |
+//! | `converted` | a converted connector brings the bytes of the connector |
 //! | `dead_letters` | what cannot be decoded is kept once, or stops the pipeline |
 //! | `refusals` | what Kafka refuses is kept once, or stops the pipeline, and nothing is lost |
 //! | `rights` | a missing right is named, and once granted nothing is lost |
@@ -44,6 +45,7 @@
 mod acks;
 mod broker;
 mod cluster;
+mod converted;
 mod dead_letters;
 mod demo;
 mod disk;

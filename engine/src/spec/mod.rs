@@ -62,6 +62,7 @@ pub use limits::*;
 pub use load::{Loaded, Outline, Question, Source, load, load_changed, load_or_outline};
 pub use plan::{Plan, PlanNode};
 pub use preset::{AppliedPreset, Preset};
+pub use properties::parse as parse_properties;
 pub use publish::document_schema;
 pub use recheck::{ListForm, Recheck};
 pub use reference::reference_markdown;

@@ -4,7 +4,8 @@
 //! `:` or white space ends a key, a backslash escapes, and at the end of a line joins the next.
 
 /// The entries of a properties file, in order; of a repeated key the last one counts.
-pub(crate) fn parse(text: &str) -> Vec<(String, String)> {
+#[must_use]
+pub fn parse(text: &str) -> Vec<(String, String)> {
     logical_lines(text).iter().filter_map(|line| entry(line)).collect()
 }
 

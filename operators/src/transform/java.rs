@@ -1,8 +1,7 @@
-//! Numbers as Java reads and prints them, and topics as Kafka Connect's `RegexRouter` renames them:
-//! what an existing configuration relies on.
+//! Numbers as Java reads them, and topics as Kafka Connect's `RegexRouter` renames them:
+//! what an existing configuration relies on. Numbers as Java prints them are the transcoder's.
 
 use regex::Regex;
-use std::io::Write;
 
 /// The whole number that a text is to `Long.parseLong` and its kin.
 pub(crate) fn parse_int<T: std::str::FromStr>(text: &str) -> Option<T> {
@@ -57,31 +56,6 @@ pub(crate) fn parse_decimal(text: &str) -> Option<(i64, f64)> {
         .fold(0_i64, |value, digit| value.wrapping_mul(10).wrapping_add(i64::from(digit - b'0')));
     let value = if mantissa.starts_with('-') { value.wrapping_neg() } else { value };
     Some((value, text.parse().ok()?))
-}
-
-/// Appends a double as `Double.toString` prints it, with the fewest digits that tell it apart, as
-/// Java does since version 19.
-pub(crate) fn print_double(value: f64, out: &mut Vec<u8>) {
-    if !value.is_finite() {
-        let text: &[u8] = match value {
-            _ if value.is_nan() => b"NaN",
-            _ if value > 0.0 => b"Infinity",
-            _ => b"-Infinity",
-        };
-        return out.extend_from_slice(text);
-    }
-    if value == 0.0 || (1e-3..1e7).contains(&value.abs()) {
-        // Here the shortest form of both languages is plain.
-        return write!(out, "{value:?}").expect("a Vec takes everything");
-    }
-    let start = out.len();
-    write!(out, "{value:E}").expect("a Vec takes everything");
-    let exponent = out[start..].iter().position(|byte| *byte == b'E').expect("it was asked for");
-    if !out[start..start + exponent].contains(&b'.') {
-        // Java prints two digits at least, and of those with two the nearest.
-        out.truncate(start);
-        write!(out, "{value:.1E}").expect("a Vec takes everything");
-    }
 }
 
 /// A regular expression or a replacement that is not understood here.
@@ -169,31 +143,6 @@ fn group_number(text: &str, groups: usize) -> Option<(usize, usize)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn doubles_are_printed_as_java_prints_them() {
-        let cases = [
-            (1.0, "1.0"),
-            (-0.0, "-0.0"),
-            (100.0, "100.0"),
-            (9_999_999.0, "9999999.0"),
-            (1e7, "1.0E7"),
-            (12_345_678.5, "1.23456785E7"),
-            (0.001, "0.001"),
-            (0.000_999_9, "9.999E-4"),
-            (-1e-7, "-1.0E-7"),
-            (f64::MAX, "1.7976931348623157E308"),
-            (5e-324, "4.9E-324"),
-            (2e23, "2.0E23"),
-            (f64::NAN, "NaN"),
-            (f64::NEG_INFINITY, "-Infinity"),
-        ];
-        for (value, expected) in cases {
-            let mut out = Vec::new();
-            print_double(value, &mut out);
-            assert_eq!(String::from_utf8_lossy(&out), expected);
-        }
-    }
 
     #[test]
     fn decimals_lose_their_fraction_and_their_upper_bits() {

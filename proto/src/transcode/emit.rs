@@ -14,8 +14,8 @@ use super::number;
 use super::scan::{Frame, Occurrence, scan};
 use super::table::{Field, Op, Tables};
 use super::well_known::Shape;
-use super::{Failure, Outcome, check, json, text};
-use crate::wire::{Reader, WireError};
+use super::{Failure, JsonNotation, Outcome, check, java, json, text};
+use crate::wire::{Reader, WireError, WireFault};
 
 /// Space that is kept from message to message.
 pub(super) struct Scratch {
@@ -99,18 +99,38 @@ impl<'t, 'o> Emitter<'t, 'o> {
         scan(frame, &mut self.scratch.found)?;
         let to = self.scratch.found.len();
         let mut at = from;
+        let mut next_slot = 0;
         while at < to {
             let slot = self.scratch.found[at].slot();
             let rest = &self.scratch.found[at + 1..to];
             let next = rest.iter().position(|other| other.slot() != slot);
             let end = next.map_or(to, |count| at + 1 + count);
+            self.absent_fields(&frame.table.fields[next_slot..slot as usize]);
+            next_slot = slot as usize + 1;
             let field = &frame.table.fields[slot as usize];
             let printed = self.field(frame, field, at..end);
             printed.map_err(|failure| failure.within(&field.name))?;
             at = end;
         }
+        self.absent_fields(&frame.table.fields[next_slot..]);
         self.scratch.found.truncate(from);
         Ok(())
+    }
+
+    /// Prints what stands for fields that are not set.
+    #[inline]
+    pub(super) fn absent_fields(&mut self, fields: &[Field]) {
+        if self.tables.style.defaults {
+            for field in fields {
+                self.out.extend_from_slice(&field.absent);
+            }
+        }
+    }
+
+    /// Whether a value that is its field's default is left out.
+    #[inline]
+    fn leaves_out(&self, field: &Field, found: &Occurrence, wire: &[u8]) -> bool {
+        !field.presence && !self.tables.style.defaults && is_default(field, found, wire)
     }
 
     #[inline]
@@ -128,7 +148,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
         if found.len() > 1 {
             return self.singular_again(frame, field, found);
         }
-        if !field.presence && is_default(field, &last, frame.wire) {
+        if self.leaves_out(field, &last, frame.wire) {
             return Ok(());
         }
         self.out.extend_from_slice(&field.key);
@@ -147,7 +167,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
             check::occurrence(frame, field, piece)?;
         }
         let last = pieces[pieces.len() - 1];
-        if !field.presence && is_default(field, &last, frame.wire) {
+        if self.leaves_out(field, &last, frame.wire) {
             return Ok(());
         }
         self.out.extend_from_slice(&field.key);
@@ -188,6 +208,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
         }
         if self.out.len() == empty {
             self.out.truncate(before);
+            self.out.extend_from_slice(&field.absent);
         } else {
             self.out.pop();
             self.out.push(b']');
@@ -219,6 +240,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
         reader: &mut Reader<'w>,
         read: impl Fn(&mut Reader<'w>) -> Result<u64, WireError>,
     ) -> Result<(), WireError> {
+        let notation = self.tables.style.notation;
         let mut batch = [0; BATCH_BYTES];
         let mut at = 0;
         while !reader.is_empty() {
@@ -227,7 +249,7 @@ impl<'t, 'o> Emitter<'t, 'o> {
                 at = 0;
                 continue;
             };
-            let length = number::scalar(op, read(reader)?, slot);
+            let length = number::scalar(op, read(reader)?, notation, slot);
             slot[length] = b',';
             at += length + 1;
         }
@@ -248,7 +270,8 @@ impl<'t, 'o> Emitter<'t, 'o> {
     #[inline]
     pub(super) fn value(&mut self, frame: &Frame<'t, '_>, op: Op, found: &Occurrence) -> Outcome {
         match op {
-            Op::String => text::string(found.bytes(frame.wire), self.out)
+            Op::String => self
+                .string(found.bytes(frame.wire))
                 .map_err(|fault| Failure::new(frame.base + found.start(), fault)),
             Op::Bytes => {
                 json::base64(found.bytes(frame.wire), self.out);
@@ -270,7 +293,19 @@ impl<'t, 'o> Emitter<'t, 'o> {
     pub(super) fn scalar(&mut self, op: Op, raw: u64) {
         match op {
             Op::Enum(index) => self.tables.enumeration(index).print(raw as i32, self.out),
-            op => number::append(self.out, |slot| number::scalar(op, raw, slot)),
+            op => {
+                let notation = self.tables.style.notation;
+                number::append(self.out, |slot| number::scalar(op, raw, notation, slot));
+            }
+        }
+    }
+
+    /// Prints a text from the wire.
+    #[inline]
+    pub(super) fn string(&mut self, bytes: &[u8]) -> Result<(), WireFault> {
+        match self.tables.style.notation {
+            JsonNotation::Plain => text::string(bytes, self.out),
+            JsonNotation::Java => java::string(bytes, self.out),
         }
     }
 }

@@ -6,7 +6,7 @@
 use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 use super::table::{EnumTable, Op};
-use super::{DecodeError, JsonTranscoder, json, number, text};
+use super::{DecodeError, JsonNotation, JsonTranscoder, json, number, text};
 use crate::path::{FieldPath, Leaf, PathError};
 use crate::wire::WireError;
 
@@ -65,7 +65,7 @@ impl JsonField {
             }
             (leaf, form) => {
                 let (op, raw) = printable(leaf, matches!(form, Form::Short));
-                number::append(out, |slot| number::scalar(op, raw, slot));
+                number::append(out, |slot| number::scalar(op, raw, JsonNotation::Plain, slot));
             }
         }
         Ok(true)

@@ -67,6 +67,17 @@ impl<'t> Emitter<'t, '_> {
         index: u32,
         found: Range<usize>,
     ) -> Outcome {
+        self.out.extend_from_slice(&field.key);
+        self.object(frame, index, found)
+    }
+
+    /// Prints the entries.
+    pub(super) fn object(
+        &mut self,
+        frame: &Frame<'t, '_>,
+        index: u32,
+        found: Range<usize>,
+    ) -> Outcome {
         let map = self.tables.map(index);
         let from = self.scratch.entries.len();
         for at in found {
@@ -76,7 +87,6 @@ impl<'t> Emitter<'t, '_> {
             entry.parse(frame, map)?;
         }
         self.replace_equal_keys(frame, map, from)?;
-        self.out.extend_from_slice(&field.key);
         let open = self.out.len();
         for at in from..self.scratch.entries.len() {
             let entry = self.scratch.entries[at];
@@ -113,7 +123,8 @@ impl<'t> Emitter<'t, '_> {
     fn key(&mut self, frame: &Frame<'t, '_>, op: Op, key: Part) -> Outcome {
         if op == Op::String {
             let bytes = key.occurrence();
-            return text::string(bytes.bytes(frame.wire), self.out)
+            return self
+                .string(bytes.bytes(frame.wire))
                 .map_err(|fault| Failure::new(frame.base + key.start as usize, fault));
         }
         number::append(self.out, |slot| number::key(op, key.value, slot));
@@ -135,7 +146,9 @@ impl<'t> Emitter<'t, '_> {
     fn absent_message(&mut self, frame: &Frame<'t, '_>, child: u32, entry: &Entry) -> Outcome {
         let table = self.tables.message(child);
         if table.shape == Shape::Plain {
-            self.out.extend_from_slice(b"{}");
+            let open = self.out.len();
+            self.absent_fields(&table.fields);
+            self.close_object(open);
             return Ok(());
         }
         let base = frame.base + entry.start as usize;

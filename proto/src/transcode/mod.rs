@@ -15,8 +15,12 @@
 //! 3. No allocation per message once the scratch space has grown, but for what is rare: merged
 //!    sub-messages, and the few well-known types that are left to prost-reflect.
 //!
-//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `any`, `check`, and for the
-//! tokens `number`, `text`, `json`; `field` prints a single field.
+//! [`JsonStyle`] chooses what else can be printed: fields that are not set, and the notation of
+//! Java's `JsonFormat`. There the measure is what that prints, recorded
+//! (`proto/tests/cases/java/`).
+//!
+//! Reading order: `table`, `scan`, `emit`, then `map`, `well_known`, `structs`, `any`, `check`, and
+//! for the tokens `number`, `java`, `text`, `json`; `field` prints a single field.
 //!
 //! Next: `operators/` puts the JSON into the batch that goes to Kafka.
 
@@ -24,10 +28,12 @@ mod any;
 mod check;
 mod emit;
 mod field;
+mod java;
 mod json;
 mod map;
 mod number;
 mod scan;
+mod structs;
 mod table;
 mod text;
 mod well_known;
@@ -41,8 +47,30 @@ use prost_reflect::MessageDescriptor;
 use crate::wire::{DEPTH_MAX, MESSAGE_BYTES_MAX, WireFault};
 use emit::{Emitter, Scratch};
 pub use field::{FieldError, JsonField};
+pub use java::print_double as print_java_double;
 use table::Tables;
 pub(crate) use well_known::is_well_known as has_own_form;
+
+/// How messages are printed, where proto3 JSON leaves a choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct JsonStyle {
+    /// Whether fields without presence are printed if they are not set: numbers as 0, texts and
+    /// bytes empty, enums with their first value, lists as `[]`, maps as `{}`.
+    pub defaults: bool,
+    /// How numbers and texts are written.
+    pub notation: JsonNotation,
+}
+
+/// How numbers and texts are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum JsonNotation {
+    /// As serde_json does: `1e16`, `0.00001`.
+    #[default]
+    Plain,
+    /// As protobuf's `JsonFormat` for Java does: `1.0E16`, `1.0E-5`, `\u2028`; extensions, which
+    /// it does not know, are left out.
+    Java,
+}
 
 /// Turns encoded messages of one type into JSON. Cheap to clone, and shared between threads.
 #[derive(Clone)]
@@ -81,7 +109,12 @@ thread_local! {
 impl JsonTranscoder {
     /// Compiles the table of `message` and of every type it reaches.
     pub fn compile(message: &MessageDescriptor) -> Self {
-        Self { tables: Arc::new(Tables::compile(message)) }
+        Self::compile_as(message, JsonStyle::default())
+    }
+
+    /// The same, for JSON in a style.
+    pub fn compile_as(message: &MessageDescriptor, style: JsonStyle) -> Self {
+        Self { tables: Arc::new(Tables::compile(message, style)) }
     }
 
     /// Appends the JSON of one encoded message to `out`; on error `out` is as it was.

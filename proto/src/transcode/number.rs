@@ -15,6 +15,7 @@
 //! Next: `emit.rs` prints values with it.
 
 use super::table::Op;
+use super::{JsonNotation, java};
 
 /// Room for any number: a double has at most 24 characters, an integer in quotes 22.
 pub(super) const SLOT_BYTES: usize = 32;
@@ -43,7 +44,7 @@ pub(super) fn append(out: &mut Vec<u8>, print: impl FnOnce(&mut Slot) -> usize) 
 
 /// Prints a bool or number as it was read from the wire; gives its length.
 #[inline(always)]
-pub(super) fn scalar(op: Op, raw: u64, slot: &mut Slot) -> usize {
+pub(super) fn scalar(op: Op, raw: u64, notation: JsonNotation, slot: &mut Slot) -> usize {
     match op {
         Op::Bool => boolean(raw != 0, 0, slot),
         Op::Int32 | Op::Sfixed32 => integer((raw as i32).into(), slot),
@@ -52,8 +53,14 @@ pub(super) fn scalar(op: Op, raw: u64, slot: &mut Slot) -> usize {
         Op::Int64 | Op::Sfixed64 => quoted(slot, |slot| signed(raw.cast_signed(), 1, slot)),
         Op::Sint64 => quoted(slot, |slot| signed(zigzag64(raw), 1, slot)),
         Op::Uint64 | Op::Fixed64 => quoted(slot, |slot| unsigned(raw, 1, slot)),
-        Op::Float => float(f32::from_bits(raw as u32), slot),
-        Op::Double => double(f64::from_bits(raw), slot),
+        Op::Float => match notation {
+            JsonNotation::Plain => float(f32::from_bits(raw as u32), slot),
+            JsonNotation::Java => java::float(f32::from_bits(raw as u32), slot),
+        },
+        Op::Double => match notation {
+            JsonNotation::Plain => double(f64::from_bits(raw), slot),
+            JsonNotation::Java => java_double(f64::from_bits(raw), slot),
+        },
         Op::Enum(_) | Op::String | Op::Bytes | Op::Message(_) | Op::Group(_) | Op::Map(_) => {
             unreachable!("enums have names, and bytes are no number")
         }
@@ -196,6 +203,14 @@ fn double(value: f64, slot: &mut Slot) -> usize {
     short_decimal(value, slot).unwrap_or_else(|| any_double(value, slot))
 }
 
+/// Short decimals look the same in Java, up to where it begins to write exponents.
+#[inline]
+fn java_double(value: f64, slot: &mut Slot) -> usize {
+    let is_plain = value.abs() < java::PLAIN_BELOW;
+    let short = if is_plain { short_decimal(value, slot) } else { None };
+    short.unwrap_or_else(|| java::double(value, slot))
+}
+
 #[inline(never)]
 fn any_double(value: f64, slot: &mut Slot) -> usize {
     match not_finite(value) {
@@ -221,12 +236,12 @@ pub(super) fn number(value: impl serde::Serialize, slot: &mut Slot) -> usize {
     SLOT_BYTES - rest.len()
 }
 
-fn copy(text: &[u8], slot: &mut Slot) -> usize {
+pub(super) fn copy(text: &[u8], slot: &mut Slot) -> usize {
     slot[..text.len()].copy_from_slice(text);
     text.len()
 }
 
-fn not_finite(value: f64) -> Option<&'static [u8]> {
+pub(super) fn not_finite(value: f64) -> Option<&'static [u8]> {
     if value.is_finite() {
         None
     } else if value.is_nan() {

@@ -17,7 +17,7 @@ use prost_reflect::{
 };
 
 use super::well_known::{self, Shape};
-use super::{json, number, text};
+use super::{JsonNotation, JsonStyle, java, json, number, text};
 use crate::wire::WireType;
 
 /// Field numbers up to this are found by indexing, higher ones by binary search.
@@ -29,6 +29,7 @@ const NONE: u32 = u32::MAX;
 /// Everything one transcoder knows.
 #[derive(Default)]
 pub(super) struct Tables {
+    pub(super) style: JsonStyle,
     messages: Vec<MessageTable>,
     enums: Vec<EnumTable>,
     maps: Vec<MapTable>,
@@ -63,6 +64,8 @@ pub(super) struct Field {
     pub(super) oneof: Option<u32>,
     /// The value a scalar without presence is not printed with, as read from the wire.
     pub(super) default: u64,
+    /// What stands for the field if it is not set, `,"jsonName":0`; empty if nothing does.
+    pub(super) absent: Vec<u8>,
 }
 
 /// How a value is read and printed.
@@ -106,8 +109,9 @@ pub(super) struct EnumTable {
 
 impl Tables {
     /// Compiles `message`, which becomes the first table, and all it reaches.
-    pub(super) fn compile(message: &MessageDescriptor) -> Self {
+    pub(super) fn compile(message: &MessageDescriptor, style: JsonStyle) -> Self {
         let mut builder = Builder::default();
+        builder.tables.style = style;
         builder.message(message);
         builder.run();
         if builder.reaches_any() {
@@ -139,6 +143,14 @@ impl Tables {
     #[inline]
     pub(super) fn map(&self, index: u32) -> &MapTable {
         &self.maps[index as usize]
+    }
+
+    /// Prints a text.
+    pub(super) fn text(&self, value: &str, out: &mut Vec<u8>) {
+        match self.style.notation {
+            JsonNotation::Plain => text::text(value, out),
+            JsonNotation::Java => java::text(value, out),
+        }
     }
 
     /// The table of a message an `Any` names.
@@ -277,7 +289,7 @@ impl Builder {
         self.tables.by_name.insert(descriptor.full_name().to_owned(), index);
         self.tables.messages.push(MessageTable {
             descriptor: descriptor.clone(),
-            shape: well_known::shape(descriptor),
+            shape: well_known::shape(descriptor, self.tables.style),
             fields: Vec::new(),
             oneofs: index_of_len(descriptor.oneofs().len()),
             dense: Vec::new(),
@@ -292,7 +304,10 @@ impl Builder {
             let descriptor = self.tables.message(index).descriptor.clone();
             let mut fields: Vec<Field> =
                 descriptor.fields().map(|field| self.field(&field)).collect();
-            let mut extensions: Vec<ExtensionDescriptor> = descriptor.extensions().collect();
+            // To Java they are unknown fields, because nobody registers them.
+            let is_known = self.tables.style.notation != JsonNotation::Java;
+            let mut extensions: Vec<ExtensionDescriptor> =
+                descriptor.extensions().filter(|_| is_known).collect();
             extensions.sort_by_key(ExtensionDescriptor::number);
             fields.extend(extensions.iter().map(|extension| self.extension(extension)));
             let table = &mut self.tables.messages[index as usize];
@@ -316,6 +331,7 @@ impl Builder {
         Field {
             name: field.name().to_owned(),
             number: field.number(),
+            absent: self.absent(field, op),
             key: json::key(field.json_name()),
             op,
             written_as: op.written_as(),
@@ -331,6 +347,7 @@ impl Builder {
         Field {
             name: extension.full_name().to_owned(),
             number: extension.number(),
+            absent: Vec::new(),
             key: json::key(extension.json_name()),
             op,
             written_as: op.written_as(),
@@ -339,6 +356,31 @@ impl Builder {
             oneof: None,
             default: Op::default(&extension.default_value()),
         }
+    }
+
+    /// What is printed of a field that is not set.
+    fn absent(&self, field: &FieldDescriptor, op: Op) -> Vec<u8> {
+        let has_message = matches!(op, Op::Message(_) | Op::Group(_));
+        let is_left_out = !field.is_list() && (has_message || field.containing_oneof().is_some());
+        if !self.tables.style.defaults || is_left_out {
+            return Vec::new();
+        }
+        let mut out = json::key(field.json_name());
+        match (op, field.default_value()) {
+            _ if field.is_map() => out.extend_from_slice(b"{}"),
+            _ if field.is_list() => out.extend_from_slice(b"[]"),
+            (Op::Enum(index), Value::EnumNumber(value)) => {
+                self.tables.enumeration(index).print(value, &mut out);
+            }
+            (_, Value::String(value)) => self.tables.text(&value, &mut out),
+            (_, Value::Bytes(value)) => json::base64(&value, &mut out),
+            (op, value) => {
+                let raw = raw(op, &value);
+                let notation = self.tables.style.notation;
+                number::append(&mut out, |slot| number::scalar(op, raw, notation, slot));
+            }
+        }
+        out
     }
 
     fn map(&mut self, entry: &MessageDescriptor) -> Op {
@@ -380,6 +422,23 @@ impl Builder {
         self.enums.insert(descriptor.full_name().to_owned(), index);
         self.tables.enums.push(EnumTable::compile(descriptor));
         index
+    }
+}
+
+/// A number or bool as it would be read from the wire.
+fn raw(op: Op, value: &Value) -> u64 {
+    let zigzag = |value: i64| ((value << 1) ^ (value >> 63)).cast_unsigned();
+    match value {
+        Value::Bool(value) => (*value).into(),
+        Value::I32(value) if op == Op::Sint32 => zigzag((*value).into()),
+        Value::I64(value) if op == Op::Sint64 => zigzag(*value),
+        Value::I32(value) => i64::from(*value).cast_unsigned(),
+        Value::I64(value) => value.cast_unsigned(),
+        Value::U32(value) => (*value).into(),
+        Value::U64(value) => *value,
+        Value::F32(value) => value.to_bits().into(),
+        Value::F64(value) => value.to_bits(),
+        _ => 0,
     }
 }
 

@@ -12,7 +12,7 @@ use prost_reflect::{Cardinality, DynamicMessage, Kind, MessageDescriptor, Serial
 use super::emit::Emitter;
 use super::scan::{Frame, Occurrence, scan};
 use super::table::Op;
-use super::{DecodeReason, Failure, Outcome, check, json, number};
+use super::{DecodeReason, Failure, JsonNotation, JsonStyle, Outcome, check, json, number};
 use crate::wire::WireFault;
 
 /// The first and last second a timestamp may name: years 1 to 9999.
@@ -39,6 +39,14 @@ pub(super) enum Shape {
     Empty,
     /// The object or value inside, with its type.
     Any,
+    /// An object of what its one map holds.
+    Struct,
+    /// The member that is set.
+    Value,
+    /// The elements of its one list.
+    List,
+    /// Paths in lower camel case, joined by commas.
+    Mask,
     /// Whatever prost-reflect prints.
     Reflected,
 }
@@ -63,10 +71,13 @@ pub(crate) fn is_well_known(full_name: &str) -> bool {
 }
 
 /// The form of a message type.
-pub(super) fn shape(descriptor: &MessageDescriptor) -> Shape {
+pub(super) fn shape(descriptor: &MessageDescriptor, style: JsonStyle) -> Shape {
     let Some(name) = descriptor.full_name().strip_prefix("google.protobuf.") else {
         return Shape::Plain;
     };
+    if let (JsonNotation::Java, Some(shape)) = (style.notation, java_shape(descriptor, name)) {
+        return shape;
+    }
     let (shape, fields) = match name {
         "Timestamp" => (Shape::Timestamp, vec![Kind::Int64, Kind::Int32]),
         "Duration" => (Shape::Duration, vec![Kind::Int64, Kind::Int32]),
@@ -79,6 +90,22 @@ pub(super) fn shape(descriptor: &MessageDescriptor) -> Shape {
         },
     };
     if has_fields(descriptor, &fields) { shape } else { Shape::Reflected }
+}
+
+/// Trees are printed here where prost-reflect's notation is not wanted, if their types are what
+/// they should be.
+fn java_shape(descriptor: &MessageDescriptor, name: &str) -> Option<Shape> {
+    let fields = descriptor.fields().len();
+    let first = descriptor.get_field(1)?;
+    match name {
+        "Struct" if fields == 1 && first.is_map() => Some(Shape::Struct),
+        "ListValue" if fields == 1 && first.is_list() => Some(Shape::List),
+        "FieldMask" if fields == 1 && first.is_list() && first.kind() == Kind::String => {
+            Some(Shape::Mask)
+        }
+        "Value" if fields == 6 && descriptor.oneofs().len() == 1 => Some(Shape::Value),
+        _ => None,
+    }
 }
 
 fn wrapped(name: &str) -> Option<Kind> {
@@ -116,14 +143,18 @@ impl<'t> Emitter<'t, '_> {
         let shape = match noticed.unknown_group {
             // prost-reflect reads these types twice, and the second time counts groups
             // differently; where there are any, let it.
-            true => Shape::Reflected,
-            false => frame.table.shape,
+            true if self.tables.style.notation == JsonNotation::Plain => Shape::Reflected,
+            _ => frame.table.shape,
         };
         let printed = match shape {
             Shape::Timestamp => self.timestamp(frame, from),
             Shape::Duration => self.duration(frame, from),
             Shape::Wrapper => self.wrapper(frame, from),
             Shape::Any => self.any(frame, from),
+            Shape::Struct => self.structure(frame, from),
+            Shape::Value => self.any_value(frame, from),
+            Shape::List => self.values(frame, from),
+            Shape::Mask => self.mask(frame, from),
             Shape::Empty => {
                 self.out.extend_from_slice(b"{}");
                 Ok(())
@@ -184,7 +215,9 @@ impl<'t> Emitter<'t, '_> {
     /// Unlike a field, a wrapped number that is not finite is `null`, and minus zero, being
     /// equal to the default, is lost.
     fn wrapped_number(&mut self, op: Op, raw: u64) {
-        if op == Op::Float {
+        if self.tables.style.notation == JsonNotation::Java {
+            self.scalar(op, raw);
+        } else if op == Op::Float {
             let value = f32::from_bits(raw as u32);
             let value = if value == 0.0 { 0.0 } else { value };
             number::append(self.out, |slot| number::number(value, slot));

@@ -8,6 +8,7 @@
 
 mod depth;
 mod descriptors;
+mod java;
 mod mutated;
 #[path = "../../../tests/support/property/mod.rs"]
 mod property;

@@ -19,6 +19,7 @@ Commands:
   describe      Show what a server offers: its services, or one of them, a method, a message, an
                 enum
   init          Write a first pipeline file for a method, with guesses at what resumes it
+  convert       Make pipeline files of connectors' configurations
   presets       List the presets of sources for known APIs, or print one
   schema        Print the JSON Schema of pipeline files, for editors
   reference     Print the reference of pipeline files: every key, its values, its default, its

@@ -2,7 +2,7 @@
 
 use crate::stand_in;
 use headwater_engine::spec::{Checked, Encoding, KindEntry, NodeView, Report, Role, StreamFacts};
-use headwater_proto::MessageDescriptor;
+use headwater_proto::{JsonNotation, JsonStyle, MessageDescriptor};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -13,6 +13,16 @@ use std::sync::Arc;
 pub(super) struct ProtobufConfig {
     /// What a record's value is.
     pub to: OutputFormat,
+    /// With `to: json`: whether fields without presence are written if they are not set: numbers
+    /// as 0, texts and bytes empty, enums with their first value, lists as `[]`, maps as `{}`.
+    #[serde(default)]
+    pub defaults: bool,
+    /// With `to: json`: how numbers and texts are written.
+    #[serde(default)]
+    pub notation: Notation,
+    /// With `to: json`: what the JSON is put into.
+    #[serde(default)]
+    pub envelope: Envelope,
     /// What happens to a message that cannot become a record: it cannot be decoded, or the field
     /// of the sink's `timestamp` holds what no Kafka timestamp can be. Never is one skipped in
     /// silence.
@@ -28,6 +38,31 @@ pub enum OutputFormat {
     Json,
     /// The message's own bytes, untouched.
     Raw,
+}
+
+/// How numbers and texts are written in JSON.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Notation {
+    /// As most programs do: `1e16`, `0.00001`.
+    #[default]
+    Plain,
+    /// As protobuf's JsonFormat for Java does: `1.0E16`, `1.0E-5`.
+    Java,
+}
+
+/// What a message's JSON is put into.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Envelope {
+    /// Nothing: the value is the object itself.
+    #[default]
+    None,
+    /// A JSON text, as Kafka Connect's JsonConverter makes of a text: `"{\"a\":1}"`.
+    Text,
+    /// The same with its schema, as the JsonConverter does with `schemas.enable`:
+    /// `{"schema":{"type":"string","optional":false},"payload":"{\"a\":1}"}`.
+    SchemaAndText,
 }
 
 /// What happens to a message that cannot become a record.
@@ -49,6 +84,10 @@ pub struct ProtobufDecoder {
     pub message: MessageDescriptor,
     /// What a record's value is.
     pub to: OutputFormat,
+    /// How its JSON is written.
+    pub style: JsonStyle,
+    /// What its JSON is put into.
+    pub envelope: Envelope,
     /// What happens to a message that cannot become a record.
     pub on_error: OnError,
 }
@@ -78,8 +117,34 @@ fn check(view: &NodeView<'_>, report: &mut Report) -> Option<Checked> {
         schema: message.clone().map(|message| Arc::new(message) as _),
     };
     let message = message.unwrap_or_else(stand_in::message);
-    let decoder = ProtobufDecoder { message, to: config.to, on_error: config.on_error };
+    check_json_keys(view, &config, report);
+    let style = JsonStyle {
+        defaults: config.defaults,
+        notation: match config.notation {
+            Notation::Plain => JsonNotation::Plain,
+            Notation::Java => JsonNotation::Java,
+        },
+    };
+    let (to, envelope, on_error) = (config.to, config.envelope, config.on_error);
+    let decoder = ProtobufDecoder { message, to, style, envelope, on_error };
     Some(Checked::new(decoder, output))
+}
+
+/// Keys about JSON mean nothing where there is none.
+fn check_json_keys(view: &NodeView<'_>, config: &ProtobufConfig, report: &mut Report) {
+    if config.to == OutputFormat::Json || !view.knows(&["to"]) {
+        return;
+    }
+    let given = [
+        ("defaults", config.defaults),
+        ("notation", config.notation != Notation::Plain),
+        ("envelope", config.envelope != Envelope::None),
+    ];
+    for (key, _) in given.into_iter().filter(|(_, is_given)| *is_given) {
+        report
+            .error(&view.at_key(&[key]), format!("`{key}` is about JSON, and `to` is raw"))
+            .hint("leave it out, or write `to: json`");
+    }
 }
 
 /// The type of the messages. All inputs bear the same: the engine compares their names.

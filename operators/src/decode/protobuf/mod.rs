@@ -3,6 +3,7 @@
 //! Next: [`operator`].
 
 mod config;
+mod envelope;
 pub mod operator;
 
-pub use config::{OnError, OutputFormat, ProtobufDecoder, entry};
+pub use config::{Envelope, OnError, OutputFormat, ProtobufDecoder, entry};

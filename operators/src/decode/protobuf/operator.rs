@@ -14,7 +14,8 @@
 //! Next: `sink/outlet.rs`, by way of the engine's stage operator.
 
 use crate::decode::column::{ColumnReader, Demand};
-use crate::decode::protobuf::{OnError, OutputFormat, ProtobufDecoder};
+use crate::decode::protobuf::envelope;
+use crate::decode::protobuf::{Envelope, OnError, OutputFormat, ProtobufDecoder};
 use headwater_engine::dataflow::step::{Step, StepError, StepFactory};
 use headwater_engine::failure::Recovery;
 use headwater_engine::record::{Batch, Column, DeadLetter, Packed, Values};
@@ -41,6 +42,9 @@ struct Decode {
     node: Arc<str>,
     on_error: OnError,
     transcoder: Option<JsonTranscoder>,
+    envelope: Envelope,
+    /// Where JSON stands before it is put into its envelope.
+    space: Vec<u8>,
     columns: Vec<Option<ColumnReader>>,
     shards: ShardTable,
     /// The JSON size of the last batch per wire byte, times 256: the next one is probably alike.
@@ -54,13 +58,15 @@ impl StepFactory for DecodeFactory {
             demand.as_ref().map(|demand| ColumnReader::new(message, demand))
         };
         let transcoder = match self.decoder.to {
-            OutputFormat::Json => Some(JsonTranscoder::compile(message)),
+            OutputFormat::Json => Some(JsonTranscoder::compile_as(message, self.decoder.style)),
             OutputFormat::Raw => None,
         };
         Box::new(Decode {
             node: self.node.clone(),
             on_error: self.decoder.on_error,
             transcoder,
+            envelope: self.decoder.envelope,
+            space: Vec::new(),
             columns: self.demands.iter().map(reader).collect(),
             shards: self.shards.clone(),
             growth: JSON_GROWTH_GUESS * 256,
@@ -93,7 +99,9 @@ impl Decode {
         let mut failed = Vec::new();
         for (index, wire) in batch.values.iter().enumerate() {
             let outcome = self.push_columns(wire).and_then(|()| {
-                let written = packed.push_with(|out| transcoder.transcode(wire, out));
+                let (envelope, space) = (self.envelope, &mut self.space);
+                let written =
+                    packed.push_with(|out| envelope::write(transcoder, envelope, wire, space, out));
                 written.map_err(|error| {
                     self.columns.iter_mut().flatten().for_each(ColumnReader::pop);
                     error.to_string()

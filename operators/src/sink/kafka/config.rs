@@ -184,12 +184,15 @@ pub struct HeadersConfig {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CreateTopic {
-    /// Number of partitions.
+    /// Number of partitions. Left out: the brokers' default (`num.partitions`).
+    #[serde(default)]
     #[schemars(range(min = 1, max = 100_000))]
-    pub partitions: i32,
-    /// Copies of each partition; at most the number of brokers.
+    pub partitions: Option<i32>,
+    /// Copies of each partition; at most the number of brokers. Left out: the brokers' default
+    /// (`default.replication.factor`).
+    #[serde(default)]
     #[schemars(range(min = 1, max = 1_000))]
-    pub replication: i32,
+    pub replication: Option<i32>,
     /// Topic settings, for example `retention.ms`.
     #[serde(default)]
     pub config: BTreeMap<String, Property>,

@@ -43,6 +43,7 @@ pub fn like_topic(
     let first = metadata.topics().first().and_then(|found| found.partitions().first());
     let replicas = first.map_or(1, |first| first.replicas().len());
     let replication = i32::try_from(replicas).unwrap_or(i32::MAX);
+    let (partitions, replication) = (Some(partitions), Some(replication));
     Ok(Some(CreateTopic { partitions, replication, config: own_settings(&admin, topic) }))
 }
 

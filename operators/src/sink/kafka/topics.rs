@@ -26,8 +26,8 @@ const PROGRESS_CONFIG: [(&str, &str); 3] = [
     ("min.cleanable.dirty.ratio", "0.1"),
 ];
 
-/// Copies of a topic when nobody says how many: the cluster's own default (KIP-464).
-const REPLICATION_OF_CLUSTER: i32 = -1;
+/// Partitions or copies of a topic when nobody says how many: the cluster's own default (KIP-464).
+const OF_CLUSTER: i32 = -1;
 
 /// How many partitions each topic has.
 pub(super) type Partitions = BTreeMap<String, i32>;
@@ -103,7 +103,8 @@ fn ensure(
     };
     let config: Vec<(&str, String)> =
         create.config.iter().map(|(key, value)| (key.as_str(), value.to_string())).collect();
-    let size = (create.partitions, create.replication);
+    let of_cluster = |count: Option<i32>| count.unwrap_or(OF_CLUSTER);
+    let size = (of_cluster(create.partitions), of_cluster(create.replication));
     create_topic(admin, target, topic, size, &config)?;
     wait_until_known(admin, target, topic)
 }
@@ -116,8 +117,9 @@ fn ensure_progress(
 ) -> Result<(), KafkaStartError> {
     if partitions_of(admin.inner(), target, topic)?.is_none() {
         let of_progress = sinks.iter().find_map(|sink| sink.progress.replication);
-        let of_data = sinks.iter().find_map(|sink| sink.create.as_ref()).map(|c| c.replication);
-        let replication = of_progress.or(of_data).unwrap_or(REPLICATION_OF_CLUSTER);
+        let of_data =
+            sinks.iter().find_map(|sink| sink.create.as_ref()).and_then(|c| c.replication);
+        let replication = of_progress.or(of_data).unwrap_or(OF_CLUSTER);
         let config: Vec<(&str, String)> =
             PROGRESS_CONFIG.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
         create_topic(admin, target, topic, (1, replication), &config)?;
@@ -146,7 +148,7 @@ pub(super) fn ensure_table(
     let admin: Admin = target.admin()?;
     if partitions_of(admin.inner(), target, topic)?.is_none() {
         let config = PROGRESS_CONFIG.map(|(key, value)| (key, value.to_owned()));
-        let size = (1, replication.unwrap_or(REPLICATION_OF_CLUSTER));
+        let size = (1, replication.unwrap_or(OF_CLUSTER));
         create_topic(&admin, target, topic, size, &config)?;
     }
     let unfit =

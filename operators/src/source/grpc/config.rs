@@ -353,9 +353,10 @@ pub(super) struct ReconnectConfig {
     #[schemars(range(min = 10, max = 3_600_000))]
     pub(super) backoff_max_ms: u64,
 
-    /// Attempts without a message in between after which the shard stops. Left out: never.
+    /// Attempts without a message in between after which the shard stops; 0: it stops when a call
+    /// is lost. Left out: never.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1))]
+    #[schemars(range(min = 0))]
     pub(super) attempts_max: Option<u32>,
 
     /// Statuses that pass with this server, though by their meaning they speak of the request: the

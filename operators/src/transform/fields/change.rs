@@ -6,6 +6,7 @@
 use super::program::{Constant, Program};
 use super::scan::Sort;
 use crate::transform::java;
+use headwater_proto::print_java_double;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -213,7 +214,7 @@ fn print_text(value: &Value<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
     match value {
         Value::Int(value) => int(*value, out),
-        Value::Double(value) => java::print_double(*value, out),
+        Value::Double(value) => print_java_double(*value, out),
         Value::Bool(value) => write_ascii(out, value),
         Value::Text(_) => unreachable!("a text that becomes a text is copied"),
     }
@@ -251,6 +252,6 @@ fn single(value: f32, out: &mut Vec<u8>) {
 
 fn not_finite(value: f64, out: &mut Vec<u8>) {
     out.push(b'"');
-    java::print_double(value, out);
+    print_java_double(value, out);
     out.push(b'"');
 }

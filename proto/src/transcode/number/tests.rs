@@ -17,7 +17,7 @@ fn same_double(value: f64) {
 }
 
 fn same_integer(value: u64) {
-    let quoted = |op| printed(|slot| scalar(op, value, slot));
+    let quoted = |op| printed(|slot| scalar(op, value, JsonNotation::Plain, slot));
     assert_eq!(quoted(Op::Uint64), format!("\"{value}\""));
     assert_eq!(quoted(Op::Int64), format!("\"{}\"", value.cast_signed()));
     assert_eq!(quoted(Op::Uint32), (value as u32).to_string());
@@ -47,7 +47,7 @@ fn integers_of_every_length_are_printed() {
 #[test]
 fn bools_are_printed_and_quoted_as_keys() {
     for (raw, name) in [(0, "false"), (1, "true"), (u64::MAX, "true")] {
-        assert_eq!(printed(|slot| scalar(Op::Bool, raw, slot)), name);
+        assert_eq!(printed(|slot| scalar(Op::Bool, raw, JsonNotation::Plain, slot)), name);
         assert_eq!(printed(|slot| key(Op::Bool, raw, slot)), format!("\"{name}\""));
     }
 }

@@ -8,7 +8,9 @@ use headwater_engine::ids::{Sequence, Session, ShardIndex, ShardKey};
 use headwater_engine::record::ReceivedAt;
 use headwater_engine::shards::ShardEntry;
 use headwater_proto::telemetry::Event;
-use headwater_proto::{DescriptorInput, Descriptors, MessageDescriptor, TELEMETRY_PROTO};
+use headwater_proto::{
+    DescriptorInput, Descriptors, JsonStyle, MessageDescriptor, TELEMETRY_PROTO,
+};
 use prost::Message;
 
 fn event() -> MessageDescriptor {
@@ -27,7 +29,13 @@ fn step(to: OutputFormat, on_error: OnError) -> Box<dyn Step> {
     let moment = Demand { path: "emitted_ns".to_owned(), purpose: Purpose::Timestamp(unit) };
     let factory = DecodeFactory {
         node: Arc::from("decoder"),
-        decoder: ProtobufDecoder { message: event(), to, on_error },
+        decoder: ProtobufDecoder {
+            message: event(),
+            to,
+            style: JsonStyle::default(),
+            envelope: Envelope::None,
+            on_error,
+        },
         demands: vec![None, Some(key), Some(moment)],
         shards: ShardTable::new([ShardEntry {
             key: ShardKey("events/a".to_owned()),
