@@ -3,8 +3,8 @@ exit 0
 --- stdout
 pipeline minimal
   workers        one per core
-  commit         every 50 ms, or after 16 MiB
-  memory         20 MiB received and not yet committed
+  commit         every 50 ms, or after 4 MiB
+  memory         12 MiB received and not yet committed
 
 source telemetry (grpc)
   shards         1 shard
