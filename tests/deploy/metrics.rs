@@ -67,7 +67,7 @@ fn every_station_counts_what_went_through_it() -> Result<()> {
         ("sink_bytes_total", of(&metrics, "operator_emitted_bytes_total")),
         ("operator_batches_total", of(&metrics, "source_batches_total")),
         ("sink_batches_total", of(&metrics, "source_batches_total")),
-        ("credit_capacity_bytes", 20 << 20),
+        ("credit_capacity_bytes", 12 << 20),
         ("source_reconnects_total", 0),
     ] {
         ensure!(of(&metrics, name) == expected, "{name}: {} of {expected}", of(&metrics, name));
