@@ -3,6 +3,7 @@
 
 mod files;
 mod measure;
+mod otlp;
 mod run;
 mod stored;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub(crate) use files::{Convert, Describe, File, Files, Graph, GraphFormat, Init, Origin, Presets};
 pub(crate) use measure::{Bench, BenchBroker, Demo};
+pub(crate) use otlp::{Otlp, OtlpProtocol};
 pub(crate) use run::{ApiAccess, LogFormat, Logs, Metrics, Run, Serve};
 use std::path::PathBuf;
 pub(crate) use stored::{AbortTransactions, ListTransactions, Offsets, Reset, Show, Transactions};

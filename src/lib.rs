@@ -15,6 +15,7 @@
 //! | `signals` | the first asks, the second leaves |
 //! | `logs`, `screen`, `console` | log lines, and the live line below them |
 //! | `http` | `/metrics`, `/healthz`, `/readyz` |
+//! | `otlp` | traces and metrics for an OpenTelemetry collector |
 //! | `check` | `headwater validate`: a summary of sound files |
 //! | `origin`, `describe`, `init` | what a server offers, and a first file for it |
 //! | `connect` | the configuration of the Java connector: checked, and made a pipeline file |
@@ -61,6 +62,7 @@ mod manual;
 mod memory;
 mod offsets;
 mod origin;
+mod otlp;
 mod output;
 mod page;
 mod pipelines;
