@@ -128,7 +128,8 @@ pub(crate) enum Command {
     /// Print the reference of pipeline files: every key, its values, its default, its meaning.
     #[command(after_help = "Examples:\n  \
         headwater reference | less\n  \
-        headwater reference metrics | less")]
+        headwater reference metrics | less\n  \
+        headwater reference logs | less")]
     Reference {
         /// What it is about.
         #[arg(value_name = "ABOUT", default_value = "pipelines")]
@@ -191,6 +192,8 @@ pub(crate) enum About {
     Pipelines,
     /// The series that `/metrics` serves.
     Metrics,
+    /// Log lines, beside those of the Java connector.
+    Logs,
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@
 //! Next: `operators/src/pipeline/run.rs` is one pipeline's life.
 
 use crate::exit::{Exit, Failed};
+use crate::figures;
 use crate::learn::Unlearned;
 use crate::load::Sound;
 use crate::words::plural;
@@ -266,10 +267,11 @@ impl Life {
 
     /// Lives, and has the state looked after meanwhile.
     async fn watched_over(self, file: Sound) -> Ending {
-        let status = self.watched.status.clone();
+        let (status, watched) = (self.watched.status.clone(), self.watched.clone());
         tokio::select! {
             ending = self.live(file) => ending,
             never = status.keep_looking() => match never {},
+            never = figures::keep_telling(watched) => match never {},
         }
     }
 

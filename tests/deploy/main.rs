@@ -11,6 +11,7 @@
 //! |---|---|
 //! | `metrics` | `docs/METRICS.md` lists what a running program serves, and nothing else |
 //! | `otlp` | a collector gets what Prometheus would, and a trace of each call, start and epoch |
+//! | `logs` | the Java connector's lines that are the same have its names |
 //! | `alerts` | each rule fires when it should and not before, and names a section of the runbook |
 //! | `dashboard` | each query of the dashboard finds something |
 //! | `manual` | completions and man pages know every command |
@@ -29,6 +30,7 @@ mod chart;
 mod collector;
 mod dashboard;
 mod image;
+mod logs;
 mod manual;
 mod metrics;
 mod otlp;

@@ -23,7 +23,8 @@ pub(crate) const TOTAL: u64 = 3_000;
 /// A pipeline of two shards, `north` and `south`, and what it needs.
 pub(crate) struct World {
     pub(crate) headwater: Headwater,
-    _launch: Launch,
+    launch: Launch,
+    pipeline: Pipeline,
     _server: ScriptedServer,
     _cluster: Cluster,
 }
@@ -46,7 +47,13 @@ impl World {
         }
         let mut headwater = launch.run(&pipeline)?;
         headwater.wait_for("all records", PATIENCE, |it| committed(it) == 2 * TOTAL)?;
-        Ok(World { headwater, _launch: launch, _server: server, _cluster: cluster })
+        Ok(World { headwater, launch, pipeline, _server: server, _cluster: cluster })
+    }
+
+    /// Runs the same again.
+    pub(crate) fn again(&mut self) -> Result<()> {
+        self.headwater = self.launch.run(&self.pipeline)?;
+        Ok(())
     }
 
     /// Asks it to end, and waits for the good end.

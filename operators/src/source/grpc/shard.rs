@@ -187,6 +187,7 @@ impl<'a, 'c> Shard<'a, 'c> {
     }
 
     async fn run(mut self) -> (ShardEnd, Option<Farewell<'a>>) {
+        self.tell_restored();
         let end = loop {
             match self.call().await {
                 Next::End(end) => break end,
@@ -470,7 +471,10 @@ impl<'a, 'c> Shard<'a, 'c> {
         tokio::select! {
             biased;
             () = self.context.stop.cancelled() => Some(ShardEnd::Stopped),
-            () = tokio::time::sleep(wait.delay) => None,
+            () = tokio::time::sleep(wait.delay) => {
+                tracing::info!(event = "reconnect_executing", source, %shard, attempt);
+                None
+            }
         }
     }
 

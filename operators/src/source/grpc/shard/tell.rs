@@ -19,6 +19,14 @@ pub(super) struct Told {
 }
 
 impl Shard<'_, '_> {
+    /// The shard goes on where it durably stands.
+    pub(super) fn tell_restored(&self) {
+        let Some(start) = &self.context.start else { return };
+        let Names { source, shard } = self.names;
+        let (session, sequence) = (start.session.0, start.next_sequence.0);
+        tracing::info!(event = "offset_restored", source, %shard, session, sequence);
+    }
+
     /// A call begins.
     pub(super) fn tell_asked(&self) -> Told {
         let mut span = self.context.spans.open("call", SpanKind::Client);
@@ -43,7 +51,7 @@ impl Shard<'_, '_> {
         let Names { source, shard } = self.names;
         let server = self.target.dial.shown();
         let session = self.session.0;
-        tracing::info!(event = "call_opened", source, %shard, session, server);
+        tracing::info!(event = "streaming_started", source, %shard, session, server);
     }
 
     /// It is over.
@@ -64,10 +72,13 @@ impl Shard<'_, '_> {
             CallEnd::Unfit(reason) => ("CANCELLED", reason.as_str()),
             CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
         };
+        let event = match end {
+            CallEnd::Complete | CallEnd::Unread => "stream_completed",
+            end if is_failure(end) => "stream_error",
+            _ => "call_ended",
+        };
         let Tally { messages, duplicates, .. } = *tally;
-        tracing::info!(
-            event = "call_ended", source, %shard, session, code, messages, duplicates, text
-        );
+        tracing::info!(event, source, %shard, session, code, messages, duplicates, text);
         let received_bytes = self.context.metrics.received_bytes.get();
         self.told.end(end, tally, received_bytes, (code, text));
     }
