@@ -3,6 +3,7 @@
 
 mod files;
 mod measure;
+mod otlp;
 mod run;
 mod stored;
 
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 pub(crate) use files::{Convert, Describe, File, Files, Graph, GraphFormat, Init, Origin, Presets};
 pub(crate) use measure::{Bench, BenchBroker, Demo};
+pub(crate) use otlp::{Otlp, OtlpProtocol};
 pub(crate) use run::{ApiAccess, LogFormat, Logs, Metrics, Run, Serve};
 use std::path::PathBuf;
 pub(crate) use stored::{AbortTransactions, ListTransactions, Offsets, Reset, Show, Transactions};
@@ -126,7 +128,8 @@ pub(crate) enum Command {
     /// Print the reference of pipeline files: every key, its values, its default, its meaning.
     #[command(after_help = "Examples:\n  \
         headwater reference | less\n  \
-        headwater reference metrics | less")]
+        headwater reference metrics | less\n  \
+        headwater reference logs | less")]
     Reference {
         /// What it is about.
         #[arg(value_name = "ABOUT", default_value = "pipelines")]
@@ -189,6 +192,8 @@ pub(crate) enum About {
     Pipelines,
     /// The series that `/metrics` serves.
     Metrics,
+    /// Log lines, beside those of the Java connector.
+    Logs,
 }
 
 #[cfg(test)]

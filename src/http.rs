@@ -18,6 +18,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use headwater_engine::ids::ShardKey;
 use prometheus::process_collector::ProcessCollector;
+use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -126,11 +127,17 @@ impl Shown {
 
     /// All series, as Prometheus reads them; else why there are none.
     pub(crate) fn metrics(&self) -> Result<String, String> {
+        let text = TextEncoder::new().encode_to_string(&self.families());
+        text.map_err(|error| error.to_string())
+    }
+
+    /// All series as they are now.
+    pub(crate) fn families(&self) -> Vec<MetricFamily> {
         // What is derived is derived now.
         (self.watched)().iter().for_each(|one| one.status.look());
         let mut families = self.pipelines.gather();
         families.extend(self.process.gather());
-        TextEncoder::new().encode_to_string(&families).map_err(|error| error.to_string())
+        families
     }
 
     /// Whether the process is ready, and how each pipeline stands, as JSON.

@@ -15,6 +15,7 @@
 //! | `signals` | the first asks, the second leaves |
 //! | `logs`, `screen`, `console` | log lines, and the live line below them |
 //! | `http` | `/metrics`, `/healthz`, `/readyz` |
+//! | `otlp` | traces and metrics for an OpenTelemetry collector |
 //! | `check` | `headwater validate`: a summary of sound files |
 //! | `origin`, `describe`, `init` | what a server offers, and a first file for it |
 //! | `connect` | the configuration of the Java connector: checked, and made a pipeline file |
@@ -27,6 +28,8 @@
 //! | `plot` | latencies by percentile, as SVG; the benchmarks draw with it too |
 //! | `series` | every series of `/metrics`, for people |
 //! | `memory` | the allocator, and why it is not the system's |
+//! | `events` | the Java connector's log events, and what they are called here |
+//! | `figures` | a line of figures in the log, for those who ask for it |
 //! | `manual` | completions and man pages, from the command line's types |
 //! | `page` | pipeline files as this program writes them |
 //! | `output` | standard output, for results |
@@ -48,8 +51,10 @@ mod console;
 mod convert;
 mod demo;
 mod describe;
+mod events;
 mod exit;
 mod explain;
+mod figures;
 mod graph;
 mod http;
 mod init;
@@ -61,6 +66,7 @@ mod manual;
 mod memory;
 mod offsets;
 mod origin;
+mod otlp;
 mod output;
 mod page;
 mod pipelines;
@@ -122,6 +128,7 @@ fn dispatch(command: Command) -> Outcome {
         Command::Schema => schema::print(),
         Command::Reference { about: args::About::Pipelines } => schema::print_reference(),
         Command::Reference { about: args::About::Metrics } => series::print(),
+        Command::Reference { about: args::About::Logs } => events::print(),
         Command::Transactions(args::Transactions::List(options)) => transactions::list(&options),
         Command::Transactions(args::Transactions::Abort(options)) => transactions::abort(&options),
         Command::Offsets(args::Offsets::Show(options)) => offsets::show(&options),

@@ -10,6 +10,7 @@
 //! Next: `operators/src/pipeline/run.rs` is one pipeline's life.
 
 use crate::exit::{Exit, Failed};
+use crate::figures;
 use crate::learn::Unlearned;
 use crate::load::Sound;
 use crate::words::plural;
@@ -61,6 +62,13 @@ pub(crate) struct Host {
     starts: Option<Arc<Semaphore>>,
 }
 
+/// Who a process is, and where it counts.
+pub(crate) struct Identity {
+    /// Its name in claims.
+    pub(crate) instance: String,
+    pub(crate) telemetry: Telemetry,
+}
+
 /// How one pipeline is run.
 #[derive(Clone, Default)]
 pub(crate) struct Terms {
@@ -100,30 +108,19 @@ struct Life {
 }
 
 impl Pipelines {
-    /// Starts all pipelines; cancelling `stop` asks them to end.
+    /// Starts all pipelines on these terms, in a process of this identity.
     pub(crate) fn start(
         files: Vec<Sound>,
-        accept_change: Option<AcceptChange>,
-        stop: &CancellationToken,
-    ) -> Result<Self, Failed> {
-        Self::start_told(files, accept_change, stop, None)
-    }
-
-    /// The same; `on_commit` is told of every commit of any of them.
-    pub(crate) fn start_told(
-        files: Vec<Sound>,
-        accept_change: Option<AcceptChange>,
-        stop: &CancellationToken,
-        on_commit: Option<&OnCommit>,
+        terms: &Terms,
+        identity: Identity,
     ) -> Result<Self, Failed> {
         let peers = files.iter().map(|file| worker_count(file.sketch())).max().unwrap_or(1);
-        let host = Host::start(peers, None)?;
+        let host = Host::start(peers, None, identity)?;
         log_start(files.len(), peers, &host.instance);
         let mut tasks = JoinSet::new();
         let mut watched = Vec::new();
         for file in files {
-            let (stop, on_commit) = (stop.clone(), on_commit.cloned());
-            let (watch, life) = host.adopt(file, Terms { stop, accept_change, on_commit });
+            let (watch, life) = host.adopt(file, terms.clone());
             tasks.spawn(async move { life.await.exit });
             watched.push(watch);
         }
@@ -152,16 +149,26 @@ impl Pipelines {
     }
 }
 
+impl Default for Identity {
+    fn default() -> Self {
+        Identity { instance: instance_name(), telemetry: Telemetry::default() }
+    }
+}
+
 impl Host {
     /// Starts `peers` workers, and no pipeline yet. At most `starts` pipelines take themselves over
     /// at once, if that is bounded.
-    pub(crate) fn start(peers: usize, starts: Option<usize>) -> Result<Self, Failed> {
+    pub(crate) fn start(
+        peers: usize,
+        starts: Option<usize>,
+        identity: Identity,
+    ) -> Result<Self, Failed> {
         let workers = Workers::start(peers).map_err(|error| Exit::Internal.because(error))?;
-        let telemetry = Telemetry::default();
+        let Identity { instance, telemetry } = identity;
         Ok(Host {
             promises: Promises::register(&telemetry),
             telemetry,
-            instance: instance_name(),
+            instance,
             workers: Arc::new(workers),
             clock: Arc::new(SystemClock::default()),
             starts: starts.map(|starts| Arc::new(Semaphore::new(starts))),
@@ -260,10 +267,11 @@ impl Life {
 
     /// Lives, and has the state looked after meanwhile.
     async fn watched_over(self, file: Sound) -> Ending {
-        let status = self.watched.status.clone();
+        let (status, watched) = (self.watched.status.clone(), self.watched.clone());
         tokio::select! {
             ending = self.live(file) => ending,
             never = status.keep_looking() => match never {},
+            never = figures::keep_telling(watched) => match never {},
         }
     }
 

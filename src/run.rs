@@ -10,7 +10,8 @@ use crate::args::Run;
 use crate::exit::{Exit, Failed, Outcome};
 use crate::http::{Ready, Shown};
 use crate::load::Sound;
-use crate::pipelines::Pipelines;
+use crate::otlp::Asked;
+use crate::pipelines::{Identity, Pipelines, Terms};
 use crate::screen::Screen;
 use crate::serve::api::door::{Door, demand_authentication};
 use crate::serve::control::Control;
@@ -18,6 +19,7 @@ use crate::serve::document::PipelineFiles;
 use crate::signals::Signals;
 use crate::{console, http, load, logs};
 use headwater_engine::dataflow::workers::abort_on_worker_panic;
+use headwater_operators::sink::kafka::instance_name;
 use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -27,11 +29,12 @@ pub(crate) fn run(options: &Run) -> Outcome {
     if let Some(api) = options.api {
         demand_authentication(api, &options.access)?;
     }
+    let otlp = Asked::read(&options.otlp)?;
     let files = load::files(&options.files)?;
     let screen = Screen::new(!options.quiet);
     logs::install(&options.logs, &screen)?;
     let runtime = start_runtime()?;
-    let outcome = runtime.block_on(serve(files, options, &screen));
+    let outcome = runtime.block_on(serve(files, otlp, options, &screen));
     // Threads inside librdkafka may still wait for a broker; nothing they do matters any more.
     runtime.shutdown_background();
     outcome
@@ -44,7 +47,7 @@ pub(crate) fn start_runtime() -> Result<Runtime, Failed> {
     runtime.map_err(|error| Exit::Internal.because(error))
 }
 
-async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
+async fn serve(files: Vec<Sound>, otlp: Asked, options: &Run, screen: &Screen) -> Outcome {
     let stop = CancellationToken::new();
     let signals = Signals::listen()?;
     let listener = http::bind(options.metrics).await?;
@@ -53,10 +56,16 @@ async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
         None => None,
     };
     tokio::spawn(signals.obey(stop.clone(), screen.clone()));
-    let pipelines = Pipelines::start(files, options.accept_change.map(Into::into), &stop)?;
+    let instance = instance_name();
+    let otlp = otlp.prepare(&instance);
+    let identity = Identity { instance, telemetry: otlp.telemetry() };
+    let accept_change = options.accept_change.map(Into::into);
+    let pipelines =
+        Pipelines::start(files, &Terms { stop, accept_change, on_commit: None }, identity)?;
     let watched = pipelines.watched.clone();
     let registry = pipelines.telemetry.registry().clone();
     let shown = Shown::new(registry, Box::new(move || watched.clone()), Ready::WithPipelines);
+    let otlp = otlp.start(&shown);
     if let Some(listener) = listener {
         tokio::spawn(http::serve(listener, shown.clone()));
     }
@@ -69,6 +78,7 @@ async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
     let exit = pipelines.ended().await;
     drawing.abort();
     screen.settle();
+    otlp.end().await;
     tracing::info!(event = "end", exit_code = exit.code());
     Ok(exit)
 }

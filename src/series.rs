@@ -4,6 +4,7 @@
 //! directions.
 
 use crate::exit::{Exit, Outcome};
+use crate::otlp::names::{Named, named};
 use crate::output;
 use headwater_operators::telemetry::{Family, Kind, PREFIX, Telemetry};
 use prometheus::core::Collector as _;
@@ -29,6 +30,20 @@ cursor. A histogram's series end in `_bucket`, `_sum` and `_count`.
 Which of them are worth an alert, and what to do then:
 [`deploy/prometheus/alerts.yaml`](../deploy/prometheus/alerts.yaml) and [RUNBOOK.md](RUNBOOK.md).
 A dashboard: [`deploy/grafana/headwater.json`](../deploy/grafana/headwater.json).
+";
+
+const OTLP: &str = "
+## By OTLP
+
+With `--otlp URL` the same series go to an OpenTelemetry collector ([GUIDE.md](GUIDE.md), *Traces
+and metrics for a collector*), under names that follow from these: the unit and `_total` are no part
+of a name there, and the part of the program is a namespace. A Prometheus that receives them by OTLP
+makes the same names of them again, so that rules and the dashboard hold; what is told of the
+process has the names of OpenTelemetry's conventions. Labels are attributes of the same names,
+values are cumulative.
+
+| series | name by OTLP | kind and unit |
+|---|---|---|
 ";
 
 const MOVING: &str = "
@@ -108,10 +123,12 @@ const ATTRIBUTES: [[&str; 3]; 13] = [
 ];
 
 /// A part of the list: its heading, and what the names of its series begin with.
-const PARTS: [(&str, &[&str]); 5] = [
+const PARTS: [(&str, &[&str]); 7] = [
     ("Sources", &["source_"]),
     ("Decoders and transforms", &["operator_"]),
     ("Sinks", &["sink_", "batch_latency_"]),
+    ("`headwater serve`", &["serve_"]),
+    ("What is sent to a collector", &["otlp_"]),
     ("Pipelines", &[]),
     ("Process", &[]),
 ];
@@ -133,12 +150,32 @@ fn markdown() -> String {
         out.push_str("| series | kind | labels | meaning |\n|---|---|---|---|\n");
         families.iter().filter(|it| part(&it.name) == place).for_each(|it| row(&mut out, it));
     }
+    write_otlp(&mut out, &families);
     out.push_str(MOVING);
     for [attribute, expression, different] in ATTRIBUTES {
         let _ = writeln!(out, "| `{attribute}` | `{expression}` | {different} |");
     }
     out.push_str(AFTER_MOVING);
     out
+}
+
+/// What each series is called where it is sent by OTLP.
+fn write_otlp(out: &mut String, families: &[Family]) {
+    out.push_str(OTLP);
+    for Family { name, kind, .. } in families {
+        let Named { name: otlp, unit, is_sum } = named(name);
+        let kind = match (kind, is_sum) {
+            (Kind::Histogram, _) => "histogram",
+            (Kind::Counter, _) => "sum, monotonic",
+            (Kind::Gauge, true) => "sum",
+            (Kind::Gauge, false) => "gauge",
+        };
+        let _ = writeln!(out, "| `{name}` | `{otlp}` | {kind}{} |", unit_words(unit));
+    }
+}
+
+fn unit_words(unit: &str) -> String {
+    if unit.is_empty() { String::new() } else { format!(", `{unit}`") }
 }
 
 /// Which part of the list a series belongs to.

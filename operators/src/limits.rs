@@ -219,6 +219,15 @@ pub const FAREWELL_OPENING_WAIT_MAX: Duration = Duration::from_secs(5);
 /// How long a shard then waits for the server to end the call.
 pub const HALF_CLOSE_WAIT_MAX: Duration = Duration::from_secs(2);
 
+/// Shards that the span of an epoch names; it counts all of them.
+pub const SPAN_SHARDS_MAX: usize = 16;
+
+/// Failed calls of the sink that the span of an epoch tells of.
+pub const SPAN_FAILURES_MAX: usize = 16;
+
+/// Bytes of a reason or a message that a span keeps.
+pub const SPAN_TEXT_BYTES_MAX: usize = 1024;
+
 /// Readers that may look at one pipeline's records at once.
 pub const TAP_LISTENERS_MAX: usize = 16;
 

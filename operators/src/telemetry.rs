@@ -6,14 +6,20 @@
 
 mod catalogue;
 mod nodes;
+mod process;
+mod spans;
 
 pub use catalogue::{Family, Kind, PREFIX};
 pub use nodes::{OperatorMetrics, SinkMetrics};
+pub use process::{DroppedSpans, ExportMetrics, ServeMetrics};
+pub(crate) use spans::{OpenSpan, brief, outcome};
+pub use spans::{Spans, Tracing};
 
 use crate::pipeline::state::StateName;
 use catalogue::Catalogue;
 use headwater_engine::position::{CursorValue, Position};
 use nodes::Nodes;
+use process::OfProcess;
 use prometheus::core::{Collector as _, MetricVec, MetricVecBuilder};
 use prometheus::proto::{Metric, MetricFamily};
 use prometheus::{
@@ -47,6 +53,8 @@ pub struct Telemetry {
     targets: Vec<IntGaugeVec>,
     /// Messages and bytes of shards that have left, whose series are gone; not registered.
     departed: Vec<IntCounterVec>,
+    of_process: OfProcess,
+    tracing: Tracing,
 }
 
 /// What is shown of a list of targets.
@@ -257,6 +265,8 @@ impl Default for Telemetry {
             },
             targets: series.gauges(&TARGET_GAUGES, &TARGET_LABELS),
             departed: [0, 1].map(unregistered).into(),
+            of_process: OfProcess::new(&mut series),
+            tracing: Tracing::default(),
             registry: Registry::new(),
             families: Arc::default(),
         };
@@ -266,6 +276,36 @@ impl Default for Telemetry {
 }
 
 impl Telemetry {
+    /// The same, for a process whose calls, starts and epochs are traced.
+    #[must_use]
+    pub fn traced(self, tracing: Tracing) -> Self {
+        Telemetry { tracing, ..self }
+    }
+
+    /// What makes the spans of one pipeline.
+    #[must_use]
+    pub fn spans(&self, pipeline: &str) -> Spans {
+        self.tracing.of_pipeline(pipeline)
+    }
+
+    /// What is shown of the entries of a config topic.
+    #[must_use]
+    pub fn serve(&self) -> ServeMetrics {
+        self.of_process.serve()
+    }
+
+    /// The handles of one signal that is sent to a collector.
+    #[must_use]
+    pub fn export(&self, signal: &str) -> ExportMetrics {
+        self.of_process.export(signal)
+    }
+
+    /// Counts spans that are not sent.
+    #[must_use]
+    pub fn dropped_spans(&self) -> DroppedSpans {
+        self.of_process.dropped_spans()
+    }
+
     /// The registry, for the metrics endpoint.
     #[must_use]
     pub fn registry(&self) -> &Registry {

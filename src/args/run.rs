@@ -1,6 +1,7 @@
 //! What runs pipelines, `run` and `serve`: where they listen, who may ask, how they log.
 
 use super::files::key_value;
+use super::otlp::Otlp;
 use clap::{Args, ValueEnum};
 use headwater_operators::sink::kafka::AcceptChange;
 use std::net::SocketAddr;
@@ -26,6 +27,9 @@ pub(crate) struct Run {
 
     #[command(flatten)]
     pub(crate) access: ApiAccess,
+
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
 
     #[command(flatten)]
     pub(crate) logs: Logs,
@@ -93,6 +97,9 @@ pub(crate) struct Serve {
     /// too.
     #[arg(long, value_name = "HOST:PORT")]
     pub(crate) metrics: Option<Metrics>,
+
+    #[command(flatten)]
+    pub(crate) otlp: Otlp,
 
     #[command(flatten)]
     pub(crate) logs: Logs,

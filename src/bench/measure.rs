@@ -17,7 +17,7 @@ use crate::bench::usage::Usage;
 use crate::console;
 use crate::exit::{Exit, Failed};
 use crate::load::Sound;
-use crate::pipelines::{Pipelines, Watched};
+use crate::pipelines::{Identity, Pipelines, Terms, Watched};
 use crate::screen::Screen;
 use crate::signals::Signals;
 use headwater_engine::spec::Plan;
@@ -89,9 +89,10 @@ pub(super) async fn measure(
     let asked = CancellationToken::new();
     tokio::spawn(Signals::listen()?.obey(asked.clone(), screen.clone()));
     let (stop, meter) = (CancellationToken::new(), Meter::default());
-    let hook = meter.hook();
-    let pipelines =
-        Pipelines::start_told(vec![Sound::Whole(plan.clone())], None, &stop, Some(&hook))?;
+    let on_commit = Some(meter.hook());
+    let terms = Terms { stop: stop.clone(), on_commit, ..Terms::default() };
+    let files = vec![Sound::Whole(plan.clone())];
+    let pipelines = Pipelines::start(files, &terms, Identity::default())?;
     let drawing = tokio::spawn(console::draw(pipelines.watched.clone(), screen.clone()));
     let watched = pipelines.watched.first().expect("one plan is one pipeline").clone();
     let ended = tokio::spawn(pipelines.ended());

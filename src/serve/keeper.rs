@@ -15,8 +15,7 @@ use crate::pipelines::{Ending, Host, Terms, Watched};
 use crate::serve::document::Documents;
 use crate::serve::entry::Name;
 use crate::serve::manager::{Action, End, Event, Manager, RunId, Start, View};
-use headwater_operators::telemetry::Telemetry;
-use prometheus::{IntGauge, IntGaugeVec, Opts};
+use headwater_operators::telemetry::ServeMetrics;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -32,13 +31,7 @@ pub(crate) struct Keeper {
     host: Host,
     documents: Documents,
     runtime: Handle,
-    gauges: Gauges,
-}
-
-/// What is shown of all entries together.
-struct Gauges {
-    leads: IntGauge,
-    entries: IntGaugeVec,
+    metrics: ServeMetrics,
 }
 
 #[derive(Default)]
@@ -72,9 +65,11 @@ impl Keeper {
     pub(crate) fn new(host: Host, documents: Documents) -> Arc<Self> {
         let inner = Mutex::default();
         let ended = Notify::new();
-        let gauges = Gauges::register(&host.telemetry);
+        let metrics = host.telemetry.serve();
         let runtime = Handle::current();
-        Arc::new(Keeper { inner, ended, host, documents, runtime, gauges })
+        let keeper = Keeper { inner, ended, host, documents, runtime, metrics };
+        keeper.show(&keeper.lock().manager);
+        Arc::new(keeper)
     }
 
     /// Something has happened.
@@ -85,7 +80,7 @@ impl Keeper {
         for action in actions {
             self.act(&mut inner, action);
         }
-        self.gauges.show(&inner.manager);
+        self.show(&inner.manager);
     }
 
     /// The entry of this name.
@@ -212,30 +207,15 @@ impl Keeper {
         }
     }
 
+    fn show(&self, manager: &Manager) {
+        self.metrics.leads.set(i64::from(manager.leads()));
+        for (word, count) in manager.counts() {
+            self.metrics.entries.with_label_values(&[word]).set(count);
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().expect("no code panics while it holds the entries")
-    }
-}
-
-impl Gauges {
-    fn register(telemetry: &Telemetry) -> Self {
-        let leads = IntGauge::new("serve_leads", "1 while this instance runs the entries");
-        let options = Opts::new("serve_entries", "Pipelines and connectors, by their state");
-        let entries = IntGaugeVec::new(options, &["state"]).expect("names are constants");
-        let leads = leads.expect("names are constants");
-        let registry = telemetry.registry();
-        let registered = registry.register(Box::new(leads.clone()));
-        registered.expect("a process has one keeper");
-        let registered = registry.register(Box::new(entries.clone()));
-        registered.expect("a process has one keeper");
-        Gauges { leads, entries }
-    }
-
-    fn show(&self, manager: &Manager) {
-        self.leads.set(i64::from(manager.leads()));
-        for (word, count) in manager.counts() {
-            self.entries.with_label_values(&[word]).set(count);
-        }
     }
 }
 

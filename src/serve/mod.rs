@@ -39,7 +39,8 @@ use crate::exit::{Exit, Outcome};
 use crate::http::{self, Ready, Shown};
 use crate::logs;
 use crate::offsets::has_left;
-use crate::pipelines::Host;
+use crate::otlp::Asked;
+use crate::pipelines::{Host, Identity};
 use crate::run::start_runtime;
 use crate::screen::Screen;
 use crate::signals::Signals;
@@ -47,7 +48,7 @@ use api::door::{Door, demand_authentication};
 use control::{Control, Role};
 use document::{Documents, PipelineFiles, Reader};
 use entry::Kind;
-use headwater_operators::sink::kafka::{KafkaTarget, Lead, Table, TableOptions};
+use headwater_operators::sink::kafka::{KafkaTarget, Lead, Table, TableOptions, instance_name};
 use keeper::Keeper;
 use limits::{END_MAX, RESIGN_MAX, STARTS_MAX};
 use std::sync::Arc;
@@ -60,15 +61,16 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn serve(options: &Serve) -> Outcome {
     let target = kafka::target(options)?;
     demand_authentication(options.api, &options.access)?;
+    let otlp = Asked::read(&options.otlp)?;
     let screen = Screen::new(false);
     logs::install(&options.logs, &screen)?;
     let runtime = start_runtime()?;
-    let outcome = runtime.block_on(live(target, options, &screen));
+    let outcome = runtime.block_on(live(target, otlp, options, &screen));
     runtime.shutdown_background();
     outcome
 }
 
-async fn live(target: KafkaTarget, options: &Serve, screen: &Screen) -> Outcome {
+async fn live(target: KafkaTarget, otlp: Asked, options: &Serve, screen: &Screen) -> Outcome {
     let stop = CancellationToken::new();
     let signals = Signals::listen()?;
     let door = Door::open(options.api, &options.access).await?;
@@ -78,7 +80,10 @@ async fn live(target: KafkaTarget, options: &Serve, screen: &Screen) -> Outcome 
     };
     tokio::spawn(signals.obey(stop.clone(), screen.clone()));
     let workers = options.workers.map_or_else(cores, usize::from);
-    let host = Host::start(workers, Some(STARTS_MAX))?;
+    let instance = instance_name();
+    let otlp = otlp.prepare(&instance);
+    let identity = Identity { instance, telemetry: otlp.telemetry() };
+    let host = Host::start(workers, Some(STARTS_MAX), identity)?;
     log_start(options, workers, &host.instance);
     let files = Arc::new(PipelineFiles { base_dir: options.base_dir.clone() });
     let reader: Arc<dyn Reader> = files.clone();
@@ -88,6 +93,7 @@ async fn live(target: KafkaTarget, options: &Serve, screen: &Screen) -> Outcome 
     let table = Table::start(table_options(target, options, &host.instance), store);
     let control = Control::new(keeper.clone(), table, lead);
     let shown = shown(&keeper, &control);
+    let otlp = otlp.start(&shown);
     if let Some(metrics) = metrics {
         tokio::spawn(http::serve(metrics, shown.clone()));
     }
@@ -99,6 +105,7 @@ async fn live(target: KafkaTarget, options: &Serve, screen: &Screen) -> Outcome 
     };
     let exit = end(&keeper, &control).await;
     closing.cancel();
+    otlp.end().await;
     // Whoever lets go of the workers last waits for them; one whose dataflow cannot end is left to
     // the end of the process.
     std::mem::forget(host);

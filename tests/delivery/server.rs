@@ -114,7 +114,10 @@ fn a_gap_is_counted_and_logged_and_passed() -> Result<()> {
         (it.sum("headwater_source_gaps_total"), it.sum("headwater_source_gap_messages_total"))
     };
     assert_eq!(gaps(&headwater.metrics()?), (1.0, 7.0));
-    demand_line(&headwater.log()?, &["event=gap", "from=101", "to=107", "size=7"]);
+    demand_line(
+        &headwater.log()?,
+        &["event=sequence_gap_detected", "from=101", "to=107", "size=7"],
+    );
     end_well(headwater, &server)?;
     let expected: Vec<u64> = (1..=100).chain(108..=500).collect();
     assert_eq!(bench.numbers(Isolation::Committed)?, expected);

@@ -10,6 +10,8 @@
 //! | file | goal |
 //! |---|---|
 //! | `metrics` | `docs/METRICS.md` lists what a running program serves, and nothing else |
+//! | `otlp` | a collector gets what Prometheus would, and a trace of each call, start and epoch |
+//! | `logs` | the Java connector's lines that are the same have its names |
 //! | `alerts` | each rule fires when it should and not before, and names a section of the runbook |
 //! | `dashboard` | each query of the dashboard finds something |
 //! | `manual` | completions and man pages know every command |
@@ -20,14 +22,18 @@
 //! | file | what it is |
 //! |---|---|
 //! | `world` | a running program, and a Prometheus that scrapes it |
+//! | `collector` | an OpenTelemetry collector that keeps what it gets |
 //! | `tools` | programs of others |
 
 mod alerts;
 mod chart;
+mod collector;
 mod dashboard;
 mod image;
+mod logs;
 mod manual;
 mod metrics;
+mod otlp;
 mod tools;
 mod unit;
 mod world;

@@ -1,12 +1,14 @@
 //! Goal: `docs/METRICS.md` lists what a running program serves, and nothing else.
 //! Method: the served text is compared with the tables of the page, in both directions: name, kind,
-//! labels and meaning. The pipelines of `world.rs` have every series but those of [`NOT_THERE`].
+//! labels and meaning. The pipelines of `world.rs` have every series but those of [`NOT_THERE`] and
+//! those of a process that serves an API and sends what it counts, which stands beside them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result, ensure};
 use headwater_test_support::grpc::{Script, ScriptedServer, Step};
-use headwater_test_support::process::Metrics;
+use headwater_test_support::kafka::Cluster;
+use headwater_test_support::process::{Launch, Metrics, free_address};
 
 use crate::tools::{is_real, read};
 use crate::world::{BROKEN_EVERY, PATIENCE, Prometheus, World};
@@ -27,7 +29,8 @@ struct Told {
 fn the_list_of_metrics_is_what_a_running_program_serves() -> Result<()> {
     let world = World::start()?;
     let mut listed = listed(&read("docs/METRICS.md")?);
-    let served = served(&world.headwater.get("/metrics")?.body)?;
+    let mut served = served(&world.headwater.get("/metrics")?.body)?;
+    served.append(&mut served_by_an_api()?);
     ensure!(listed.remove(NOT_THERE).is_some_and(|it| it.labels.contains("component")));
     ensure!(served.len() > 40, "{} families", served.len());
     let names = |of: &BTreeMap<String, Told>| of.keys().cloned().collect::<BTreeSet<_>>();
@@ -39,6 +42,20 @@ fn the_list_of_metrics_is_what_a_running_program_serves() -> Result<()> {
         ensure!(listed[&name] == told, "{name}: listed {:?}, served {told:?}", listed[&name]);
     }
     Ok(())
+}
+
+/// What `headwater serve` shows of itself, with a collector that it cannot reach.
+fn served_by_an_api() -> Result<BTreeMap<String, Told>> {
+    let cluster = Cluster::embedded()?;
+    let mut launch = Launch::new(env!("CARGO_BIN_EXE_headwater"))?;
+    let collector = format!("http://{}", free_address()?);
+    let arguments = ["--brokers", cluster.bootstrap(), "--otlp", &collector];
+    let mut headwater = launch.serve(&arguments)?;
+    headwater.wait_ready(PATIENCE)?;
+    let mut all = served(&headwater.get("/metrics")?.body)?;
+    all.retain(|name, _| name.starts_with("headwater_serve_") || name.contains("_otlp_"));
+    ensure!(all.len() == 6, "{:?}", all.keys());
+    Ok(all)
 }
 
 /// Each of `TOTAL` events of two shards is counted once at every station, as a record or as a dead

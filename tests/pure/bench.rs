@@ -95,7 +95,7 @@ fn the_real_pipeline_runs_on_beside_a_bench_of_it() {
     let world = World::new("rate: 500");
     let mut command = headwater(&["run", &world.file, "--metrics", "off"]);
     let mut running = Running::start(&mut command, Stdio::null());
-    running.logged(&["event=call_opened"]);
+    running.logged(&["event=streaming_started"]);
     eventually("it commits", || !world.show()["shards"][0].is_null());
     let committed = || world.show()["shards"][0]["committed"].as_u64().expect("a number");
     let ran = bench(&world.file, &["--duration", "1"]).succeeded();
@@ -145,7 +145,7 @@ fn ctrl_c_ends_early_and_the_report_is_printed() {
     let all = [&["bench", &world.file, "--quiet"][..], &WHOLE, &arguments].concat();
     let mut running = Running::start(&mut headwater(&all), Stdio::piped());
     let mut stdout = BufReader::new(running.take_stdout());
-    running.logged(&["event=call_opened"]);
+    running.logged(&["event=streaming_started"]);
     let topics = stdout.by_ref().lines().map_while(Result::ok);
     let topics = topics.into_iter().find(|line| line.contains(" topics ")).expect("topics");
     let topic = topics.split([' ', ',', ';']).find(|word| word.starts_with("kept-bench-"));
@@ -245,7 +245,7 @@ fn generated_messages_of_every_shape_decode_and_ascend_in_their_cursor() {
     let revision = |record: &Read| value(record)["header"]["stamp"]["revision"].as_u64();
     let revisions: BTreeSet<Option<u64>> = records.iter().map(revision).collect();
     assert_eq!(revisions, (1..=700).map(Some).collect());
-    assert!(!ran.stderr.contains("event=gap"), "{}", ran.stderr);
+    assert!(!ran.stderr.contains("event=sequence_gap_detected"), "{}", ran.stderr);
 }
 
 fn value(record: &Read) -> Json {

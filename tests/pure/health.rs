@@ -173,9 +173,11 @@ fn an_absence_that_is_over_soon_is_no_news() {
     let (mut running, address) = bench.run("rate: 500");
     eventually_in(address, "running", 200);
     bench.fell();
+    running.logged(&["event=stream_error", "session=1"]);
     running.logged(&["event=reconnect_scheduled"]);
+    running.logged(&["event=reconnect_executing", "attempt=1"]);
     bench.raise();
-    running.logged(&["event=call_opened", "session=2"]);
+    running.logged(&["event=streaming_started", "session=2"]);
     eventually_in(address, "running", 200);
     running.signal("TERM");
     let (code, log) = running.ended();

@@ -96,7 +96,7 @@ fn progress_of_a_running_instance_is_not_forgotten() {
     let world = World::new("rate: 200");
     let mut command = headwater(&["run", &world.file, "--metrics", "off"]);
     let mut running = Running::start(&mut command, Stdio::null());
-    running.logged(&["event=call_opened"]);
+    running.logged(&["event=streaming_started"]);
     eventually("it commits", || !world.show()["shards"][0].is_null());
     let ran = run(&mut headwater(&["offsets", "reset", &world.file, "--yes"]));
     assert_eq!(ran.code, 64, "{ran:#?}");
@@ -123,7 +123,7 @@ fn a_newer_instance_takes_over_and_the_older_one_ends_with_76_if_it_shall() {
     let start = || {
         let mut command = headwater(&["run", &world.file, "--metrics", "off"]);
         let mut running = Running::start(&mut command, Stdio::null());
-        running.logged(&["event=call_opened"]);
+        running.logged(&["event=streaming_started"]);
         running
     };
     let older = start();

@@ -39,6 +39,9 @@ fn a_finished_stream_ends_the_program_with_every_record_printed() {
     let ran = run(&mut headwater(&["run", &file, "--metrics", "off"])).succeeded();
     let sequences: Vec<u64> = ran.stdout.lines().map(sequence).collect();
     assert_eq!(sequences, (1..=500).collect::<Vec<u64>>());
+    let log = &ran.stderr;
+    let completed = log.lines().find(|line| line.contains("event=stream_completed"));
+    assert!(completed.is_some_and(|it| it.contains("code=OK messages=500")), "{log}");
 }
 
 /// `timeout` and other wrappers send their signal to the process and to its group.
@@ -48,7 +51,7 @@ fn the_same_signal_twice_in_a_moment_is_one_request() {
     let file = bench.pipeline("rate: 1000", "kind: discard");
     let mut command = headwater(&["run", &file, "--metrics", "off"]);
     let mut running = Running::start(&mut command, Stdio::null());
-    running.logged(&["event=call_opened"]);
+    running.logged(&["event=streaming_started"]);
     running.signal("TERM");
     running.signal("TERM");
     let (code, log) = running.ended();
@@ -62,7 +65,7 @@ fn sigterm_and_ctrl_c_stop_with_exit_code_0() {
         let file = bench.pipeline("rate: 1000", "kind: discard");
         let mut command = headwater(&["run", &file, "--metrics", "off"]);
         let mut running = Running::start(&mut command, Stdio::null());
-        running.logged(&["event=call_opened", "pipeline=tried", "source=feed", "session=1"]);
+        running.logged(&["event=streaming_started", "pipeline=tried", "source=feed", "session=1"]);
         running.signal(signal);
         let (code, log) = running.ended();
         assert_eq!(code, Some(0), "SIG{signal}: {log}");
@@ -150,7 +153,7 @@ fn json_logs_are_one_object_a_line() {
     for line in ran.stderr.lines() {
         let line: serde_json::Value = serde_json::from_str(line).expect("a line is JSON");
         assert!(line["event"].is_string(), "every line has an event: {line}");
-        if line["event"] == "call_opened" {
+        if line["event"] == "streaming_started" {
             assert_eq!(line["span"]["pipeline"], "tried", "{line}");
             assert_eq!(line["shard"].as_str().map(|it| it.starts_with("feed/")), Some(true));
         }
@@ -176,11 +179,11 @@ fn a_server_that_goes_away_is_called_again() {
     let mut command = headwater(&["run", &file, "--metrics", "off"]);
     let mut running = Running::start(&mut command, Stdio::piped());
     let printed = running.take_stdout();
-    running.logged(&["event=call_opened", "session=1"]);
+    running.logged(&["event=streaming_started", "session=1"]);
     let address = bench.server.local_addr();
     bench.runtime.block_on(bench.server.shutdown());
     let again = bench.runtime.block_on(TelemetryServer::start(address)).expect("its old port");
-    running.logged(&["event=call_opened", "session=2"]);
+    running.logged(&["event=streaming_started", "session=2"]);
     eventually("the second server sends", || again.sent() > 100);
     running.signal("TERM");
     let reader = std::thread::spawn(move || {

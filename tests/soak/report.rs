@@ -22,7 +22,7 @@ const EVENTS: [&str; 8] = [
     "sink_error",
     "reconnect_scheduled",
     "overlap_dropped",
-    "gap",
+    "sequence_gap_detected",
 ];
 
 /// The whole run.

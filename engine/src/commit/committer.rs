@@ -244,6 +244,7 @@ impl Committer {
                 let transaction = Some(transaction);
                 self.sealed = Some(SealedEpoch { epoch, positions, since, transaction });
                 self.decision.on_sealed();
+                (self.observer)(&CommitEvent::Sealed { epoch });
             }
             Err(error) => {
                 self.note(Err(error));

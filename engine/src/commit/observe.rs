@@ -3,9 +3,9 @@
 //! Told where it happens, on the committer's thread, a handful of times per epoch and never per
 //! record. Whoever listens must be quick: the next commit waits for it.
 //!
-//! Per epoch, in this order: [`CommitEvent::Filled`] once, [`CommitEvent::Closed`] at least once,
-//! [`CommitEvent::Committed`] once; any number of [`CommitEvent::Failed`] in between. A pipeline
-//! that fails leaves the list where it is.
+//! Per epoch, in this order: [`CommitEvent::Filled`] once, [`CommitEvent::Closed`] and
+//! [`CommitEvent::Sealed`] at least once, [`CommitEvent::Committed`] once; any number of
+//! [`CommitEvent::Failed`] in between. A pipeline that fails leaves the list where it is.
 //!
 //! Next: `operators/src/pipeline/commits.rs` listens.
 
@@ -27,6 +27,11 @@ pub enum CommitEvent<'a> {
     },
     /// Nothing more can come into the epoch: its commit begins, or begins again.
     Closed {
+        /// The epoch.
+        epoch: Epoch,
+    },
+    /// All records of the epoch and its positions are with the sink: the commit is called next.
+    Sealed {
         /// The epoch.
         epoch: Epoch,
     },

@@ -10,6 +10,7 @@
 use crate::limits::DRAIN_TIMEOUT;
 use crate::pipeline::assemble::{Assembly, Incarnation, assemble};
 use crate::pipeline::commits::{Commits, used_bytes};
+use crate::pipeline::epoch_spans::EpochSpans;
 use crate::pipeline::measured::measure;
 use crate::pipeline::members::{Common, Members, Tasks, TooManyStored};
 use crate::pipeline::roster::Roster;
@@ -18,7 +19,7 @@ use crate::pipeline::sink_counts::SinkCounts;
 use crate::pipeline::state::Phase;
 use crate::sink::kafka::{Beat, KafkaOutlet, KafkaStartError, LogLimit, OutletPlan, Place, Pulse};
 use crate::sink::outlet::PipelineOutlet;
-use crate::telemetry::PipelineMetrics;
+use crate::telemetry::{OpenSpan, PipelineMetrics, outcome};
 use headwater_engine::commit::observe::Observer;
 use headwater_engine::commit::progress::StoredProgress;
 use headwater_engine::dataflow::build::{Running, Shared, launch};
@@ -68,7 +69,8 @@ enum Cause {
 }
 
 impl Attempt {
-    pub(super) async fn run(self) -> AttemptEnd {
+    /// `start` ends when messages may flow.
+    pub(super) async fn run(self, start: &mut OpenSpan) -> AttemptEnd {
         self.context.status.attempt();
         let assembly = assemble(&self.plan, &self.incarnation);
         let started = tokio::select! {
@@ -111,6 +113,7 @@ impl Attempt {
             Err(error) => return self.give_up(&error, &shared),
         };
         members.start(shards);
+        start.end(outcome::OK);
         self.watch(members, stop, shared, running).await
     }
 
@@ -172,6 +175,11 @@ impl Attempt {
             credit: shared.credit.clone(),
             log_limit: LogLimit::default(),
             on_commit: self.context.on_commit.clone(),
+            spans: EpochSpans::new(
+                self.context.telemetry.spans(self.plan.name()),
+                table,
+                self.context.clock.clone(),
+            ),
         };
         Box::new(move |event| commits.note(event))
     }

@@ -5,6 +5,7 @@
 //!
 //! Next: `sink_state.rs` judges the same events.
 
+use crate::pipeline::epoch_spans::EpochSpans;
 use crate::pipeline::roster::Roster;
 use crate::pipeline::run::OnCommit;
 use crate::pipeline::sink_counts::SinkCounts;
@@ -30,14 +31,20 @@ pub(super) struct Commits {
     pub(super) credit: Arc<Credit>,
     pub(super) log_limit: LogLimit,
     pub(super) on_commit: Option<OnCommit>,
+    pub(super) spans: Option<EpochSpans>,
 }
 
 impl Commits {
     /// Takes one event.
     pub(super) fn note(&mut self, event: &CommitEvent<'_>) {
         self.status.note(event);
+        if let Some(spans) = &mut self.spans {
+            spans.note(event);
+        }
         match event {
-            CommitEvent::Filled { .. } | CommitEvent::Closed { .. } => {}
+            CommitEvent::Filled { .. }
+            | CommitEvent::Closed { .. }
+            | CommitEvent::Sealed { .. } => {}
             CommitEvent::Failed { error, attempts } => self.log(error, *attempts),
             CommitEvent::Committed(committed) => self.count(committed),
         }

@@ -337,6 +337,7 @@ impl Members {
             feed,
             link: member.link.clone(),
             metrics: context.telemetry.shard(plan.name(), &node.name, &key.0),
+            spans: context.telemetry.spans(plan.name()),
             clock: context.clock.clone(),
         };
         let source = node.config.clone().downcast::<GrpcSource>();

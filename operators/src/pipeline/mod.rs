@@ -11,6 +11,7 @@ pub mod assemble;
 mod attempt;
 pub mod check;
 mod commits;
+mod epoch_spans;
 mod gaps;
 pub mod guarantee;
 mod measured;

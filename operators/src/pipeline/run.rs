@@ -13,13 +13,14 @@ use crate::pipeline::state::Phase;
 use crate::pipeline::status::Status;
 use crate::sink::kafka::{AcceptChange, HeldGeneration};
 use crate::sink::tap::Tap;
-use crate::telemetry::{PipelineMetrics, Telemetry, unix_seconds};
+use crate::telemetry::{OpenSpan, PipelineMetrics, Telemetry, brief, unix_seconds};
 use headwater_engine::clock::Clock;
 use headwater_engine::commit::observe::Committed;
 use headwater_engine::dataflow::workers::Workers;
 use headwater_engine::failure::{FailureReason, Recovery};
 use headwater_engine::ids::ShardKey;
 use headwater_engine::spec::Plan;
+use opentelemetry::trace::SpanKind;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -93,6 +94,7 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     let mut incarnation = context.incarnation();
     // Whether an attempt failed with records that were received and not committed.
     let mut has_dropped = false;
+    let mut start = open(&context, &plan, "start");
     let end = loop {
         let commits_before = metrics.commits.get();
         let attempt = Attempt {
@@ -101,10 +103,13 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
             metrics: metrics.clone(),
             incarnation: incarnation.clone(),
         };
-        let reason = match attempt.run().await {
+        let reason = match attempt.run(&mut start).await {
             AttemptEnd::Ended(end) => break end,
             AttemptEnd::NotStarted(None) => break stopped_early(has_dropped),
-            AttemptEnd::NotStarted(Some(reason)) => reason,
+            AttemptEnd::NotStarted(Some(reason)) => {
+                start.fail(&reason.to_string());
+                reason
+            }
             AttemptEnd::Failed(reason) => {
                 has_dropped = true;
                 reason
@@ -118,6 +123,7 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
                     let held = incarnation.held.released();
                     incarnation = Incarnation { held, ..context.incarnation() };
                     backoff = Backoff::default();
+                    start = open(&context, &plan, "takeover");
                     continue;
                 }
                 // What this instance had received is the other one's business now.
@@ -129,6 +135,8 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
         if metrics.commits.get() > commits_before {
             backoff = Backoff::default();
         }
+        start = open(&context, &plan, "rebuild");
+        start.set("reason", brief(&reason.to_string()));
         if !back_off(&plan, &context, &metrics, &reason, backoff.next()).await {
             break stopped_early(has_dropped);
         }
@@ -141,6 +149,11 @@ pub async fn run(plan: Arc<Plan>, context: RunContext) -> RunEnd {
     };
     context.status.set(Phase::Stopped(reason));
     end
+}
+
+/// A span from the wish that messages flow to the moment they may.
+fn open(context: &RunContext, plan: &Plan, name: &'static str) -> OpenSpan {
+    context.telemetry.spans(plan.name()).open(name, SpanKind::Internal)
 }
 
 /// Asked to stop while nothing ran: clean only if nothing was dropped before.

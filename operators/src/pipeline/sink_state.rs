@@ -59,6 +59,7 @@ impl SinkFacts {
                     self.closed = Some((*epoch, now));
                 }
             }
+            CommitEvent::Sealed { .. } => {}
             CommitEvent::Failed { error, .. } => {
                 let since = self.trouble.as_ref().map_or(now, |trouble| trouble.since);
                 let (message, remedy) = (error.message.clone(), remedy(error.repair));

@@ -12,7 +12,7 @@ pub mod link;
 
 use crate::source::feed::Feed;
 use crate::source::link::Link;
-use crate::telemetry::ShardMetrics;
+use crate::telemetry::{ShardMetrics, Spans};
 use headwater_engine::clock::Clock;
 use headwater_engine::dataflow::inlet::Inlet;
 use headwater_engine::failure::Failure;
@@ -74,6 +74,8 @@ pub struct ShardContext {
     pub link: Link,
     /// What to count. Updated per batch and per event, never per record.
     pub metrics: ShardMetrics,
+    /// What makes spans; one a call.
+    pub spans: Spans,
     /// The process's monotonic clock, for `Batch::received`.
     pub clock: Arc<dyn Clock>,
 }

@@ -21,7 +21,7 @@ use headwater_operators::source::feed::Feed;
 use headwater_operators::source::grpc::{GrpcSource, entry};
 use headwater_operators::source::link::Link;
 use headwater_operators::source::{ShardContext, ShardEnd};
-use headwater_operators::telemetry::Telemetry;
+use headwater_operators::telemetry::{Spans, Telemetry};
 use headwater_proto::telemetry::Event;
 use prost::Message;
 use schemars::JsonSchema;
@@ -192,6 +192,7 @@ impl World {
                 failure: shared.failure.clone(),
                 link: links[index as usize].clone(),
                 metrics,
+                spans: Spans::default(),
                 clock: clock.clone(),
             }
         };

@@ -45,6 +45,22 @@ Options:
           
           [default: 100]
 
+      --otlp <URL>
+          Send traces and metrics to this OpenTelemetry collector, by OTLP; `off` sends nothing.
+          
+          In place of the variable OTEL_EXPORTER_OTLP_ENDPOINT. Left out, and without that variable:
+          nothing is sent.
+
+      --otlp-protocol <PROTOCOL>
+          How the collector is spoken to; port 4318 is usually `http/protobuf`, port 4317 `grpc`.
+          
+          In place of the variable OTEL_EXPORTER_OTLP_PROTOCOL. Left out, and without that variable:
+          http/protobuf.
+
+          Possible values:
+          - grpc:          gRPC
+          - http/protobuf: Protobuf in the body of an HTTP request
+
       --log-format <FORMAT>
           How log lines look; they go to standard error
 

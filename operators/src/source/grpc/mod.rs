@@ -80,3 +80,4 @@ pub use presets::{PRESETS, preset_for};
 pub use reflect::{Away, Inquiry, InquiryError, Learned, NoAnswer, put_types};
 pub use source::GrpcSource;
 pub use targets::{News, TargetList, TargetShard, TargetWatch};
+pub use tls::ClientFiles;

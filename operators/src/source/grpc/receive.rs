@@ -398,7 +398,7 @@ impl<'r> Reader<'r, '_> {
         let session = self.batcher.session().0;
         if let Some(size) = gap.told {
             tracing::warn!(
-                event = "gap", source, %shard, session, size,
+                event = "sequence_gap_detected", source, %shard, session, size,
                 "a message says that others were lost"
             );
             return;
@@ -411,13 +411,16 @@ impl<'r> Reader<'r, '_> {
                 _ => "what the server sent between the two calls is not known",
             };
             tracing::warn!(
-                event = "gap", source, %shard, session, size = "unknown", "{reason}"
+                event = "sequence_gap_detected", source, %shard, session, size = "unknown",
+                "{reason}"
             );
             return;
         };
         self.tally.gaps_logged += 1;
         if self.tally.gaps_logged <= GAPS_LOGGED_PER_CALL_MAX {
-            tracing::warn!(event = "gap", source, %shard, session, %from, %to, size);
+            tracing::warn!(
+                event = "sequence_gap_detected", source, %shard, session, %from, %to, size
+            );
         }
     }
 

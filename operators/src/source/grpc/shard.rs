@@ -18,7 +18,8 @@
 //! 1. Sessions of a shard only grow, also over restarts.
 //! 2. Only a message that is new starts the back-off anew.
 //!
-//! Next: `request.rs`, `shard/talk.rs`, `call.rs`, `receive.rs`, in this order.
+//! Next: `request.rs`, `shard/talk.rs`, `call.rs`, `receive.rs`, in this order; `shard/tell.rs` is
+//! what people hear of it.
 
 use super::approach::Approach;
 use super::backoff::Backoff;
@@ -33,16 +34,18 @@ use super::receive::{CallEnd, Names, Tally};
 use super::request::{Outgoing, RequestError, restore};
 use super::resume::{Mark, Resume};
 use super::source::{GrpcSource, Target};
-use super::status::{CallError, Healing, name};
+use super::status::{CallError, Healing};
 use super::watch::Due;
 use crate::limits::{AUTH_REFUSALS_MAX, GROUP_WAITS_MAX};
 use crate::source::{ShardContext, ShardEnd, ShardSpec};
 use bytes::Bytes;
 use headwater_engine::ids::Session;
 use std::sync::Arc;
+use tell::Told;
 
 mod poll;
 mod talk;
+mod tell;
 
 /// A shard's task between two calls.
 struct Shard<'a, 'c> {
@@ -64,6 +67,8 @@ struct Shard<'a, 'c> {
     outbox: Option<Outbox<'a>>,
     /// The call of a shard that stops, where messages are acknowledged.
     last_call: Option<(Call, Writing)>,
+    /// What is told of the present call.
+    told: Told,
 }
 
 /// How a call begins behind a cursor that is gone.
@@ -167,6 +172,7 @@ impl<'a, 'c> Shard<'a, 'c> {
                 .as_ref()
                 .map(|plan| Outbox::new(plan, source.unacknowledged_max())),
             last_call: None,
+            told: Told::default(),
         };
         if let Some(seen) = &start.seen {
             shard.batcher.remember(seen);
@@ -181,6 +187,7 @@ impl<'a, 'c> Shard<'a, 'c> {
     }
 
     async fn run(mut self) -> (ShardEnd, Option<Farewell<'a>>) {
+        self.tell_restored();
         let end = loop {
             match self.call().await {
                 Next::End(end) => break end,
@@ -211,13 +218,14 @@ impl<'a, 'c> Shard<'a, 'c> {
             Err(error) => return Next::End(ShardEnd::Broken(error.to_string())),
         };
         self.context.metrics.calls.inc();
+        self.told = self.tell_asked();
         let begun = self.context.clock.now();
         let source = self.source;
         let (end, tally) = match &source.poll {
             Some(plan) => self.poll(plan).await,
             None => self.stream(request).await,
         };
-        self.log_ended(&end, &tally);
+        self.tell_ended(&end, &tally);
         if tally.batches > 0 {
             self.starved = 0;
             self.reentry = None;
@@ -463,7 +471,10 @@ impl<'a, 'c> Shard<'a, 'c> {
         tokio::select! {
             biased;
             () = self.context.stop.cancelled() => Some(ShardEnd::Stopped),
-            () = tokio::time::sleep(wait.delay) => None,
+            () = tokio::time::sleep(wait.delay) => {
+                tracing::info!(event = "reconnect_executing", source, %shard, attempt);
+                None
+            }
         }
     }
 
@@ -475,36 +486,6 @@ impl<'a, 'c> Shard<'a, 'c> {
         tracing::warn!(
             event = "pings_rarer", source, %shard, interval_ms,
             "the server was pinged too often; raise `keepalive.interval_ms`"
-        );
-    }
-
-    fn log_opened(&self) {
-        let Names { source, shard } = self.names;
-        let server = self.target.dial.shown();
-        let session = self.session.0;
-        tracing::info!(event = "call_opened", source, %shard, session, server);
-    }
-
-    fn log_ended(&self, end: &CallEnd, tally: &Tally) {
-        let Names { source, shard } = self.names;
-        let session = self.session.0;
-        let (code, text) = match end {
-            CallEnd::Complete => ("OK", ""),
-            CallEnd::Unread => ("OK", UNREAD),
-            CallEnd::Failed(error) => (name(error.code), error.text.as_str()),
-            CallEnd::Due(Due::Silent(_)) => ("CANCELLED", "nothing has come for too long"),
-            CallEnd::Due(Due::Deadline) => ("DEADLINE_EXCEEDED", TOO_LONG),
-            CallEnd::Due(Due::Reopen) => ("CANCELLED", "it is replaced as planned"),
-            CallEnd::Due(Due::GoingAway) => ("CANCELLED", GOING_AWAY),
-            CallEnd::Stopped => ("CANCELLED", "asked to stop"),
-            CallEnd::Starved => ("CANCELLED", "no room for its held group"),
-            CallEnd::Refused(_) => ("CANCELLED", "a message cannot be passed"),
-            CallEnd::Unfit(reason) => ("CANCELLED", reason.as_str()),
-            CallEnd::DataflowEnded => ("CANCELLED", "the dataflow has ended"),
-        };
-        let Tally { messages, duplicates, .. } = *tally;
-        tracing::info!(
-            event = "call_ended", source, %shard, session, code, messages, duplicates, text
         );
     }
 }

@@ -25,6 +25,22 @@ pub(super) struct Parts {
     server_name: Option<ServerName<'static>>,
 }
 
+/// PEM files of a client of its own, outside of pipeline files. A certificate and its key come
+/// together or not at all.
+#[derive(Clone, Debug, Default)]
+pub struct ClientFiles {
+    /// Certificate authorities to trust instead of the system's.
+    pub authorities: Option<PathBuf>,
+    /// The client's certificate, with its chain.
+    pub certificate: Option<PathBuf>,
+    /// The key of it.
+    pub key: Option<PathBuf>,
+}
+
+/// Why a client without authorities of its own cannot be made.
+const NO_SYSTEM_ROOTS: &str = "this system has no certificate authorities to trust; install the \
+                               package `ca-certificates`, or name a file of them";
+
 /// Who this client is: a chain of certificates, the own one first, and the key of it.
 struct Identity {
     chain: Vec<CertificateDer<'static>>,
@@ -141,6 +157,28 @@ impl Parts {
         let bare = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
         let name = ServerName::try_from(bare.to_owned());
         name.map_err(|_| BadHost { host: host.to_owned() })
+    }
+}
+
+impl ClientFiles {
+    /// The configuration of a client; which protocol it speaks is left to who uses it.
+    ///
+    /// # Errors
+    /// Every problem found, for a person to read.
+    pub fn client(&self) -> Result<ClientConfig, Vec<String>> {
+        let ClientFiles { authorities, certificate, key } = self;
+        let config = TlsConfig {
+            ca_file: authorities.clone(),
+            certificate_file: certificate.clone(),
+            key_file: key.clone(),
+            server_name: None,
+        };
+        let told = |error: TlsError| error.to_string();
+        let parts = Parts::read(&config, Path::new(""));
+        let parts = parts.map_err(|errors| errors.into_iter().map(told).collect::<Vec<_>>())?;
+        let mut client = parts.client(b"").map_err(|_| vec![NO_SYSTEM_ROOTS.to_owned()])?;
+        client.alpn_protocols.clear();
+        Ok(client)
     }
 }
 

@@ -35,6 +35,11 @@ impl Metrics {
         found.map(|it| it.value).sum()
     }
 
+    /// All of it: names, labels and values.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &[(String, String)], f64)> {
+        self.0.iter().map(|it| (it.name.as_str(), it.labels.as_slice(), it.value))
+    }
+
     /// Whether there is such a metric.
     pub fn has(&self, name: &str) -> bool {
         self.named(name).next().is_some()

@@ -107,7 +107,7 @@ impl<'a> Shard<'a, '_> {
         if last.is_none() {
             self.has_connected = true;
             self.context.link.opened();
-            self.log_opened();
+            self.tell_opened();
             fault::point(Point::SrcResumed);
         }
         let is_unchanged = plan.skip_unchanged && last.as_ref() == Some(&answer);

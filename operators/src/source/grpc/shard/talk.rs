@@ -72,7 +72,7 @@ impl Shard<'_, '_> {
     ) -> (CallEnd, Tally) {
         self.has_connected = true;
         self.context.link.opened();
-        self.log_opened();
+        self.tell_opened();
         self.batcher.begin_call(call.headers());
         fault::point(Point::SrcResumed);
         let mut reader = Reader {
