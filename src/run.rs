@@ -12,13 +12,12 @@ use crate::http::{Ready, Shown};
 use crate::load::Sound;
 use crate::pipelines::Pipelines;
 use crate::screen::Screen;
+use crate::serve::api::Readers;
 use crate::serve::api::door::{Door, demand_authentication};
 use crate::serve::control::Control;
-use crate::serve::document::PipelineFiles;
 use crate::signals::Signals;
 use crate::{console, http, load, logs};
 use headwater_engine::dataflow::workers::abort_on_worker_panic;
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -62,8 +61,7 @@ async fn serve(files: Vec<Sound>, options: &Run, screen: &Screen) -> Outcome {
     }
     if let Some(door) = door {
         let control = Control::of_files(pipelines.instance(), pipelines.watched.clone());
-        let files = Arc::new(PipelineFiles { base_dir: ".".into() });
-        door.serve(control, shown, files, CancellationToken::new());
+        door.serve(control, shown, Readers::of_files(), CancellationToken::new());
     }
     let drawing = tokio::spawn(console::draw(pipelines.watched.clone(), screen.clone()));
     let exit = pipelines.ended().await;
