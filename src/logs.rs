@@ -1,6 +1,12 @@
 //! Log lines: key=value pairs or JSON, on standard error.
 //!
 //! Every line has an `event`; lines about a pipeline, source, shard or session name it in a field.
+//!
+//! Next: `logs/levels.rs` changes what is told while the process runs.
+
+mod levels;
+
+pub(crate) use levels::{BadLevel, Level, Levels};
 
 use crate::args::{LogFormat, Logs};
 use crate::exit::{Exit, Failed};
@@ -13,12 +19,14 @@ const CHATTY: &str = "h2=info,hyper=info,hyper_util=info,tonic=info,tower=info,r
 
 /// Installs the process's log.
 pub(crate) fn install(options: &Logs, screen: &Screen) -> Result<(), Failed> {
-    let filter = EnvFilter::try_new(directives(&options.log_level)).map_err(|error| {
+    let directives = directives(&options.log_level);
+    let filter = EnvFilter::try_new(&directives).map_err(|error| {
         let level = &options.log_level;
         Exit::Mistake.saying(format!(
             "--log-level {level}: {error}; expected error, warn, info, debug, trace or target=level"
         ))
     })?;
+    let filter = Levels::install(filter, directives);
     let writer = screen.clone();
     let lines: Box<dyn Layer<Registry> + Send + Sync> = match options.log_format {
         LogFormat::Text => {

@@ -56,7 +56,8 @@ pub(crate) fn reset(options: &Reset) -> Outcome {
 }
 
 impl Subject {
-    fn forget(&self, shards: &[ShardKey]) -> Result<Vec<ShardKey>, Failed> {
+    /// Forgets where these shards stand, or all if none is named.
+    pub(crate) fn forget(&self, shards: &[ShardKey]) -> Result<Vec<ShardKey>, Failed> {
         let target = &self.sink().target;
         let gone = reset_progress(target, self.plan.name(), &self.topic, shards);
         gone.map_err(|error| failed(&error))

@@ -20,7 +20,7 @@ use headwater_engine::spec::{Diagnostic, Plan, Role, Severity, Span};
 use headwater_operators::pipeline::guarantee::streams;
 use headwater_operators::pipeline::status::Status;
 use headwater_operators::pipeline::{OnCommit, RunContext, RunEnd, run};
-use headwater_operators::sink::kafka::{AcceptChange, instance_name};
+use headwater_operators::sink::kafka::{AcceptChange, WrittenTopics, instance_name};
 use headwater_operators::sink::tap::Tap;
 use headwater_operators::source::grpc::GrpcSource;
 use headwater_operators::telemetry::{PipelineMetrics, ShardMetrics, Telemetry, forget_series};
@@ -78,6 +78,8 @@ pub(crate) struct Terms {
     pub(crate) accept_change: Option<AcceptChange>,
     /// Told of every commit.
     pub(crate) on_commit: Option<OnCommit>,
+    /// Told of each topic when it is written to for the first time.
+    pub(crate) written: Option<WrittenTopics>,
 }
 
 /// How a pipeline ended.
@@ -182,7 +184,7 @@ impl Host {
         terms: Terms,
     ) -> (Watched, impl Future<Output = Ending> + Send + use<>) {
         let watched = Watched::new(file.sketch(), &self.telemetry, self.clock.clone());
-        let Terms { stop, accept_change, on_commit } = terms;
+        let Terms { stop, accept_change, on_commit, written } = terms;
         let context = RunContext {
             workers: self.workers.clone(),
             telemetry: self.telemetry.clone(),
@@ -192,6 +194,7 @@ impl Host {
             instance: self.instance.clone(),
             accept_change,
             on_commit,
+            written,
             tap: Some(watched.tap.clone()),
             starts: self.starts.clone(),
         };

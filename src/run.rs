@@ -13,14 +13,13 @@ use crate::load::Sound;
 use crate::otlp::Asked;
 use crate::pipelines::{Identity, Pipelines, Terms};
 use crate::screen::Screen;
+use crate::serve::api::Readers;
 use crate::serve::api::door::{Door, demand_authentication};
 use crate::serve::control::Control;
-use crate::serve::document::PipelineFiles;
 use crate::signals::Signals;
 use crate::{console, http, load, logs};
 use headwater_engine::dataflow::workers::abort_on_worker_panic;
 use headwater_operators::sink::kafka::instance_name;
-use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -61,7 +60,7 @@ async fn serve(files: Vec<Sound>, otlp: Asked, options: &Run, screen: &Screen) -
     let identity = Identity { instance, telemetry: otlp.telemetry() };
     let accept_change = options.accept_change.map(Into::into);
     let pipelines =
-        Pipelines::start(files, &Terms { stop, accept_change, on_commit: None }, identity)?;
+        Pipelines::start(files, &Terms { stop, accept_change, ..Terms::default() }, identity)?;
     let watched = pipelines.watched.clone();
     let registry = pipelines.telemetry.registry().clone();
     let shown = Shown::new(registry, Box::new(move || watched.clone()), Ready::WithPipelines);
@@ -71,8 +70,7 @@ async fn serve(files: Vec<Sound>, otlp: Asked, options: &Run, screen: &Screen) -
     }
     if let Some(door) = door {
         let control = Control::of_files(pipelines.instance(), pipelines.watched.clone());
-        let files = Arc::new(PipelineFiles { base_dir: ".".into() });
-        door.serve(control, shown, files, CancellationToken::new());
+        door.serve(control, shown, Readers::of_files(), CancellationToken::new());
     }
     let drawing = tokio::spawn(console::draw(pipelines.watched.clone(), screen.clone()));
     let exit = pipelines.ended().await;

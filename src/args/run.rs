@@ -79,6 +79,11 @@ pub(crate) struct Serve {
     #[command(flatten)]
     pub(crate) access: ApiAccess,
 
+    /// The properties file of the Kafka Connect worker that this program replaces: its converters,
+    /// brokers and producer settings are those of connectors that name none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) connect_worker: Option<PathBuf>,
+
     /// What relative paths in pipeline files are relative to.
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(crate) base_dir: PathBuf,

@@ -7,20 +7,23 @@
 //!
 //! Every change is for one [`Kind`]: of another kind an entry is not found, and its name is taken.
 //!
-//! Next: `api/pipelines.rs` uses it.
+//! Next: `control/connectors.rs` has what only connectors need; `api/pipelines.rs` uses it.
+
+mod connectors;
 
 use crate::pipelines::Watched;
 use crate::serve::document::{Checked, Mistakes};
 use crate::serve::entry::{
-    Accept, Config, Content, Kind, Known, Name, Target, config_key, config_value, target_key,
-    target_value,
+    Accept, Aim, Config, Content, Kind, Known, Name, Target, config_key, config_value, offsets_key,
+    target_key, target_value, topics_key,
 };
 use crate::serve::keeper::{Keeper, Present};
 use crate::serve::limits::{DOCUMENT_BYTES_MAX, ENTRIES_MAX, RECORD_BYTES_MAX};
 use crate::serve::manager::{Event, Standing, View};
 use crate::words::unix_ms;
 use headwater_operators::pipeline::state::StateName;
-use headwater_operators::sink::kafka::{Lead, Leader, Table, Write, WriteError};
+use headwater_operators::sink::kafka::{KafkaTarget, Lead, Leader, Table, Write, WriteError};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
@@ -38,6 +41,7 @@ enum Source {
 struct Topic {
     keeper: Arc<Keeper>,
     table: Table,
+    target: KafkaTarget,
     lead: watch::Receiver<Lead>,
     /// One change at a time.
     turn: Mutex<()>,
@@ -64,6 +68,8 @@ pub(crate) enum Must {
     BeNew,
     /// It is made, or replaced.
     BeEither,
+    /// It is there, and still in this revision.
+    NotHaveChanged(i64),
 }
 
 /// How a document is put.
@@ -94,6 +100,8 @@ pub(crate) enum Refusal {
     Unknown(Kind, Name),
     #[error("there is already a {} `{}`", .0.noun(), .1)]
     Exists(Kind, Name),
+    #[error("{} `{}` has changed meanwhile: look at it and ask again", .0.noun(), .1)]
+    Changed(Kind, Name),
     #[error("there are {ENTRIES_MAX} entries, and no more are kept: delete one first")]
     Full,
     #[error("the document has {} bytes; at most {} are kept", .0, .1)]
@@ -122,9 +130,13 @@ fn not_leading(leader: Option<&Leader>) -> String {
 
 impl Control {
     /// What a config topic says.
-    pub(crate) fn new(keeper: Arc<Keeper>, table: Table, lead: watch::Receiver<Lead>) -> Self {
+    pub(crate) fn new(
+        keeper: Arc<Keeper>,
+        (table, target): (Table, KafkaTarget),
+        lead: watch::Receiver<Lead>,
+    ) -> Self {
         let turn = Mutex::default();
-        Control(Arc::new(Source::Topic(Topic { keeper, table, lead, turn })))
+        Control(Arc::new(Source::Topic(Topic { keeper, table, target, lead, turn })))
     }
 
     /// Pipelines of files.
@@ -171,6 +183,14 @@ impl Control {
         }
     }
 
+    /// The cluster of the config topic.
+    pub(crate) fn target(&self) -> Option<&KafkaTarget> {
+        match &*self.0 {
+            Source::Topic(topic) => Some(&topic.target),
+            Source::Files(_) => None,
+        }
+    }
+
     /// What a document comes to.
     pub(crate) async fn check(
         &self,
@@ -196,7 +216,9 @@ impl Control {
             return Err(Refusal::TooLarge(document.len(), DOCUMENT_BYTES_MAX));
         }
         topic.demand_lead()?;
-        self.check(kind, name, &document).await?;
+        let documents = topic.keeper.documents();
+        let admitted = documents.admit(kind, name.clone(), document.clone()).await;
+        admitted.map_err(Refusal::Mistakes)?;
         topic.put(kind, name, document, put).await
     }
 
@@ -250,11 +272,12 @@ fn of_file(watched: &Watched) -> Option<Present> {
     let view = View {
         name: Name::new(&watched.name).ok()?,
         config: Config { kind: Kind::Pipeline, revision: 0, content },
-        target: Target::Running,
+        aim: Aim::default(),
         running_revision: (state.name != StateName::Stopped).then_some(0),
         standing,
     };
-    Some(Present { view, watched: Some(watched.clone()) })
+    let (topics, offsets) = (BTreeSet::new(), Vec::new());
+    Some(Present { view, watched: Some(watched.clone()), topics, offsets })
 }
 
 impl Topic {
@@ -280,10 +303,11 @@ impl Topic {
         }
         let mut records = Write::new();
         // The target first: whoever reads in order must not start what is made paused.
+        let aim = self.keeper.entry(name).map(|it| it.view.aim);
         let target = put.target.or_else(|| is_new.then(Target::default));
-        records.extend(
-            target.map(|target| (target_key(name), Some(target_value(target, known.at_unix_ms)))),
-        );
+        let aim = target.map(|target| aim.map_or(target.into(), |aim| aim.then(target)));
+        records
+            .extend(aim.map(|aim| (target_key(name), Some(target_value(aim, known.at_unix_ms)))));
         if is_new || !self.holds(name, &known) {
             records.push((config_key(kind, name), Some(value)));
         }
@@ -296,8 +320,9 @@ impl Topic {
     async fn aim(&self, kind: Kind, name: &Name, target: Target) -> Result<Present, Refusal> {
         let _turn = self.turn.lock().await;
         self.demand_lead()?;
-        if self.entry(kind, name)?.view.target != target {
-            let value = target_value(target, unix_ms());
+        let aim = self.entry(kind, name)?.view.aim;
+        if aim.target != target {
+            let value = target_value(aim.then(target), unix_ms());
             self.write(vec![(target_key(name), Some(value))]).await?;
         }
         self.entry(kind, name)
@@ -315,7 +340,11 @@ impl Topic {
         let _turn = self.turn.lock().await;
         self.demand_lead()?;
         self.entry(kind, name)?;
-        self.write(vec![(config_key(kind, name), None), (target_key(name), None)]).await
+        let mut records = vec![(config_key(kind, name), None), (target_key(name), None)];
+        if kind == Kind::Connector {
+            records.extend([(topics_key(name), None), (offsets_key(name), None)]);
+        }
+        self.write(records).await
     }
 
     /// Whether the entry is a new one, if it may be put.
@@ -324,12 +353,22 @@ impl Topic {
         let there = self.keeper.entry(name).map(|it| it.view.config.kind);
         match there {
             None if self.keeper.count() >= ENTRIES_MAX => Err(Refusal::Full),
+            None if matches!(must, Must::NotHaveChanged(_)) => {
+                Err(Refusal::Unknown(kind, name.clone()))
+            }
             None => Ok(true),
             Some(other) if other != kind || must == Must::BeNew => {
                 Err(Refusal::Exists(other, name.clone()))
             }
+            Some(_) if !self.is_at(name, must) => Err(Refusal::Changed(kind, name.clone())),
             Some(_) => Ok(false),
         }
+    }
+
+    /// Whether the entry is in the revision that it must be in.
+    fn is_at(&self, name: &Name, must: Must) -> bool {
+        let Must::NotHaveChanged(revision) = must else { return true };
+        self.keeper.entry(name).is_some_and(|it| it.view.config.revision == revision)
     }
 
     /// Whether the entry says the same already: it is then not disturbed.

@@ -22,6 +22,11 @@ pub(crate) trait Reader: Send + Sync {
     /// The pipeline that the document of the entry `name` means. May block on files; contacts
     /// nobody.
     fn read(&self, name: &Name, document: &str) -> Result<Checked, Mistakes>;
+
+    /// Whether the document may be put. What is found only when it is run is no reason against it.
+    fn admit(&self, name: &Name, document: &str) -> Result<(), Mistakes> {
+        self.read(name, document).map(drop)
+    }
 }
 
 /// A document without a mistake.
@@ -84,18 +89,36 @@ impl Documents {
         name: Name,
         document: String,
     ) -> Result<Checked, Mistakes> {
+        self.asked(kind, move |reader| reader.read(&name, &document)).await
+    }
+
+    /// Whether a document may be put, when its turn has come.
+    pub(crate) async fn admit(
+        &self,
+        kind: Kind,
+        name: Name,
+        document: String,
+    ) -> Result<(), Mistakes> {
+        self.asked(kind, move |reader| reader.admit(&name, &document)).await
+    }
+
+    async fn asked<T: Send + 'static>(
+        &self,
+        kind: Kind,
+        question: impl FnOnce(&dyn Reader) -> Result<T, Mistakes> + Send + 'static,
+    ) -> Result<T, Mistakes> {
         let Some(reader) = self.readers.get(&kind).cloned() else {
             return Err(Mistakes::plain(format!("this program runs no {}s", kind.noun())));
         };
         let _turn = self.turns.acquire().await.expect("it is never closed");
-        let read = tokio::task::spawn_blocking(move || reader.read(&name, &document)).await;
-        read.unwrap_or_else(|error| Err(Mistakes::plain(format!("its check failed: {error}"))))
+        let answer = tokio::task::spawn_blocking(move || question(&*reader)).await;
+        answer.unwrap_or_else(|error| Err(Mistakes::plain(format!("its check failed: {error}"))))
     }
 }
 
 impl PipelineFiles {
     /// Checks a file whatever its name is.
-    fn load(&self, shown: &str, document: &str) -> Result<Checked, Mistakes> {
+    pub(crate) fn load(&self, shown: &str, document: &str) -> Result<Checked, Mistakes> {
         let text = Text::made_in(&self.base_dir, shown, document.to_owned());
         let (loaded, warnings) = text.outline().map_err(|mistakes| Mistakes::of(&mistakes))?;
         let sound = match loaded {
@@ -132,6 +155,17 @@ impl Mistakes {
     /// One without a place.
     pub(crate) fn plain(message: String) -> Self {
         Mistakes { message, list: Vec::new() }
+    }
+
+    /// Each error in one line; without a list what is known in one.
+    pub(crate) fn told(&self) -> Vec<String> {
+        let errors = self.list.iter().filter(|it| it.severity == "error");
+        let line = |it: &Mistake| {
+            let parts = std::iter::once(&it.message).chain(&it.details);
+            parts.map(String::as_str).collect::<Vec<_>>().join("; ")
+        };
+        let lines: Vec<String> = errors.map(line).collect();
+        if lines.is_empty() { vec![self.message.clone()] } else { lines }
     }
 
     fn of(mistakes: &Diagnostics) -> Self {

@@ -9,19 +9,32 @@
 //! pipeline-NAME            { "format": 1, "document": "…", "accept_change": "resume", … }
 //! connector-NAME           the same
 //! target-state-NAME        { "format": 1, "state": "PAUSED", … }
+//! topics-NAME              { "format": 1, "topics": ["…"] }
+//! offsets-NAME             { "format": 1, "offsets": [{ "partition": {…}, "offset": {…} }] }
+//! level-LOGGER             { "format": 1, "level": "DEBUG" }
 //! ```
+//!
+//! The last three belong to connectors: topics that one has written to, offsets that somebody has
+//! set, and a level for all instances, which is written to be heard and deleted at once.
 //!
 //! Invariants
 //! 1. A record whose format is newer than [`FORMAT`] is kept as what it is: its entry is shown and
 //!    does not run; nothing here guesses at it.
 //! 2. One name belongs to one entry, whatever its kind.
 //!
-//! Next: `manager.rs` decides what follows from it.
+//! Next: `entry/aside.rs` has the last three; `manager.rs` decides what follows from the others.
+
+mod aside;
+
+pub(crate) use aside::{
+    Object, SetOffset, level_key, level_value, offsets_key, offsets_value, topics_key, topics_value,
+};
 
 use crate::serve::limits::{DOCUMENT_BYTES_MAX, NAME_BYTES_MAX};
 use headwater_operators::sink::kafka::AcceptChange;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -65,6 +78,15 @@ pub(crate) enum Target {
     Paused,
     /// It has no tasks, and keeps its place.
     Stopped,
+}
+
+/// What is wanted of an entry, as its record says it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Aim {
+    pub(crate) target: Target,
+    /// Whether it has tasks while it is paused: those that it had when it ran. Kafka Connect makes
+    /// them at the first start and takes them away when it is stopped.
+    pub(crate) keeps_tasks: bool,
 }
 
 /// What to do with the position of a shard whose source is another one than it was.
@@ -112,7 +134,13 @@ pub(crate) enum Told {
     /// An entry's document; none once it is deleted.
     Config(Name, Kind, Option<Config>),
     /// An entry's target; none once it is deleted.
-    Target(Name, Option<Target>),
+    Target(Name, Option<Aim>),
+    /// The topics that an entry has written to; none once they are forgotten.
+    Topics(Name, BTreeSet<String>),
+    /// The offsets that somebody has set.
+    Offsets(Name, Vec<SetOffset>),
+    /// A logger is to have this level from now on.
+    Level(String, String),
 }
 
 /// The value of a document's record.
@@ -133,6 +161,8 @@ struct TargetRecord {
     format: u32,
     state: Target,
     at_unix_ms: i64,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    keeps_tasks: bool,
 }
 
 /// What every record has.
@@ -179,6 +209,24 @@ impl Kind {
     }
 }
 
+impl Aim {
+    /// What follows from wanting `target` after this.
+    pub(crate) fn then(self, target: Target) -> Aim {
+        Aim { target, keeps_tasks: target == Target::Paused && self.has_tasks() }
+    }
+
+    /// Whether Kafka Connect would list tasks of it.
+    pub(crate) fn has_tasks(self) -> bool {
+        self.target == Target::Running || self.keeps_tasks
+    }
+}
+
+impl From<Target> for Aim {
+    fn from(target: Target) -> Self {
+        Aim { target, keeps_tasks: false }
+    }
+}
+
 impl From<Accept> for AcceptChange {
     fn from(accept: Accept) -> Self {
         match accept {
@@ -214,9 +262,13 @@ pub(crate) fn config_value(known: &Known, by: &str) -> Vec<u8> {
 }
 
 /// The value of a target's record.
-pub(crate) fn target_value(state: Target, at_unix_ms: i64) -> Vec<u8> {
-    let record = TargetRecord { format: FORMAT, state, at_unix_ms };
-    serde_json::to_vec(&record).expect("a record is plain data")
+pub(crate) fn target_value(aim: Aim, at_unix_ms: i64) -> Vec<u8> {
+    let Aim { target: state, keeps_tasks } = aim;
+    bytes(&TargetRecord { format: FORMAT, state, at_unix_ms, keeps_tasks })
+}
+
+fn bytes(record: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(record).expect("a record is plain data")
 }
 
 /// Reads a record; none if its key is none of ours, or holds a name that we would not give.
@@ -226,9 +278,16 @@ pub(crate) fn read(key: &str, value: Option<&[u8]>, offset: i64) -> Option<Told>
         // A state that cannot be read stops the entry rather than starting what nobody asked for.
         let state = value.map(|value| {
             let record = serde_json::from_slice::<TargetRecord>(value);
-            record.ok().filter(|it| it.format <= FORMAT).map_or(Target::Stopped, |it| it.state)
+            let known = record.ok().filter(|it| it.format <= FORMAT);
+            known.map_or(Target::Stopped.into(), |it| Aim {
+                target: it.state,
+                keeps_tasks: it.keeps_tasks,
+            })
         });
         return Some(Told::Target(name, state));
+    }
+    if let Some(told) = aside::read(key, value) {
+        return Some(told);
     }
     let kind = [Kind::Pipeline, Kind::Connector].into_iter();
     let (kind, name) =
@@ -287,8 +346,34 @@ mod tests {
                 Some(Told::Config(name("a-b"), kind, None))
             );
         }
-        let told = read(&target_key(&name("a")), Some(&target_value(Target::Paused, 1)), 9);
-        assert_eq!(told, Some(Told::Target(name("a"), Some(Target::Paused))));
+        let aim = Aim { target: Target::Paused, keeps_tasks: true };
+        let told = read(&target_key(&name("a")), Some(&target_value(aim, 1)), 9);
+        assert_eq!(told, Some(Told::Target(name("a"), Some(aim))));
+        let topics: BTreeSet<String> = ["t".to_owned()].into();
+        let told = read(&topics_key(&name("a")), Some(&topics_value(topics.clone())), 9);
+        assert_eq!(told, Some(Told::Topics(name("a"), topics)));
+        assert_eq!(read("topics-a", None, 9), Some(Told::Topics(name("a"), BTreeSet::new())));
+        let object = |text: &str| serde_json::from_str::<Object>(text).unwrap();
+        let offsets = vec![SetOffset { partition: object("{}"), offset: object(r#"{"n":1}"#) }];
+        let told = read(&offsets_key(&name("a")), Some(&offsets_value(offsets.clone())), 9);
+        assert_eq!(told, Some(Told::Offsets(name("a"), offsets)));
+        let told = read(&level_key("a.b"), Some(&level_value("DEBUG".to_owned())), 9);
+        assert_eq!(told, Some(Told::Level("a.b".to_owned(), "DEBUG".to_owned())));
+        assert_eq!(read(&level_key("a.b"), None, 9), None);
+    }
+
+    #[test]
+    fn tasks_are_there_from_the_first_start_to_a_stop() {
+        use Target::{Paused, Running, Stopped};
+        let after = |targets: &[Target]| {
+            let first = Aim::from(targets[0]);
+            targets[1..].iter().fold(first, |aim, target| aim.then(*target)).has_tasks()
+        };
+        assert!(
+            after(&[Running]) && after(&[Running, Paused]) && after(&[Paused, Running, Paused])
+        );
+        assert!(after(&[Running, Paused, Paused]));
+        assert!(!after(&[Paused]) && !after(&[Stopped]) && !after(&[Running, Stopped, Paused]));
     }
 
     #[test]
@@ -300,7 +385,9 @@ mod tests {
         let Content::Unreadable(why) = config.content else { panic!("it is not known") };
         assert!(why.contains("format 2"), "{why}");
         let target = read("target-state-a", Some(br#"{"format":2,"state":"ASLEEP"}"#), 1);
-        assert_eq!(target, Some(Told::Target(name("a"), Some(Target::Stopped))));
+        assert_eq!(target, Some(Told::Target(name("a"), Some(Target::Stopped.into()))));
+        let topics = read("topics-a", Some(br#"{"format":2,"topics":["t"]}"#), 1);
+        assert_eq!(topics, Some(Told::Topics(name("a"), BTreeSet::new())));
     }
 
     #[test]

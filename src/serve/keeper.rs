@@ -13,10 +13,11 @@
 use crate::exit::Exit;
 use crate::pipelines::{Ending, Host, Terms, Watched};
 use crate::serve::document::Documents;
-use crate::serve::entry::Name;
+use crate::serve::entry::{Kind, Name, SetOffset};
 use crate::serve::manager::{Action, End, Event, Manager, RunId, Start, View};
+use headwater_operators::sink::kafka::WrittenTopics;
 use headwater_operators::telemetry::ServeMetrics;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -28,6 +29,8 @@ pub(crate) struct Keeper {
     inner: Mutex<Inner>,
     /// A task has ended.
     ended: Notify,
+    /// A connector has written to a topic that the config topic does not name yet.
+    topic_met: Notify,
     host: Host,
     documents: Documents,
     runtime: Handle,
@@ -38,10 +41,23 @@ pub(crate) struct Keeper {
 struct Inner {
     manager: Manager,
     runs: BTreeMap<Name, Run>,
+    /// What is kept beside connectors.
+    asides: BTreeMap<Name, Aside>,
     /// The process ends: nothing is started any more.
     is_closing: bool,
     /// A pipeline could not commit everything before it ended.
     is_undrained: bool,
+}
+
+/// What is kept beside a connector.
+#[derive(Clone, Debug, Default)]
+struct Aside {
+    /// Topics that the config topic names.
+    stored: BTreeSet<String>,
+    /// Topics that it does not name yet.
+    fresh: BTreeSet<String>,
+    /// Offsets that somebody has set.
+    offsets: Vec<SetOffset>,
 }
 
 /// The last task of an entry; it stays when the task has ended, for those who look.
@@ -50,6 +66,8 @@ struct Run {
     stop: CancellationToken,
     /// Known once its document is checked.
     watched: Option<Watched>,
+    /// Tells of topics, for a connector.
+    written: Option<WrittenTopics>,
 }
 
 /// An entry as it is now.
@@ -58,16 +76,20 @@ pub(crate) struct Present {
     pub(crate) view: View,
     /// Its pipeline, if it has run in this process.
     pub(crate) watched: Option<Watched>,
+    /// The topics that it has written to, for a connector.
+    pub(crate) topics: BTreeSet<String>,
+    /// The offsets that somebody has set of a connector.
+    pub(crate) offsets: Vec<SetOffset>,
 }
 
 impl Keeper {
     /// Must be called within the runtime that pipelines are to run in.
     pub(crate) fn new(host: Host, documents: Documents) -> Arc<Self> {
         let inner = Mutex::default();
-        let ended = Notify::new();
+        let (ended, topic_met) = (Notify::new(), Notify::new());
         let metrics = host.telemetry.serve();
         let runtime = Handle::current();
-        let keeper = Keeper { inner, ended, host, documents, runtime, metrics };
+        let keeper = Keeper { inner, ended, topic_met, host, documents, runtime, metrics };
         keeper.show(&keeper.lock().manager);
         Arc::new(keeper)
     }
@@ -81,6 +103,46 @@ impl Keeper {
             self.act(&mut inner, action);
         }
         self.show(&inner.manager);
+    }
+
+    /// The config topic names these topics of a connector.
+    pub(crate) fn note_topics(&self, name: Name, topics: BTreeSet<String>) {
+        let mut inner = self.lock();
+        let aside = inner.asides.entry(name).or_default();
+        aside.fresh.retain(|topic| !topics.contains(topic));
+        aside.stored = topics;
+    }
+
+    /// The config topic holds these offsets of a connector.
+    pub(crate) fn note_offsets(&self, name: Name, offsets: Vec<SetOffset>) {
+        self.lock().asides.entry(name).or_default().offsets = offsets;
+    }
+
+    /// The topics of a connector are forgotten; it tells again of those that it still writes to.
+    pub(crate) fn forget_topics(&self, name: &Name) {
+        let mut inner = self.lock();
+        if let Some(aside) = inner.asides.get_mut(name) {
+            aside.fresh.clear();
+        }
+        let written = inner.runs.get(name).and_then(|run| run.written.clone());
+        drop(inner);
+        // Whoever tells of a topic takes our lock.
+        if let Some(written) = written {
+            written.forget();
+        }
+    }
+
+    /// Connectors with topics that the config topic does not name yet, with all of their topics;
+    /// waits until there is one.
+    pub(crate) async fn unsaved_topics(&self) -> Vec<(Name, BTreeSet<String>)> {
+        loop {
+            let met = self.topic_met.notified();
+            let unsaved = self.lock().unsaved_topics();
+            if !unsaved.is_empty() {
+                return unsaved;
+            }
+            met.await;
+        }
     }
 
     /// The entry of this name.
@@ -145,12 +207,15 @@ impl Keeper {
         match action {
             Action::Start(start) => {
                 let stop = CancellationToken::new();
-                let run = Run { id: start.run, stop: stop.clone(), watched: None };
+                let written = self.written(&start);
+                let (id, watched) = (start.run, None);
+                let run = Run { id, stop: stop.clone(), watched, written: written.clone() };
                 inner.runs.insert(start.name.clone(), run);
                 let terms = Terms {
                     stop,
                     accept_change: start.known.accept_change.map(Into::into),
                     on_commit: None,
+                    written,
                 };
                 self.runtime.spawn(self.clone().see_through(start, terms));
             }
@@ -161,9 +226,31 @@ impl Keeper {
             }
             Action::Forget(name) => {
                 // The pipeline of a connector need not bear its name.
+                inner.forget_aside(&name);
                 let watched = inner.runs.remove(&name).and_then(|run| run.watched);
                 self.host.forget(watched.as_ref().map_or(name.as_str(), |it| it.name.as_str()));
             }
+        }
+    }
+
+    /// What hears of the topics of a connector.
+    fn written(self: &Arc<Self>, start: &Start) -> Option<WrittenTopics> {
+        let (keeper, name) = (Arc::downgrade(self), start.name.clone());
+        (start.kind == Kind::Connector).then(|| {
+            WrittenTopics::new(move |topic| {
+                if let Some(keeper) = keeper.upgrade() {
+                    keeper.meet_topic(&name, topic);
+                }
+            })
+        })
+    }
+
+    fn meet_topic(&self, name: &Name, topic: &str) {
+        let mut inner = self.lock();
+        let aside = inner.asides.entry(name.clone()).or_default();
+        if !aside.stored.contains(topic) {
+            aside.fresh.insert(topic.to_owned());
+            self.topic_met.notify_one();
         }
     }
 
@@ -222,6 +309,36 @@ impl Keeper {
 impl Inner {
     fn present(&self, view: View) -> Present {
         let run = self.runs.get(&view.name);
-        Present { watched: run.and_then(|run| run.watched.clone()), view }
+        let aside = self.asides.get(&view.name);
+        Present {
+            watched: run.and_then(|run| run.watched.clone()),
+            topics: aside.map(Aside::topics).unwrap_or_default(),
+            offsets: aside.map(|it| it.offsets.clone()).unwrap_or_default(),
+            view,
+        }
+    }
+
+    /// What the config topic says of it stays: its record may be read before the entry's.
+    fn forget_aside(&mut self, name: &Name) {
+        if let Some(aside) = self.asides.get_mut(name) {
+            aside.fresh.clear();
+            if aside.stored.is_empty() && aside.offsets.is_empty() {
+                self.asides.remove(name);
+            }
+        }
+    }
+
+    fn unsaved_topics(&self) -> Vec<(Name, BTreeSet<String>)> {
+        let is_there = |name: &Name| self.manager.view(name).is_some();
+        let unsaved = self.asides.iter().filter(|(name, aside)| {
+            !aside.fresh.is_empty() && self.manager.leads() && is_there(name)
+        });
+        unsaved.map(|(name, aside)| (name.clone(), aside.topics())).collect()
+    }
+}
+
+impl Aside {
+    fn topics(&self) -> BTreeSet<String> {
+        self.stored.union(&self.fresh).cloned().collect()
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) const ENTRIES_MAX: usize = 1_000;
 
 /// Bytes of an entry's name.
-pub(crate) const NAME_BYTES_MAX: usize = 255;
+pub(crate) const NAME_BYTES_MAX: usize = 512;
 
 /// Bytes of a document. Written as JSON, with every character escaped that may be, most documents
 /// of this size still fit a record of Kafka's default size; one that does not is refused.
@@ -28,3 +28,15 @@ pub(crate) const END_MAX: Duration = Duration::from_secs(35);
 
 /// How long leaving the lead to others may take.
 pub(crate) const RESIGN_MAX: Duration = Duration::from_secs(5);
+
+/// The wait after topics of a connector could not be kept.
+pub(crate) const TOPICS_PAUSE: Duration = Duration::from_secs(1);
+
+/// Offsets of a connector that somebody may set.
+pub(crate) const SET_OFFSETS_MAX: usize = 1_000;
+
+/// Loggers whose levels somebody may set.
+pub(crate) const LEVELS_MAX: usize = 200;
+
+/// Tries of a change to a configuration that others change at the same time.
+pub(crate) const PATCH_TRIES_MAX: usize = 10;

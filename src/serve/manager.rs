@@ -27,7 +27,7 @@
 //!    events come.
 //! 4. Each task is asked to end at most once.
 
-use crate::serve::entry::{Config, Content, Kind, Known, Name, Target};
+use crate::serve::entry::{Aim, Config, Content, Kind, Known, Name, Target};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(crate) enum Event {
     /// An entry's document is this one now; none: it is deleted.
     Config(Name, Kind, Option<Config>),
     /// An entry's target is this one now; none: nobody has said.
-    Target(Name, Option<Target>),
+    Target(Name, Option<Aim>),
     /// Somebody asks for an entry to be started anew.
     Restart(Name),
     /// A task has ended.
@@ -104,7 +104,7 @@ pub(crate) enum Standing {
 pub(crate) struct View {
     pub(crate) name: Name,
     pub(crate) config: Config,
-    pub(crate) target: Target,
+    pub(crate) aim: Aim,
     pub(crate) standing: Standing,
     /// The revision of the task that is there, if one is.
     pub(crate) running_revision: Option<i64>,
@@ -116,7 +116,7 @@ pub(crate) struct Manager {
     leads: bool,
     configs: BTreeMap<Name, Config>,
     /// Also of names without a document: the topic may tell of them in any order.
-    targets: BTreeMap<Name, Target>,
+    aims: BTreeMap<Name, Aim>,
     tasks: BTreeMap<Name, Task>,
     settled: BTreeMap<Name, Settled>,
     runs: u64,
@@ -142,7 +142,7 @@ impl Manager {
         match event {
             Event::Leads(leads) => self.on_leads(leads),
             Event::Config(name, kind, config) => self.on_config(&name, kind, config),
-            Event::Target(name, target) => self.on_target(&name, target),
+            Event::Target(name, aim) => self.on_target(&name, aim),
             Event::Restart(name) => self.on_restart(&name),
             Event::Ended(name, run, end) => self.on_ended(&name, run, end),
         }
@@ -154,7 +154,7 @@ impl Manager {
         Some(View {
             name: name.clone(),
             config: config.clone(),
-            target: self.target(name),
+            aim: self.aim(name),
             standing: self.standing(name, config),
             running_revision: self.tasks.get(name).map(|task| task.revision),
         })
@@ -218,12 +218,12 @@ impl Manager {
         self.reconcile(name)
     }
 
-    fn on_target(&mut self, name: &Name, target: Option<Target>) -> Vec<Action> {
-        match target {
-            Some(target) => drop(self.targets.insert(name.clone(), target)),
-            None => drop(self.targets.remove(name)),
+    fn on_target(&mut self, name: &Name, aim: Option<Aim>) -> Vec<Action> {
+        match aim {
+            Some(aim) => drop(self.aims.insert(name.clone(), aim)),
+            None => drop(self.aims.remove(name)),
         }
-        if target == Some(Target::Stopped) {
+        if aim.is_some_and(|it| it.target == Target::Stopped) {
             self.settled.remove(name);
         }
         self.reconcile(name)
@@ -276,8 +276,12 @@ impl Manager {
         is_wanted.then(|| (config, known.clone()))
     }
 
+    fn aim(&self, name: &Name) -> Aim {
+        self.aims.get(name).copied().unwrap_or_default()
+    }
+
     fn target(&self, name: &Name) -> Target {
-        self.targets.get(name).copied().unwrap_or_default()
+        self.aim(name).target
     }
 
     fn standing(&self, name: &Name, config: &Config) -> Standing {

@@ -14,7 +14,7 @@
 //!        pipelines.rs: one set of workers for all
 //! ```
 //!
-//! - [`entry`] what the topic holds; [`document`] what a document means;
+//! - [`entry`] what the topic holds; [`document`] and [`connector`] what a document means;
 //! - [`manager`] what is to be done; [`keeper`] does it;
 //! - [`store`] and [`control`] the topic, read and changed;
 //! - [`api`] REST; [`kafka`] where the topic is.
@@ -25,6 +25,7 @@
 //! Next: `entry.rs`.
 
 pub(crate) mod api;
+pub(crate) mod connector;
 pub(crate) mod control;
 pub(crate) mod document;
 pub(crate) mod entry;
@@ -35,6 +36,7 @@ pub(crate) mod manager;
 mod store;
 
 use crate::args::{Metrics, Serve};
+use crate::connect::Worker;
 use crate::exit::{Exit, Outcome};
 use crate::http::{self, Ready, Shown};
 use crate::logs;
@@ -44,7 +46,9 @@ use crate::pipelines::{Host, Identity};
 use crate::run::start_runtime;
 use crate::screen::Screen;
 use crate::signals::Signals;
+use api::Readers;
 use api::door::{Door, demand_authentication};
+use connector::ConnectorFiles;
 use control::{Control, Role};
 use document::{Documents, PipelineFiles, Reader};
 use entry::Kind;
@@ -61,19 +65,27 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn serve(options: &Serve) -> Outcome {
     let target = kafka::target(options)?;
     demand_authentication(options.api, &options.access)?;
+    let worker = connector::worker(options, &target)?;
     let otlp = Asked::read(&options.otlp)?;
     let screen = Screen::new(false);
     logs::install(&options.logs, &screen)?;
     let runtime = start_runtime()?;
-    let outcome = runtime.block_on(live(target, otlp, options, &screen));
+    let outcome = runtime.block_on(live(target, worker, otlp, options, &screen));
     runtime.shutdown_background();
     outcome
 }
 
-async fn live(target: KafkaTarget, otlp: Asked, options: &Serve, screen: &Screen) -> Outcome {
+async fn live(
+    target: KafkaTarget,
+    worker: Worker,
+    otlp: Asked,
+    options: &Serve,
+    screen: &Screen,
+) -> Outcome {
     let stop = CancellationToken::new();
     let signals = Signals::listen()?;
     let door = Door::open(options.api, &options.access).await?;
+    let door = door.advertised(options.advertise.as_deref());
     let metrics = match options.metrics {
         None | Some(Metrics::Off) => None,
         wanted => http::bind(wanted).await?,
@@ -85,20 +97,21 @@ async fn live(target: KafkaTarget, otlp: Asked, options: &Serve, screen: &Screen
     let identity = Identity { instance, telemetry: otlp.telemetry() };
     let host = Host::start(workers, Some(STARTS_MAX), identity)?;
     log_start(options, workers, &host.instance);
-    let files = Arc::new(PipelineFiles { base_dir: options.base_dir.clone() });
-    let reader: Arc<dyn Reader> = files.clone();
-    let keeper = Keeper::new(host.clone(), Documents::new([(Kind::Pipeline, reader)]));
+    let (documents, files, connectors) = documents(options, worker);
+    let keeper = Keeper::new(host.clone(), documents);
     let (fatal, failed) = oneshot::channel();
     let (store, lead) = Store::new(keeper.clone(), fatal);
-    let table = Table::start(table_options(target, options, &host.instance), store);
-    let control = Control::new(keeper.clone(), table, lead);
+    let table = Table::start(table_options(target.clone(), options, &host.instance), store);
+    let control = Control::new(keeper.clone(), (table, target), lead);
+    let keeping = control.clone();
+    tokio::spawn(async move { keeping.keep_topics().await });
     let shown = shown(&keeper, &control);
     let otlp = otlp.start(&shown);
     if let Some(metrics) = metrics {
         tokio::spawn(http::serve(metrics, shown.clone()));
     }
     let closing = CancellationToken::new();
-    door.serve(control.clone(), shown, files, closing.clone());
+    door.serve(control.clone(), shown, Readers { files, connectors }, closing.clone());
     let failed = tokio::select! {
         () = stop.cancelled() => None,
         why = failed => why.ok(),
@@ -115,6 +128,18 @@ async fn live(target: KafkaTarget, otlp: Asked, options: &Serve, screen: &Screen
         Some((why, true)) => Err(Exit::Unavailable.saying(why)),
         Some((why, false)) => Err(Exit::Failed.saying(why)),
     }
+}
+
+/// What reads the documents of each kind; pipeline files and connectors once more, for requests.
+fn documents(
+    options: &Serve,
+    worker: Worker,
+) -> (Documents, Arc<PipelineFiles>, Arc<ConnectorFiles>) {
+    let files = Arc::new(PipelineFiles { base_dir: options.base_dir.clone() });
+    let connectors = Arc::new(ConnectorFiles::new(options.base_dir.clone(), worker));
+    let readers: [(Kind, Arc<dyn Reader>); 2] =
+        [(Kind::Pipeline, files.clone()), (Kind::Connector, connectors.clone())];
+    (Documents::new(readers), files, connectors)
 }
 
 /// Ends all pipelines, and only then leaves the lead to others: they find everything committed.

@@ -2,6 +2,7 @@
 //!
 //! Next: `operators/src/sink/kafka/table.rs` reads and writes the topic.
 
+use crate::logs::Levels;
 use crate::serve::entry::{Told, read};
 use crate::serve::keeper::Keeper;
 use crate::serve::manager::Event;
@@ -27,16 +28,31 @@ impl Store {
     }
 }
 
+impl Store {
+    /// A level is for those who are there when it is said.
+    fn take_level(&self, logger: &str, level: &str) {
+        if !matches!(*self.lead.borrow(), Lead::Reading(_))
+            && let Some(levels) = Levels::get()
+            && let Err(error) = levels.set(logger, level)
+        {
+            tracing::warn!(event = "level_not_set", logger, level, "{error}");
+        }
+    }
+}
+
 impl TableReader for Store {
     fn record(&self, record: &TableRecord<'_>) {
         let Some(told) = read(record.key, record.value, record.offset) else {
             tracing::debug!(event = "config_record_unknown", key = record.key);
             return;
         };
-        self.keeper.on(match told {
-            Told::Config(name, kind, config) => Event::Config(name, kind, config),
-            Told::Target(name, target) => Event::Target(name, target),
-        });
+        match told {
+            Told::Config(name, kind, config) => self.keeper.on(Event::Config(name, kind, config)),
+            Told::Target(name, aim) => self.keeper.on(Event::Target(name, aim)),
+            Told::Topics(name, topics) => self.keeper.note_topics(name, topics),
+            Told::Offsets(name, offsets) => self.keeper.note_offsets(name, offsets),
+            Told::Level(logger, level) => self.take_level(&logger, &level),
+        }
     }
 
     fn lead(&self, lead: &Lead) {

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use crate::case::{Answer, Call, Case, PLUGIN_CONFIG, load_all, root};
 use crate::client::Client;
 use crate::compare::{Finding, compare, compare_bodies, looked_at};
+use crate::deviations::{Deviation, Deviations};
 use crate::layout::pretty;
 use crate::placeholder::{Given, fill, fill_all, scrub, scrub_text};
 use crate::world::World;
@@ -36,6 +37,7 @@ pub struct Difference {
 struct Player<'a> {
     client: &'a Client,
     given: Vec<Given>,
+    deviations: &'a Deviations,
 }
 
 /// The Java connector.
@@ -58,13 +60,18 @@ const MOMENTARY: [&str; 2] = [
 /// # Errors
 /// When the cases cannot be read, or the server takes no connection.
 pub fn play_all(base_url: &str) -> Result<Vec<Difference>> {
-    play_some(base_url, &[])
+    play_some(base_url, &[], &Deviations::default())
 }
 
-/// As [`play_all`], for the cases whose name holds one of the given parts.
-pub fn play_some(base_url: &str, parts: &[String]) -> Result<Vec<Difference>> {
+/// As [`play_all`], for the cases whose name holds one of the given parts, and with what is wanted
+/// otherwise.
+pub fn play_some(
+    base_url: &str,
+    parts: &[String],
+    deviations: &Deviations,
+) -> Result<Vec<Difference>> {
     let (world, client) = (World::start()?, Client::new(base_url)?);
-    let player = Player { client: &client, given: world.given() };
+    let player = Player { client: &client, given: world.given(), deviations };
     let mut differences = Vec::new();
     for case in load_all(parts)? {
         let found = player.play(&case)?;
@@ -77,7 +84,8 @@ pub fn play_some(base_url: &str, parts: &[String]) -> Result<Vec<Difference>> {
 /// Writes what a server answers into the cases.
 pub fn record_some(base_url: &str, parts: &[String]) -> Result<()> {
     let (world, client) = (World::start()?, Client::new(base_url)?);
-    let player = Player { client: &client, given: world.given() };
+    let deviations = &Deviations::default();
+    let player = Player { client: &client, given: world.given(), deviations };
     for mut case in load_all(parts)? {
         let recorded = player.record(&mut case);
         // As far as it came: that shows best what went wrong.
@@ -97,7 +105,11 @@ impl Player<'_> {
         let mut differences = Vec::new();
         for (index, call) in case.scenario.calls.iter().enumerate() {
             let found = |findings| Difference::new(case, index, call, findings);
-            match self.judge(call) {
+            let judged = match self.deviations.of(&case.name, index) {
+                Some(deviation) => self.judge_deviation(call, deviation),
+                None => self.judge(call),
+            };
+            match judged {
                 Ok(findings) if findings.is_empty() => {}
                 Ok(findings) => differences.push(found(findings)),
                 Err(error) => {
@@ -117,6 +129,27 @@ impl Player<'_> {
         let filled = self.filled(call);
         let actual = self.send(&filled)?;
         Ok(compare(&filled, &self.filled_answer(expected), &actual))
+    }
+
+    /// A call that is answered otherwise on purpose must be answered just so, and not as recorded.
+    fn judge_deviation(&self, call: &Call, deviation: &Deviation) -> Result<Vec<Finding>> {
+        let recorded = call.answer.as_ref().context("this call has not been recorded")?;
+        let filled = self.filled(call);
+        let ours = Call { until: deviation.until.clone(), or_refusal: false, ..filled.clone() };
+        let actual = self.send(&ours)?;
+        let mut findings = compare(&ours, &self.filled_answer(&deviation.answer), &actual);
+        if compare(&filled, &self.filled_answer(recorded), &actual).is_empty() {
+            let actual = Some("it is answered as recorded: delete the deviation".into());
+            let place = "deviation".to_owned();
+            findings.push(Finding { place, expected: None, actual });
+        }
+        for call in &deviation.then {
+            let answer = self.send(&self.filled(call))?;
+            if answer.status >= 300 {
+                bail!("{} {} after a deviation: {answer:?}", call.method, call.path);
+            }
+        }
+        Ok(findings)
     }
 
     fn record(&self, case: &mut Case) -> Result<()> {
@@ -289,7 +322,8 @@ mod tests {
         let scenario = json!({"about": "a test", "calls": calls});
         std::fs::write(&path, scenario.to_string()).unwrap();
         let client = Client::new(&empty_server()).unwrap();
-        let player = Player { client: &client, given: Vec::new() };
+        let deviations = &Deviations::default();
+        let player = Player { client: &client, given: Vec::new(), deviations };
         let found = player.play(&Case::load(&path).unwrap()).unwrap();
         let told: Vec<String> = found.iter().map(ToString::to_string).collect();
         let expected = "a, call 2: GET /x\n  body\n    - {\"version\":\"{{version}}\"}\n    + []";

@@ -11,17 +11,21 @@
 //! | file | goal |
 //! |---|---|
 //! | `lifecycle` | made, watched, paused, resumed, replaced, kept over a restart, deleted |
+//! | `connectors`, `connector` | the same for a connector, over Kafka Connect's paths |
 //! | `configs` | what the config topic must be, and what is kept in it |
 //! | `instances` | of two instances one runs everything, and the other takes over |
 //! | `many` | 200 pipelines at once; pipelines that come and go beside a busy one |
-//! | `hostile` | requests that are too large, malformed, too slow, or full of tricks |
+//! | `hostile`, `hostile_connectors` | requests too large, malformed, slow, full of tricks |
 //! | `security` | who may ask |
 //! | `faults` | the program dies in the middle of a change |
 
 mod configs;
+mod connector;
+mod connectors;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod hostile;
+mod hostile_connectors;
 mod instances;
 mod lifecycle;
 mod many;

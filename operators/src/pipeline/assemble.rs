@@ -11,6 +11,7 @@ use crate::pipeline::gaps::{gaps_of, set_aside_of};
 use crate::pipeline::guarantee::reaches;
 use crate::sink::kafka::{
     AcceptChange, HeldGeneration, JsonKey, KafkaSink, KeyConfig, OutletPlan, SinkEntry,
+    WrittenTopics,
 };
 use crate::sink::outlet::SinkPart;
 use crate::sink::stdout::StdoutSink;
@@ -63,6 +64,8 @@ pub struct Incarnation {
     /// What to do with the position of a shard whose source has changed; left out, a change
     /// refuses to start.
     pub accept_change: Option<AcceptChange>,
+    /// Who hears of the topics that are written to, if anybody wants to.
+    pub written: Option<WrittenTopics>,
 }
 
 /// Assembles `plan` for `incarnation`.
@@ -100,6 +103,7 @@ pub fn assemble(plan: &Plan, incarnation: &Incarnation) -> Assembly {
         message_bytes_max: message_bytes_max(plan),
         needs_progress: plan.settings().commit.on_progress_missing == ProgressMissing::Fail,
         accept_change: incarnation.accept_change,
+        written: incarnation.written.clone(),
     });
     let blueprint = Blueprint { name: plan.name().to_owned(), nodes };
     Assembly { shards, table, blueprint, parts, outlet }

@@ -11,7 +11,7 @@ use crate::pipeline::attempt::{Attempt, AttemptEnd};
 use crate::pipeline::standby::{Verdict, stand_by};
 use crate::pipeline::state::Phase;
 use crate::pipeline::status::Status;
-use crate::sink::kafka::{AcceptChange, HeldGeneration};
+use crate::sink::kafka::{AcceptChange, HeldGeneration, WrittenTopics};
 use crate::sink::tap::Tap;
 use crate::telemetry::{OpenSpan, PipelineMetrics, Telemetry, brief, unix_seconds};
 use headwater_engine::clock::Clock;
@@ -46,6 +46,8 @@ pub struct RunContext {
     pub accept_change: Option<AcceptChange>,
     /// Told of every commit, if somebody wants to know more of it than metrics say.
     pub on_commit: Option<OnCommit>,
+    /// Told of each topic when it is written to for the first time, if somebody wants to know.
+    pub written: Option<WrittenTopics>,
     /// Where records are shown on their way, if somebody may want to look.
     pub tap: Option<Tap>,
     /// How many pipelines of this process may take themselves over at once, if that is bounded.
@@ -62,6 +64,7 @@ impl RunContext {
             instance: self.instance.clone(),
             held: HeldGeneration::default(),
             accept_change: self.accept_change,
+            written: self.written.clone(),
         }
     }
 }

@@ -112,6 +112,7 @@ impl Fleet {
             instance: "test".to_owned(),
             accept_change: None,
             on_commit: Some(Arc::new(on_commit)),
+            written: None,
             tap: None,
             starts: None,
         };

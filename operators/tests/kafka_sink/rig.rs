@@ -129,6 +129,7 @@ impl Rig {
             message_bytes_max: 4 << 20,
             needs_progress: false,
             accept_change: None,
+            written: None,
             shards: ShardTable::new([ShardEntry { key, fingerprint: fingerprint.to_owned() }]),
         }
     }

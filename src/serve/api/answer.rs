@@ -48,6 +48,12 @@ impl Problem {
         Problem::new(StatusCode::BAD_REQUEST, message)
     }
 
+    /// No more than what the status says, in the words of Kafka Connect.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        let reason = status.canonical_reason().unwrap_or_default();
+        Problem::new(status, format!("HTTP {} {reason}", status.as_u16()))
+    }
+
     pub(crate) fn with(mut self, header: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
         self
@@ -70,7 +76,9 @@ impl From<Refusal> for Problem {
         let message = refusal.to_string();
         let status = match &refusal {
             Refusal::Unknown(..) => StatusCode::NOT_FOUND,
-            Refusal::Exists(..) | Refusal::Full | Refusal::Fixed => StatusCode::CONFLICT,
+            Refusal::Exists(..) | Refusal::Changed(..) | Refusal::Full | Refusal::Fixed => {
+                StatusCode::CONFLICT
+            }
             Refusal::TooLarge(..) => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::Mistakes(_) => StatusCode::BAD_REQUEST,
             Refusal::Unwritten(WriteError::Unknown(_)) => StatusCode::INTERNAL_SERVER_ERROR,

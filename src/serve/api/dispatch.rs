@@ -3,19 +3,23 @@
 //! Order: rate, then who asks, then what is meant, then its body, then the handler. So who may not
 //! ask learns nothing, and nothing is read for whom nothing is done.
 
-use super::answer::{Answer, Problem};
+use super::Readers;
+use super::answer::{Answer, Problem, typed};
 use super::auth::{Access, Peer};
 use super::limits::{
     ANSWER_TIMEOUT, BODY_BYTES_MAX, BODY_DROPPED_MAX, BODY_TIMEOUT, KAFKA_REQUESTS_MAX,
 };
-use super::operation::{Call, Operation, find, query};
+use super::operation::{Call, Manners, Operation, find, methods, pairs, query};
 use super::rate::Rates;
 use crate::http::Shown;
+use crate::serve::connector::ConnectorFiles;
 use crate::serve::control::Control;
 use crate::serve::document::PipelineFiles;
 use axum::body::Body;
-use axum::http::{Method, Request, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
@@ -27,7 +31,13 @@ pub(crate) struct Api {
     pub(crate) shown: Arc<Shown>,
     /// Reads documents whose name is not known yet.
     pub(crate) files: Arc<PipelineFiles>,
+    pub(crate) connectors: Arc<ConnectorFiles>,
+    /// `host:port` of this instance, as others reach it.
+    pub(crate) authority: String,
+    /// The id of the config topic's cluster, once it was asked for.
+    pub(crate) cluster_id: tokio::sync::OnceCell<String>,
     pub(crate) openapi: String,
+    is_tls: bool,
     operations: Vec<Operation>,
     access: Access,
     rates: Rates,
@@ -37,17 +47,31 @@ pub(crate) struct Api {
 pub(crate) struct Parts {
     pub(crate) control: Control,
     pub(crate) shown: Arc<Shown>,
-    pub(crate) files: Arc<PipelineFiles>,
+    pub(crate) readers: Readers,
+    pub(crate) authority: String,
+    pub(crate) is_tls: bool,
     pub(crate) access: Access,
     pub(crate) rates: Rates,
 }
 
 impl Api {
     pub(crate) fn new(parts: Parts, operations: Vec<Operation>) -> Arc<Self> {
-        let Parts { control, shown, files, access, rates } = parts;
-        let openapi = super::openapi::document(&operations);
-        let kafka_turns = Arc::new(Semaphore::new(KAFKA_REQUESTS_MAX));
-        Arc::new(Api { control, kafka_turns, shown, files, openapi, operations, access, rates })
+        let Parts { control, shown, readers, authority, is_tls, access, rates } = parts;
+        let Readers { files, connectors } = readers;
+        Arc::new(Api {
+            control,
+            kafka_turns: Arc::new(Semaphore::new(KAFKA_REQUESTS_MAX)),
+            shown,
+            files,
+            connectors,
+            authority,
+            cluster_id: tokio::sync::OnceCell::new(),
+            openapi: super::openapi::document(&operations),
+            is_tls,
+            operations,
+            access,
+            rates,
+        })
     }
 
     /// Answers a request; every refusal has the shape of an error.
@@ -58,9 +82,10 @@ impl Api {
         let mut answer = outcome.unwrap_or_else(|problem| problem.answer());
         let status = answer.status().as_u16();
         let changes = !matches!(method, Method::GET | Method::HEAD);
-        if changes {
-            let client = peer.address.ip();
-            tracing::info!(event = "api_request", %client, %method, path, status);
+        let client = peer.address.ip();
+        match changes {
+            true => tracing::info!(event = "api_request", %client, %method, path, status),
+            false => tracing::debug!(event = "api_request", %client, %method, path, status),
         }
         if is_head {
             *answer.body_mut() = Body::empty();
@@ -76,13 +101,26 @@ impl Api {
         self.rates.admit(peer.address.ip())?;
         let (head, body) = request.into_parts();
         self.access.demand(&head)?;
+        if head.method == Method::OPTIONS
+            && let Some(methods) = methods(&self.operations, &head.uri)
+        {
+            return Ok(options(&methods));
+        }
         let (operation, parts) = find(&self.operations, &head.method, &head.uri)?;
-        let query = query(operation, &head.uri)?;
+        if operation.manners == Manners::Connect {
+            demand_json(operation, &head.headers)?;
+        }
+        let pairs = pairs(&head.uri)?;
+        let query = match operation.manners {
+            Manners::Own => query(operation, pairs.clone())?,
+            Manners::Connect => BTreeMap::new(),
+        };
         let body = match operation.body {
             Some(_) => read(body).await?,
             None => Vec::new(),
         };
-        let call = Call { api: self.clone(), parts, query, body };
+        let base = self.base(&head.headers);
+        let call = Call { api: self.clone(), parts, query, body, pairs, base };
         let answer = tokio::time::timeout(ANSWER_TIMEOUT, (operation.handler)(call)).await;
         answer.unwrap_or_else(|_| {
             let seconds = ANSWER_TIMEOUT.as_secs();
@@ -90,6 +128,55 @@ impl Api {
             Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, message))
         })
     }
+}
+
+impl Api {
+    /// Where the client found this program.
+    fn base(&self, headers: &HeaderMap) -> String {
+        let host = headers.get(header::HOST).and_then(|it| it.to_str().ok());
+        let authority = host.filter(|it| it.parse::<Authority>().is_ok());
+        let scheme = if self.is_tls { "https" } else { "http" };
+        format!("{scheme}://{}", authority.unwrap_or(&self.authority))
+    }
+}
+
+/// The methods of a path, as header and as text.
+fn options(methods: &[&str]) -> Answer {
+    let mut answer = typed(StatusCode::OK, "text/plain", methods.join(", "));
+    if let Ok(allow) = HeaderValue::from_str(&methods.join(",")) {
+        answer.headers_mut().insert(header::ALLOW, allow);
+    }
+    answer
+}
+
+/// Kafka Connect speaks JSON and nothing else.
+fn demand_json(operation: &Operation, headers: &HeaderMap) -> Result<(), Problem> {
+    let text = |name| headers.get(name).map(|it| it.to_str().unwrap_or("?"));
+    if !text(header::ACCEPT).is_none_or(accepts_json) {
+        return Err(Problem::of_status(StatusCode::NOT_ACCEPTABLE));
+    }
+    let is_json = |kind: &str| essence(kind).eq_ignore_ascii_case("application/json");
+    if operation.body.is_some() && !text(header::CONTENT_TYPE).is_some_and(is_json) {
+        return Err(Problem::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
+    }
+    Ok(())
+}
+
+/// A media type without its parameters.
+fn essence(kind: &str) -> &str {
+    kind.split(';').next().unwrap_or_default().trim()
+}
+
+fn accepts_json(accept: &str) -> bool {
+    let is_refused = |range: &str| {
+        let quality = range.split(';').filter_map(|it| it.trim().strip_prefix("q="));
+        quality.filter_map(|it| it.trim().parse::<f32>().ok()).any(|it| it <= 0.0)
+    };
+    let fits = |range: &str| {
+        let kind = essence(range).to_ascii_lowercase();
+        ["*/*", "application/*", "application/json"].contains(&kind.as_str())
+    };
+    accept.split(',').any(|range| fits(range) && !is_refused(range))
 }
 
 /// A request's body, as far as it is not too long and does not take too long.

@@ -7,12 +7,12 @@ use super::credentials::{TlsFiles, Tokens};
 use super::dispatch::Parts;
 use super::listen::{Tls, listen};
 use super::rate::Rates;
-use super::{Api, operations};
+use super::{Api, Readers, operations};
 use crate::args::ApiAccess;
 use crate::exit::{Exit, Failed};
 use crate::http::Shown;
 use crate::serve::control::Control;
-use crate::serve::document::PipelineFiles;
+use axum::http::Uri;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -24,6 +24,8 @@ pub(crate) struct Door {
     tls: Tls,
     access: Access,
     rates: Rates,
+    /// `host:port` as others reach it.
+    authority: String,
 }
 
 /// An API that others can reach must know who asks.
@@ -62,7 +64,16 @@ impl Door {
             tracing::warn!(event = "api_without_tls", "tokens can be read on their way");
         }
         let listener = bind(api, tls.is_some()).await?;
-        Ok(Door { listener, tls, access, rates: Rates::new(options.api_rate) })
+        let authority = listener.local_addr().unwrap_or(api).to_string();
+        Ok(Door { listener, tls, access, rates: Rates::new(options.api_rate), authority })
+    }
+
+    /// Others reach it by this URL.
+    pub(crate) fn advertised(mut self, url: Option<&str>) -> Self {
+        if let Some(authority) = url.and_then(authority) {
+            self.authority = authority;
+        }
+        self
     }
 
     /// Answers until it is asked to stop.
@@ -70,13 +81,25 @@ impl Door {
         self,
         control: Control,
         shown: Arc<Shown>,
-        files: Arc<PipelineFiles>,
+        readers: Readers,
         stop: CancellationToken,
     ) {
-        let Door { listener, tls, access, rates } = self;
-        let parts = Parts { control, shown, files, access, rates };
+        let Door { listener, tls, access, rates, authority } = self;
+        let is_tls = tls.is_some();
+        let parts = Parts { control, shown, readers, authority, is_tls, access, rates };
         tokio::spawn(listen(listener, tls, Api::new(parts, operations()), stop));
     }
+}
+
+/// `host:port` of a URL, as Kafka Connect names workers; a port that is not told is the scheme's.
+pub(super) fn authority(url: &str) -> Option<String> {
+    let uri: Uri = url.parse().ok()?;
+    let port = match (uri.port_u16(), uri.scheme_str()) {
+        (Some(port), _) => port,
+        (None, Some("https")) => 443,
+        (None, _) => 80,
+    };
+    Some(format!("{}:{port}", uri.host()?))
 }
 
 async fn bind(api: SocketAddr, is_tls: bool) -> Result<TcpListener, Failed> {

@@ -1,7 +1,7 @@
 //! The OpenAPI document, made of the table that requests are looked up in.
 
 use super::answer::Problem;
-use super::operation::{Content, Operation, Parameter, Reply, shape};
+use super::operation::{Content, Manners, Operation, Parameter, Reply, shape};
 use serde_json::{Map, Value as Json, json};
 
 /// The document of `operations`, as text.
@@ -58,11 +58,12 @@ fn described(operation: &Operation) -> Json {
     if let Some(body) = operation.body {
         let text = json!({ "schema": { "type": "string" } });
         let object = json!({ "schema": { "type": "object" } });
-        described["requestBody"] = json!({
-            "required": true,
-            "description": body,
-            "content": { "application/yaml": text, "application/json": object },
-        });
+        let content = match operation.manners {
+            Manners::Own => json!({ "application/yaml": text, "application/json": object }),
+            Manners::Connect => json!({ "application/json": object }),
+        };
+        described["requestBody"] =
+            json!({ "required": true, "description": body, "content": content });
     }
     described
 }

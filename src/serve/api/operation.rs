@@ -7,6 +7,10 @@
 //! 1. A path is taken apart before its parts are decoded, so an encoded slash never makes a part.
 //! 2. A part that decodes to no text, to control characters, `.` or `..` is refused, not mended.
 //! 3. A query parameter that the operation does not have is refused.
+//!
+//! Operations of Kafka Connect have that program's manners instead where clients rely on them
+//! ([`Manners::Connect`]): they pass over parameters that they do not know, answer `OPTIONS`,
+//! demand JSON of bodies and of `accept`, and say `HTTP 404 Not Found` and no more.
 
 use super::answer::{Answer, Problem};
 use super::dispatch::Api;
@@ -26,6 +30,10 @@ pub(crate) struct Call {
     pub(crate) query: BTreeMap<String, String>,
     /// Empty where the operation takes none.
     pub(crate) body: Vec<u8>,
+    /// All parameters of the query in their order, for an operation of Kafka Connect.
+    pub(crate) pairs: Vec<(String, String)>,
+    /// Where the client found this program: scheme and authority.
+    pub(crate) base: String,
 }
 
 /// What a handler comes to.
@@ -48,6 +56,16 @@ pub(crate) struct Operation {
     pub(crate) body: Option<&'static str>,
     pub(crate) answers: Vec<Reply>,
     pub(crate) handler: Handler,
+    pub(crate) manners: Manners,
+}
+
+/// How an operation takes its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manners {
+    /// Strictly: what it does not know is refused.
+    Own,
+    /// As Kafka Connect does.
+    Connect,
 }
 
 /// A query parameter.
@@ -101,8 +119,13 @@ impl Operation {
         (id, summary): Told,
         handler: Handler,
     ) -> Self {
-        let answers = Vec::new();
-        Operation { method, path, id, summary, query: &[], body: None, answers, handler }
+        let (answers, manners) = (Vec::new(), Manners::Own);
+        Operation { method, path, id, summary, query: &[], body: None, answers, handler, manners }
+    }
+
+    /// It has Kafka Connect's manners.
+    pub(crate) fn of_connect(self) -> Self {
+        Operation { manners: Manners::Connect, ..self }
     }
 
     /// It has these query parameters.
@@ -138,21 +161,19 @@ pub(crate) fn find<'o>(
     method: &Method,
     uri: &Uri,
 ) -> Result<(&'o Operation, BTreeMap<&'static str, String>), Problem> {
-    let parts = split(uri.path())?;
-    let mut found: Vec<_> =
-        operations.iter().filter_map(|it| Some((it, it.matches(&parts)?))).collect();
+    let mut found = at(operations, uri)?;
     if found.is_empty() {
-        let message = format!("there is nothing at {}; /openapi.json lists all paths", uri.path());
-        return Err(Problem::new(StatusCode::NOT_FOUND, message));
+        return Err(nothing_at(uri));
     }
-    // A word in its place is meant before what stands for any word.
-    found.sort_by_key(|(_, parts)| parts.len());
     // Who is asked for the head of an answer makes the answer.
     let wanted = if method == Method::HEAD { &Method::GET } else { method };
     let place = found.iter().position(|(it, _)| it.method == *wanted);
     let Some(place) = place else {
         let mut methods: Vec<&str> = found.iter().map(|(it, _)| it.method.as_str()).collect();
         methods.dedup();
+        if found[0].0.manners == Manners::Connect {
+            return Err(Problem::of_status(StatusCode::METHOD_NOT_ALLOWED));
+        }
         let message = format!("{} takes {}, not {method}", uri.path(), methods.join(", "));
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, message);
         return Err(problem.with(header::ALLOW, methods.join(", ")));
@@ -160,14 +181,61 @@ pub(crate) fn find<'o>(
     Ok(found.swap_remove(place))
 }
 
-/// The query's parameters, which must be `operation`'s.
-pub(crate) fn query(operation: &Operation, uri: &Uri) -> Result<BTreeMap<String, String>, Problem> {
-    let mut query = BTreeMap::new();
+/// The operations at a path; those with a word in a place before those with anything there.
+fn at<'o>(operations: &'o [Operation], uri: &Uri) -> Result<Vec<Found<'o>>, Problem> {
+    let parts = split(uri.path())?;
+    let mut found: Vec<_> =
+        operations.iter().filter_map(|it| Some((it, it.matches(&parts)?))).collect();
+    found.sort_by_key(|(_, parts)| parts.len());
+    Ok(found)
+}
+
+/// An operation with the parts of its path that stand for something.
+type Found<'o> = (&'o Operation, BTreeMap<&'static str, String>);
+
+/// Clients of Kafka Connect know what it says of an unknown path; people are told more where there
+/// are only our own.
+fn nothing_at(uri: &Uri) -> Problem {
+    if !uri.path().starts_with("/pipelines") {
+        return Problem::of_status(StatusCode::NOT_FOUND);
+    }
+    let message = format!("there is nothing at {}; /openapi.json lists all paths", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, message)
+}
+
+/// What `OPTIONS` asks for: the methods of a path of Kafka Connect, in the order in which that
+/// tells them.
+pub(crate) fn methods(operations: &[Operation], uri: &Uri) -> Option<Vec<&'static str>> {
+    const ORDER: [&str; 7] = ["HEAD", "DELETE", "POST", "GET", "OPTIONS", "PUT", "PATCH"];
+    let found = at(operations, uri).ok()?;
+    let of_connect = || found.iter().filter(|(it, _)| it.manners == Manners::Connect);
+    let has = |method: &str| of_connect().any(|(it, _)| it.method == method);
+    let is_there = |method: &&str| match *method {
+        "HEAD" => has("GET"),
+        "OPTIONS" => true,
+        method => has(method),
+    };
+    of_connect().next()?;
+    Some(ORDER.into_iter().filter(is_there).collect())
+}
+
+/// The query's parameters in their order.
+pub(crate) fn pairs(uri: &Uri) -> Result<Vec<(String, String)>, Problem> {
     let pairs = uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
-    for pair in pairs {
+    let pair = |pair: &str| {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decoded(&name.replace('+', " "))?;
-        let value = decoded(&value.replace('+', " "))?;
+        Ok((decoded(&name.replace('+', " "))?, decoded(&value.replace('+', " "))?))
+    };
+    pairs.map(pair).collect()
+}
+
+/// The query's parameters, which must be `operation`'s.
+pub(crate) fn query(
+    operation: &Operation,
+    pairs: Vec<(String, String)>,
+) -> Result<BTreeMap<String, String>, Problem> {
+    let mut query = BTreeMap::new();
+    for (name, value) in pairs {
         let Some(parameter) = operation.query.iter().find(|it| it.name == name) else {
             let known: Vec<&str> = operation.query.iter().map(|it| it.name).collect();
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -312,9 +380,30 @@ mod tests {
     }
 
     #[test]
+    fn what_kafka_connect_answers_is_told_of_its_paths_only() {
+        let mut operations = all();
+        operations.push(operation(Method::GET, "/connectors").of_connect());
+        operations.push(operation(Method::POST, "/connectors").of_connect());
+        let methods = |path: &str| methods(&operations, &path.parse().unwrap());
+        assert_eq!(methods("/connectors").unwrap(), ["HEAD", "POST", "GET", "OPTIONS"]);
+        assert_eq!(methods("/pipelines"), None);
+        assert_eq!(methods("/none"), None);
+        let told = |method, path: &str| {
+            let found = find(&operations, &method, &path.parse().unwrap());
+            let answer = found.err().unwrap().answer();
+            (answer.status().as_u16(), answer.headers().contains_key(header::ALLOW))
+        };
+        assert_eq!(told(Method::PUT, "/connectors"), (405, false));
+        assert_eq!(told(Method::PATCH, "/pipelines"), (405, true));
+    }
+
+    #[test]
     fn parameters_are_those_of_the_operation() {
         let operation = operation(Method::GET, "/x");
-        let ask = |uri: &str| query(&operation, &uri.parse().unwrap()).map_err(|_| ());
+        let ask = |uri: &str| {
+            let pairs = pairs(&uri.parse().unwrap()).map_err(|_| ())?;
+            query(&operation, pairs).map_err(|_| ())
+        };
         assert_eq!(ask("/x?rate=%31").unwrap()["rate"], "1");
         for wrong in ["/x?speed=1", "/x?rate=3", "/x?rate=1&rate=2", "/x?rate=%zz", "/x?rate"] {
             assert_eq!(ask(wrong), Err(()), "{wrong}");

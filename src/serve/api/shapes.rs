@@ -167,7 +167,7 @@ impl PipelineStatus {
         PipelineStatus {
             name: view.name.to_string(),
             state: view.standing.word(),
-            target_state: view.target,
+            target_state: view.aim.target,
             reason,
             revision: view.config.revision,
             running_revision: view.running_revision,

@@ -13,8 +13,11 @@ use std::collections::BTreeMap;
 /// How this instance is.
 #[derive(Serialize, JsonSchema)]
 struct InstanceHealth {
-    /// `ok`, or `unavailable` while the config topic is not read, or cannot be written.
+    /// `healthy`; `starting` while the config topic is read, `unhealthy` while it cannot be
+    /// written. This and the message are what Kafka Connect says.
     status: &'static str,
+    /// The same for people.
+    message: &'static str,
     version: &'static str,
     instance: String,
     /// `leader`, `standby`, `reading` (the config topic), or `files` (it runs a fixed set of them).
@@ -36,6 +39,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let unavailable = StatusCode::SERVICE_UNAVAILABLE;
     vec![
         look("/health", ("getHealth", "Whether this instance can be used."), handler(instance))
+            .of_connect()
             .answers("It leads, or stands by.", health())
             .replies(unavailable, "It cannot be used now.", health()),
         look("/healthz", ("getHealthz", "Whether the process lives."), handler(alive))
@@ -72,8 +76,14 @@ async fn instance(call: Call) -> Outcome {
         }
     }
     let is_ok = reason.is_none();
+    let (status, message) = match (is_ok, role) {
+        (true, _) => ("healthy", "Worker has completed startup and is ready to handle requests."),
+        (false, "reading") => ("starting", "Worker is still starting up."),
+        (false, _) => ("unhealthy", "The config topic cannot be written."),
+    };
     let health = InstanceHealth {
-        status: if is_ok { "ok" } else { "unavailable" },
+        status,
+        message,
         version: env!("CARGO_PKG_VERSION"),
         instance: control.instance().to_owned(),
         role,

@@ -26,7 +26,7 @@ fn delete(entry: &str) -> Event {
 }
 
 fn aim(entry: &str, target: Target) -> Event {
-    Event::Target(name(entry), Some(target))
+    Event::Target(name(entry), Some(target.into()))
 }
 
 fn ended(entry: &str, run: u64, end: End) -> Event {
@@ -250,7 +250,7 @@ impl World {
                 if target == Target::Stopped {
                     self.settled.remove(&entry);
                 }
-                self.feed(Event::Target(entry, Some(target)));
+                self.feed(Event::Target(entry, Some(target.into())));
             }
             5 => {
                 self.settled.remove(&entry);

@@ -9,6 +9,7 @@ use crate::sink::kafka::context::Context;
 use crate::sink::kafka::error::KafkaStartError;
 use rdkafka::client::Client;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::KafkaError;
 use std::collections::BTreeMap;
 
@@ -182,6 +183,15 @@ impl KafkaTarget {
 /// cluster that is away is no error here: the call that follows says so.
 pub(super) fn await_cluster(client: &Client<Context>) {
     let _ = client.fetch_cluster_id(KAFKA_CONNECT_TIMEOUT);
+}
+
+/// The id of the cluster; none if it does not answer in time.
+///
+/// # Errors
+/// If no client can be made.
+pub fn cluster_id(target: &KafkaTarget) -> Result<Option<String>, KafkaStartError> {
+    let client: BaseConsumer<Context> = target.consumer("read_committed")?;
+    Ok(client.client().fetch_cluster_id(KAFKA_CONNECT_TIMEOUT))
 }
 
 /// What librdkafka has against one property, if anything; nothing is contacted.

@@ -55,10 +55,11 @@ mod staging;
 mod table;
 mod topics;
 mod transactions;
+mod written;
 
 pub use alive::{Beat, Place, Pulse, wait_for_silence};
 pub use check::{KafkaSink, entry};
-pub use client::{KafkaTarget, instance_name};
+pub use client::{KafkaTarget, cluster_id, instance_name};
 pub use config::{
     CreateTopic, Delivery, JsonKey, KafkaConfig, KeyConfig, PartitionBy, Property, TimestampUnit,
 };
@@ -74,3 +75,4 @@ pub use table::{
 };
 pub use topics::reset_progress;
 pub use transactions::{HeldBack, abort_transaction, held_back, transactional_ids};
+pub use written::WrittenTopics;

@@ -26,6 +26,7 @@ use crate::sink::kafka::rules::{dead_letter_bytes_max, fit, rules};
 use crate::sink::kafka::sealed::{ProgressRecord, SealedDelivery, SealedTransaction};
 use crate::sink::kafka::staging::{Halt, Open, Staging};
 use crate::sink::kafka::topics::{demand, prepare};
+use crate::sink::kafka::written::{TopicsMet, WrittenTopics};
 use headwater_engine::commit::outlet::{OutletError, Repair, Sealed, ShardPosition};
 use headwater_engine::commit::progress::{
     Owner, PROGRESS_FORMAT, ProgressKey, ShardProgress, StoredProgress,
@@ -61,6 +62,7 @@ pub struct KafkaOutlet {
     /// The epoch whose positions are already in its transaction.
     sent_for: Option<Epoch>,
     held: HeldGeneration,
+    written: Option<WrittenTopics>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,6 +146,7 @@ impl KafkaOutlet {
             has_manifest: false,
             sent_for: None,
             held: plan.held,
+            written: plan.written,
         };
         Ok((outlet, stored))
     }
@@ -161,7 +164,8 @@ impl KafkaOutlet {
     pub fn begin(&mut self, slot: Slot, epoch: Epoch) -> Result<(), OutletError> {
         self.producers[slot.0 as usize].begin()?;
         self.refusals.begin(epoch, Instant::now());
-        self.open.push_back(Open::new(slot, epoch));
+        let topics = self.written.as_ref().map(|_| TopicsMet::default());
+        self.open.push_back(Open { topics, ..Open::new(slot, epoch) });
         Ok(())
     }
 
@@ -233,6 +237,9 @@ impl KafkaOutlet {
     pub fn committed(&mut self, positions: &[ShardPosition]) {
         if let Some(open) = self.open.pop_front() {
             self.refusals.forget(open.epoch);
+            if let (Some(written), Some(topics)) = (&self.written, &open.topics) {
+                written.committed(topics);
+            }
         }
         self.has_manifest = true;
         self.stale_claims.clear();

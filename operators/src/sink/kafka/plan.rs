@@ -7,6 +7,7 @@
 //! Next: `acquire.rs` takes the pipeline over, `outlet.rs` fills its transactions.
 
 use crate::sink::kafka::KafkaSink;
+use crate::sink::kafka::written::WrittenTopics;
 use headwater_engine::ids::Generation;
 pub use headwater_engine::shards::ShardEntry;
 use headwater_engine::shards::ShardTable;
@@ -56,6 +57,8 @@ pub struct OutletPlan {
     pub needs_progress: bool,
     /// What to do with the position of a shard whose source has changed, instead of refusing it.
     pub accept_change: Option<AcceptChange>,
+    /// Who hears of the topics that are written to, if anybody wants to.
+    pub written: Option<WrittenTopics>,
 }
 
 /// What to do with the stored position of a shard whose source is not what it was.

@@ -13,6 +13,7 @@ use crate::sink::kafka::error::advice;
 use crate::sink::kafka::producer::{Drained, NotSent, Record, SinkProducer};
 use crate::sink::kafka::refusals::Known;
 use crate::sink::kafka::rules::Facts;
+use crate::sink::kafka::written::TopicsMet;
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use headwater_engine::ids::{Epoch, ShardIndex, Slot};
 use rdkafka::error::RDKafkaErrorCode;
@@ -29,6 +30,8 @@ pub(super) struct Open {
     pub(super) next: usize,
     /// How many records became dead letters, by shard.
     pub(super) set_aside: BTreeMap<ShardIndex, u64>,
+    /// The topics of its records, if somebody wants to know.
+    pub(super) topics: Option<TopicsMet>,
 }
 
 /// An open transaction with what it needs to take records.
@@ -58,7 +61,7 @@ pub(super) enum Halt {
 
 impl Open {
     pub(super) fn new(slot: Slot, epoch: Epoch) -> Self {
-        Open { slot, epoch, next: 0, set_aside: BTreeMap::new() }
+        Open { slot, epoch, next: 0, set_aside: BTreeMap::new(), topics: None }
     }
 }
 
@@ -102,9 +105,13 @@ impl Staging<'_> {
 
     /// Hands the next record over; tells if the client refuses it for what it is.
     pub(super) fn send(&mut self, record: Record<'_>) -> Result<Option<RDKafkaErrorCode>, Halt> {
+        let topic = record.topic;
         match self.producer.send(record) {
             Ok(()) => {
                 self.known.sent(self.open.next);
+                if let Some(topics) = &mut self.open.topics {
+                    topics.meet(topic);
+                }
                 Ok(None)
             }
             Err(NotSent::Refused(code)) => {

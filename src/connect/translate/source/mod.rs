@@ -83,11 +83,12 @@ pub(super) fn read(reader: &mut Reader<'_>) -> SourcePart {
 fn endpoint(is_secure: bool, reader: &mut Reader<'_>) -> String {
     const KEY: &str = "grpc.server.host";
     let host = reader.text(KEY).unwrap_or_default();
-    if reader.config.has(KEY) && (host.is_empty() || host.contains(['/', ' ', '@'])) {
+    let is_text = !host.contains("${");
+    if reader.config.has(KEY) && is_text && (host.is_empty() || host.contains(['/', ' ', '@'])) {
         let told = Mistake::of(KEY, "is not a host");
         reader.mistake(told.hint("expected a name or an address, without scheme and port"));
     }
-    let is_address = host.contains(':') && !host.contains("${") && !host.starts_with('[');
+    let is_address = host.contains(':') && is_text && !host.starts_with('[');
     let host = if is_address { format!("[{host}]") } else { host };
     let port = reader.number("grpc.server.port").unwrap_or(Number::Known(1));
     if matches!(port, Number::Known(port) if !(1..=65_535).contains(&port)) {
