@@ -2,8 +2,8 @@
 //!
 //! What is received and not durable swings between nothing and the credit, on threads of four
 //! kinds. glibc keeps an arena for each and gives next to nothing back, so that a process settles
-//! at the sum of all that its threads ever held. jemalloc's arena is shared, and a thread of its own
-//! gives back what has lain unused for a tenth of a second.
+//! at the sum of all that its threads ever held. jemalloc's arena is shared, and a thread of its
+//! own gives back what has lain unused for a tenth of a second.
 //!
 //! How it is set up stands in `.cargo/config.toml`, which its build reads; where that is not read,
 //! as when another folder is the current one, it keeps its own defaults: more arenas, slower to
