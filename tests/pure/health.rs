@@ -177,7 +177,8 @@ fn an_absence_that_is_over_soon_is_no_news() {
     running.logged(&["event=reconnect_scheduled"]);
     running.logged(&["event=reconnect_executing", "attempt=1"]);
     bench.raise();
-    running.logged(&["event=streaming_started", "session=2"]);
+    // The first attempt may find nobody yet.
+    running.logged(&["event=streaming_started"]);
     eventually_in(address, "running", 200);
     running.signal("TERM");
     let (code, log) = running.ended();
