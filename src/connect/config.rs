@@ -56,7 +56,13 @@ impl Config {
             let told = Mistake::of("input", format!("is not valid JSON: {error}"));
             vec![told.hint("expected {\"name\": …, \"config\": {…}} or the map of keys alone")]
         })?;
-        Self::from_json(&json)
+        let mut mistakes = beside(&json);
+        mistakes.extend(fractions(&json));
+        match Self::from_json(&json) {
+            Ok(config) if mistakes.is_empty() => Ok(config),
+            Ok(_) => Err(mistakes),
+            Err(more) => Err([mistakes, more].concat()),
+        }
     }
 
     /// The configuration in JSON, with or without a name around it.
@@ -110,6 +116,41 @@ impl<K: Into<String>, V: Into<String>> FromIterator<(K, V)> for Config {
         let pair = |(key, value): (K, V)| (key.into(), Some(value.into()));
         Config(pairs.into_iter().map(pair).collect())
     }
+}
+
+/// What stands beside a configuration and says nothing of it: what a worker answers.
+const BESIDE: [&str; 4] = ["name", "config", "tasks", "type"];
+
+/// Keys beside the configuration, which were probably meant to be in it.
+fn beside(json: &Json) -> Vec<Mistake> {
+    let Json::Object(map) = json else { return Vec::new() };
+    if !map.get("config").is_some_and(Json::is_object) {
+        return Vec::new();
+    }
+    let mistake = |(key, value): (&String, &Json)| match key.as_str() {
+        "initial_state" if *value == "RUNNING" => None,
+        "initial_state" => Some(
+            Mistake::of(key, "is of no use: a pipeline file says nothing of when it runs")
+                .hint("leave it out; the pipeline runs when it is started"),
+        ),
+        key if BESIDE.contains(&key) => None,
+        _ => Some(
+            Mistake::of(key, "stands beside the configuration, where nobody reads it")
+                .hint("put it into `config`, or leave it out"),
+        ),
+    };
+    map.iter().filter_map(mistake).collect()
+}
+
+/// Kafka Connect takes the digits of a number as they are written. Those of whole numbers are the
+/// same when they are printed again; `1.10` would become `1.1`.
+fn fractions(json: &Json) -> Vec<Mistake> {
+    let config = json.get("config").filter(|it| it.is_object()).unwrap_or(json);
+    let is_fraction = |(_, value): &(&String, &Json)| value.is_f64();
+    let keys = config.as_object().into_iter().flatten().filter(is_fraction);
+    let told = "its digits may be changed, because it is no whole number of 64 bits";
+    let hint = "write it as a text, in quotes";
+    keys.map(|(key, _)| Mistake::of(key, told).hint(hint)).collect()
 }
 
 /// The name outside is the configuration's; another one inside contradicts it, as Connect says.
