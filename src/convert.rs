@@ -42,10 +42,21 @@ pub(crate) fn convert(options: &Convert) -> Outcome {
         eprintln!("{}; nothing was written", plural(wrong, "mistake"));
         return Err(Exit::Mistake.silently());
     }
+    demand_folder(options)?;
     for (file, translation) in &made {
         write(options, file, translation)?;
     }
     Ok(Exit::Done)
+}
+
+/// Several files one behind the other would be no pipeline file.
+fn demand_folder(options: &Convert) -> Result<(), Failed> {
+    let is_folder = options.output.as_deref().is_some_and(Path::is_dir);
+    if options.files.len() < 2 || is_folder {
+        return Ok(());
+    }
+    let told = "several files go into a folder that is there: --output FOLDER; nothing was written";
+    Err(Exit::Mistake.saying(told.to_owned()))
 }
 
 fn worker(options: &Convert) -> Result<Worker, Failed> {
@@ -60,6 +71,7 @@ fn worker(options: &Convert) -> Result<Worker, Failed> {
     }
     if let Some(brokers) = &options.brokers {
         worker.brokers = Some(brokers.clone());
+        worker.brokers_first = true;
     }
     Ok(worker)
 }
@@ -94,7 +106,8 @@ fn unsound(options: &Convert, file: &Path, translation: &Translation) -> usize {
         // The key alone: what stands behind it may be a secret.
         let line = translation.text.lines().nth(error.span.line - 1).unwrap_or_default();
         let line = line.trim_start_matches([' ', '-', '{']).split(':').next().unwrap_or_default();
-        let details = error.details.join("; ");
+        let details: Vec<&str> = error.details.iter().map(|it| it.trim()).collect();
+        let details = details.join("; ");
         let parts = [error.message.as_str(), &details, error.hint.as_deref().unwrap_or_default()];
         let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
         let told = Mistake::of(line, parts.join("; "));

@@ -139,6 +139,26 @@ fn files_are_written_into_a_folder_and_never_over_others() {
     assert!(again.stderr.contains("not overwritten"), "{again:#?}");
 }
 
+/// One behind the other they would be no pipeline file.
+#[test]
+fn several_files_are_not_written_into_one() {
+    let world = world();
+    let inputs = ["ok_telemetry.json", "ok_brokers.json"];
+    for input in inputs {
+        let from = root().join(FOLDER).join(input);
+        fs::copy(from, world.path().join(input)).expect("a case is readable");
+    }
+    for output in
+        [&["convert", inputs[0], inputs[1]][..], &["convert", inputs[0], inputs[1], "-o", "x"]]
+    {
+        let mut command = headwater(output);
+        let ran = run(command.current_dir(world.path()).env("SITE", "berlin"));
+        assert_eq!((ran.code, ran.stdout.as_str()), (64, ""), "{ran:#?}");
+        assert!(ran.stderr.contains("--output FOLDER"), "{ran:#?}");
+        assert!(!world.path().join("x").exists());
+    }
+}
+
 #[test]
 fn two_connectors_of_one_name_are_refused() {
     let world = world();

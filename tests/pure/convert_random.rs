@@ -1,5 +1,6 @@
-//! Goal: no configuration makes a validation or a translation panic, every mistake names a key, and
-//! what a translation writes is YAML whatever the values are.
+//! Goal: no configuration makes a validation or a translation panic, every mistake names a key,
+//! what a validation refuses no translation takes, and what a translation writes is YAML whatever
+//! the values are.
 //! Method: random configurations of known keys and awkward values.
 
 use crate::property::property;
@@ -11,7 +12,7 @@ use std::path::Path;
 const CLASS: &str = "io.conduktor.connect.grpc.GrpcSourceConnector";
 
 /// Values that mean something somewhere, and some that mean harm.
-const VALUES: [&str; 34] = [
+const VALUES: [&str; 35] = [
     "",
     " ",
     "1",
@@ -30,6 +31,7 @@ const VALUES: [&str; 34] = [
     "${dir:/a:b}",
     "${none:x}",
     "${",
+    "x$${env:PATH}",
     "$${env:X}",
     "a: b\nsources: {}",
     "# comment",
@@ -114,7 +116,15 @@ fn judge(config: &Config, keys: &[String]) -> Result<(), String> {
         return Err("errors are counted wrong".to_owned());
     }
     let made = match translate(config, &worker) {
-        Ok(made) => made,
+        Ok(made) => {
+            let is_later = |name: &str| config.get(name).is_some_and(|it| it.contains("${"));
+            let refused = answer.configs.iter().map(|it| &it.value);
+            let mut refused = refused.filter(|it| !it.errors.is_empty() && !is_later(&it.name));
+            if let Some(refused) = refused.next() {
+                return Err(format!("taken, though a validation refuses it: {refused:?}"));
+            }
+            made
+        }
         Err(mistakes) if mistakes.is_empty() => return Err("refused for nothing".to_owned()),
         Err(mistakes) => {
             let known = |key: &str| config.has(key) || keys.iter().any(|it| it == key);
@@ -132,11 +142,17 @@ fn judge(config: &Config, keys: &[String]) -> Result<(), String> {
     let source = Source { name: "made", text: &made.text, base_dir: Path::new(".") };
     let registry = headwater_operators::registry();
     match load_or_outline(&source, &registry, &SystemVariables, &|_| {}) {
-        Err(mistakes) if mistakes.iter().any(|it| it.message.contains("not YAML")) => {
+        Err(mistakes) if mistakes.iter().any(|it| is_malformed(&it.message)) => {
             Err(format!("{}\n{}", mistakes.render(false), made.text))
         }
         _ => Ok(()),
     }
+}
+
+/// Whether a value broke out of the place that it was written into.
+fn is_malformed(message: &str) -> bool {
+    let signs = ["not YAML", "stands twice", "a second document", "is not known", "is not a `!!"];
+    signs.iter().any(|sign| message.contains(sign))
 }
 
 #[test]

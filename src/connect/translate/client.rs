@@ -7,6 +7,7 @@
 //! note, unless it is about security: a connection must not become less secure by a conversion.
 
 use super::reader::Reader;
+use crate::connect::kind::trim;
 use crate::connect::mistake::Mistake;
 use crate::connect::references::{converted, has_any};
 use std::collections::BTreeMap;
@@ -42,21 +43,21 @@ const OVERRIDE: &str = "producer.override.";
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Client {
     let mut client = Client::default();
-    let worker: Vec<(String, String)> =
-        reader.worker.producer.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    let mut all: BTreeMap<String, String> = worker.iter().cloned().collect();
-    for (key, value) in &worker {
-        take(&mut client, key, (key, value), &all, reader);
-    }
+    let worker = &reader.worker.producer;
     let keys = reader.keys_from(OVERRIDE);
     let own: BTreeMap<String, String> = keys
         .iter()
         .filter_map(|key| {
-            let value = reader.config.get(key)?.trim().to_owned();
+            let value = trim(reader.config.get(key)?).to_owned();
             Some((key[OVERRIDE.len()..].to_owned(), value))
         })
         .collect();
+    // What counts is decided by all of them together: a worker's store, a connector's type of it.
+    let mut all = worker.clone();
     all.extend(own.clone());
+    for (key, value) in worker.iter().filter(|(key, _)| !own.contains_key(*key)) {
+        take(&mut client, key, (key, value), &all, reader);
+    }
     for key in &keys {
         reader.pass_over(key);
         let name = &key[OVERRIDE.len()..];
@@ -118,12 +119,11 @@ fn is_secret(name: &str) -> bool {
 }
 
 /// Properties that have the same name and meaning.
-const SAME: [&str; 20] = [
+const SAME: [&str; 18] = [
     "client.dns.lookup",
     "client.id",
     "client.rack",
     "compression.type",
-    "connections.max.idle.ms",
     "linger.ms",
     "metadata.max.age.ms",
     "reconnect.backoff.max.ms",
@@ -136,16 +136,13 @@ const SAME: [&str; 20] = [
     "sasl.kerberos.service.name",
     "security.protocol",
     "socket.connection.setup.timeout.ms",
-    "ssl.cipher.suites",
     "ssl.key.password",
     "batch.size",
 ];
 
 /// Properties with another name.
-const RENAMED: [(&str, &str); 8] = [
+const RENAMED: [(&str, &str); 6] = [
     ("max.request.size", "message.max.bytes"),
-    ("send.buffer.bytes", "socket.send.buffer.bytes"),
-    ("receive.buffer.bytes", "socket.receive.buffer.bytes"),
     ("sasl.mechanism", "sasl.mechanisms"),
     ("ssl.truststore.certificates", "ssl.ca.pem"),
     ("ssl.keystore.certificate.chain", "ssl.certificate.pem"),
@@ -175,6 +172,9 @@ fn taken(name: &str, value: &str, all: &BTreeMap<String, String>) -> Taken {
             level(name, value, all)
         }
         "sasl.jaas.config" => jaas(value),
+        "send.buffer.bytes" => or_none("socket.send.buffer.bytes", value),
+        "receive.buffer.bytes" => or_none("socket.receive.buffer.bytes", value),
+        "connections.max.idle.ms" => or_none(name, value),
         _ if name.starts_with("ssl.") => store(name, value, all),
         _ => refused(name),
     }
@@ -199,6 +199,12 @@ fn needless(name: &str) -> Option<&'static str> {
         | "auto.include.jmx.reporter" => "docs/METRICS.md lists what is measured",
         _ => return None,
     })
+}
+
+/// A number that leaves something to the system or for ever: Java's is negative, librdkafka's 0.
+fn or_none(name: &str, value: &str) -> Taken {
+    let value = if value.starts_with('-') { "0" } else { value };
+    Taken::As(vec![(name.to_owned(), value.to_owned())])
 }
 
 /// The level of the compression that is chosen.
@@ -298,6 +304,11 @@ fn store(name: &str, value: &str, all: &BTreeMap<String, String>) -> Taken {
         "ssl.protocol" | "ssl.enabled.protocols" | "ssl.provider" => Taken::Refused(
             "the TLS library decides it".to_owned(),
             "leave it out: TLS 1.2 and newer are spoken".to_owned(),
+        ),
+        "ssl.cipher.suites" => Taken::Refused(
+            "its names are Java's".to_owned(),
+            "leave it out; OpenSSL's names can stand under `properties` in the pipeline file"
+                .to_owned(),
         ),
         _ => refused(name),
     }

@@ -77,10 +77,10 @@ pub fn translate(config: &Config, worker: &Worker) -> Result<Translation, Vec<Mi
     let connector = reader.known("name").unwrap_or_default();
     let pipeline = pipeline_name(&connector, &mut reader);
     let source = source::read(&mut reader);
-    let mut chain = chain::read(&source, &mut reader);
+    let chain = chain::read(&source, &mut reader);
     let values = values::read(&chain, &mut reader);
     let policy = policy::read(&source.topic, &mut reader);
-    let sink = sink::read(&mut chain, &policy, &mut reader);
+    let sink = sink::read(&chain, &mut reader);
     worker_keys(&mut reader);
     let (mut mistakes, notes) = reader.finish();
     refused_values(config, worker, &mut mistakes);
@@ -117,14 +117,14 @@ fn class(reader: &mut Reader<'_>) -> Result<(), Vec<Mistake>> {
 /// What a validation has against a value, unless the value is only known later, or what is against
 /// it has been said already, and with what to do.
 fn refused_values(config: &Config, worker: &Worker, mistakes: &mut Vec<Mistake>) {
-    // Here it is the pipeline that may promise exactly once, and not the worker.
-    const ELSEWHERE: &str = "exactly.once.support";
     for info in validate(config, worker).configs {
         let name = info.value.name;
         let is_later = config.get(&name).is_some_and(references::has_any);
+        // The worker's converter need not be known where it is not used.
+        let is_workers = name.ends_with(".converter") && !config.has(&name);
         let is_told = mistakes.iter().any(|mistake| mistake.key == name);
         let Some(error) = info.value.errors.first() else { continue };
-        if !is_later && !is_told && name != ELSEWHERE {
+        if !is_later && !is_workers && !is_told {
             mistakes.push(Mistake::of(&name, fault(error)));
         }
     }

@@ -4,7 +4,6 @@
 
 use super::chain::{Chain, Key, whole};
 use super::client::{self, Client};
-use super::policy::Policy;
 use super::reader::{Number, Reader};
 use super::values::{self, Form};
 use crate::connect::mistake::Mistake;
@@ -34,11 +33,11 @@ const PREFIX: &str = "topic.creation.";
 /// The group for topics that are in no other.
 const DEFAULT: &str = "default";
 
-pub(super) fn read(chain: &mut Chain, _policy: &Policy, reader: &mut Reader<'_>) -> SinkPart {
+pub(super) fn read(chain: &Chain, reader: &mut Reader<'_>) -> SinkPart {
     let key = key(chain, reader);
     values::headers(chain.has_headers(), reader);
     let client = client::read(reader);
-    let brokers = client.brokers.clone().or_else(|| reader.worker.brokers.clone());
+    let brokers = brokers(&client, reader);
     if brokers.is_none() {
         let told = "are not given: localhost:9092 is written; --brokers HOST:PORT says others";
         reader.note("bootstrap.servers", told.to_owned());
@@ -46,9 +45,20 @@ pub(super) fn read(chain: &mut Chain, _policy: &Policy, reader: &mut Reader<'_>)
     SinkPart { brokers, key, create: create(chain, reader), client }
 }
 
+/// Those of the connector's producer count before the worker's, unless the worker's were asked for.
+fn brokers(client: &Client, reader: &mut Reader<'_>) -> Option<String> {
+    let worker = reader.worker;
+    if worker.brokers_first && client.brokers.is_some() {
+        let told = "of the producer are not taken: others were asked for".to_owned();
+        reader.note("bootstrap.servers", told);
+        return worker.brokers.clone();
+    }
+    client.brokers.clone().or_else(|| worker.brokers.clone())
+}
+
 /// What the converter makes of the key, of which there is none without `ValueToKey`.
 fn key(chain: &Chain, reader: &mut Reader<'_>) -> Option<Json> {
-    let form = values::form("key", reader);
+    let form = values::form("key", chain.key != Key::None, reader);
     let refused = |told: &str, hint: &str| {
         Err(Mistake::of("key.converter", told.to_owned()).hint(hint.to_owned()))
     };

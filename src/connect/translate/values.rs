@@ -34,7 +34,7 @@ pub(super) enum Form {
 }
 
 pub(super) fn read(chain: &Chain, reader: &mut Reader<'_>) -> ValuesPart {
-    let envelope = match form("value", reader) {
+    let envelope = match form("value", true, reader) {
         Form::Plain => "none",
         Form::Json if chain.has_steps() => "none",
         Form::Json => "text",
@@ -56,8 +56,9 @@ pub(super) fn read(chain: &Chain, reader: &mut Reader<'_>) -> ValuesPart {
     ValuesPart { envelope }
 }
 
-/// What the converter of keys or values writes: the configuration's, or the worker's.
-pub(super) fn form(what: &str, reader: &mut Reader<'_>) -> Form {
+/// What the converter of keys or values writes: the configuration's, or the worker's, which must be
+/// known if it is used.
+pub(super) fn form(what: &str, is_used: bool, reader: &mut Reader<'_>) -> Form {
     let key = format!("{what}.converter");
     reader.pass_over(&format!("{key}.plugin.version"));
     let own = reader.known(&key);
@@ -73,6 +74,9 @@ pub(super) fn form(what: &str, reader: &mut Reader<'_>) -> Form {
             } else {
                 &worker.value_converter_options
             };
+            if is_used && plugins::class(class).is_none() {
+                return foreign(&key, class, reader);
+            }
             (plugins::class(class), options.clone())
         }
     };
@@ -93,12 +97,30 @@ pub(super) fn form(what: &str, reader: &mut Reader<'_>) -> Form {
     check_options(&key, class, &options, reader);
     match class {
         STRING_CONVERTER | BYTES_CONVERTER => Form::Plain,
-        JSON_CONVERTER => {
-            let enable = options.get("schemas.enable").map(|text| trim(text).to_lowercase());
-            if enable.as_deref() == Some("false") { Form::Json } else { Form::JsonWithSchema }
-        }
+        JSON_CONVERTER => json_form(&key, &options, reader),
         _ => Form::Other,
     }
+}
+
+fn json_form(key: &str, options: &BTreeMap<String, String>, reader: &mut Reader<'_>) -> Form {
+    match options.get("schemas.enable").map(|text| trim(text).to_lowercase()).as_deref() {
+        Some("false") => Form::Json,
+        None | Some("true") => Form::JsonWithSchema,
+        Some(_) => {
+            let told = Mistake::of(format!("{key}.schemas.enable"), "is neither true nor false");
+            reader.mistake(told.hint("the file looks different for each: write one of them"));
+            Form::JsonWithSchema
+        }
+    }
+}
+
+/// The worker's converter is one that nobody here knows.
+fn foreign(key: &str, class: &str, reader: &mut Reader<'_>) -> Form {
+    let told = Mistake::of(key, format!("is not given, and the worker's {class:?} is not known"));
+    reader.mistake(told.hint(
+        "give the connector one of its own: StringConverter, JsonConverter or ByteArrayConverter",
+    ));
+    Form::Plain
 }
 
 fn own_options(key: &str, reader: &mut Reader<'_>) -> BTreeMap<String, String> {
