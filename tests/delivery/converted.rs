@@ -140,7 +140,6 @@ const CHAIN: [Step; 12] = [
     ("named", "ReplaceField$Value", &[("renames", "deviceId:device")]),
     ("stamp", "InsertField$Value", &[("static.field", "source"), ("static.value", "grpc")]),
     ("mask", "MaskField$Value", &[("fields", "site"), ("replacement", "***")]),
-    ("cast", "Cast$Value", &[("spec", "temperature:string")]),
     ("key", "ValueToKey", &[("fields", "device")]),
     ("only", "ExtractField$Key", &[("field", "device")]),
     (
@@ -148,6 +147,7 @@ const CHAIN: [Step; 12] = [
         "HeaderFrom$Value",
         &[("fields", "temperature"), ("headers", "warmth"), ("operation", "copy")],
     ),
+    ("cast", "Cast$Value", &[("spec", "temperature:string")]),
     ("made", "InsertHeader", &[("header", "made"), ("value.literal", "by hand")]),
     ("route", "RegexRouter", &[("regex", "(.*)-raw"), ("replacement", "$1-cooked")]),
     ("none", "Filter", &[("predicate", "gone")]),

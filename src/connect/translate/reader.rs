@@ -3,7 +3,7 @@
 //! Texts come out as a pipeline file wants them: blanks at the ends gone, as Kafka Connect takes
 //! them, and references in Headwater's form.
 //!
-//! Next: `references.rs` for the forms, `source.rs` for the first keys.
+//! Next: `../references.rs` for the forms, `source/` for the first keys.
 
 use super::Note;
 use crate::connect::config::Config;
@@ -150,6 +150,11 @@ impl<'a> Reader<'a> {
         keys.filter(|key| !read.contains(*key)).map(str::to_owned).collect()
     }
 
+    /// The names that a list has.
+    fn names(&self, list_key: &str) -> Vec<String> {
+        list(self.config.get(list_key).unwrap_or_default())
+    }
+
     fn raw(&self, key: &str) -> Option<&'a str> {
         self.pass_over(key);
         self.config.get(key)
@@ -166,6 +171,9 @@ impl<'a> Reader<'a> {
         for key in unread {
             let told = Mistake::of(&key, "is not a key of the connector or of Kafka Connect");
             self.mistakes.push(told.hint(match listed(&key) {
+                Some((name, list)) if self.names(list).contains(&name.to_owned()) => {
+                    format!("the class of {name} has no such key: leave it out")
+                }
                 Some((name, list)) => format!("name {name} in `{list}`, or leave it out"),
                 None => match nearest_few(&key, known.iter().map(String::as_str), 1).first() {
                     Some(near) => format!("did you mean {near}? else leave it out"),

@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The names of the value's fields.
 pub(super) struct Names {
     message: Option<MessageDescriptor>,
-    /// New names of fields: where they came from, or nothing if from nowhere in the message.
-    changed: BTreeMap<String, Option<String>>,
+    /// Fields that are not as they were: where they came from, or why from nowhere in the message.
+    changed: BTreeMap<String, Result<String, &'static str>>,
     /// Names that are gone.
     gone: BTreeSet<String>,
     /// Names that are left, if there was a choice.
@@ -42,17 +42,12 @@ impl Names {
 
     /// The path of a field in the message, or why there is none.
     pub(super) fn path(&self, field: &str) -> Result<String, &'static str> {
-        let own = match self.changed.get(field) {
-            Some(Some(own)) => own.as_str(),
-            Some(None) => return Err("was put in on the way and is not in the message"),
-            None if self.gone.contains(field) => return Err("is gone by then"),
-            None if self.kept.as_ref().is_some_and(|kept| !kept.contains(field)) => {
-                return Err("is gone by then");
-            }
-            None => field,
-        };
+        if !self.is_there(field) {
+            return Err("is gone by then");
+        }
+        let own = self.origin(field)?;
         match &self.is_within {
-            Within::Message => self.named(own),
+            Within::Message => self.named(&own),
             Within::Field(outer) => Ok(format!("{outer}.{own}")),
             Within::Elsewhere => Err("cannot be followed back to the message"),
         }
@@ -67,8 +62,15 @@ impl Names {
     }
 
     pub(super) fn include(&mut self, fields: &[String]) {
-        let is_left = |field: &&String| self.kept.as_ref().is_none_or(|kept| kept.contains(*field));
+        let is_left = |field: &&String| self.is_there(field);
         self.kept = Some(fields.iter().filter(is_left).cloned().collect());
+        self.changed.retain(|field, _| fields.contains(field));
+    }
+
+    /// Whether the value may have the field.
+    fn is_there(&self, field: &str) -> bool {
+        let is_left = || self.kept.as_ref().is_none_or(|kept| kept.contains(field));
+        self.changed.contains_key(field) || (!self.gone.contains(field) && is_left())
     }
 
     pub(super) fn exclude(&mut self, fields: &[String]) {
@@ -79,8 +81,8 @@ impl Names {
     }
 
     pub(super) fn rename(&mut self, renames: &BTreeMap<String, String>) {
-        let before: Vec<_> =
-            renames.iter().map(|(old, new)| (old, new, self.origin(old))).collect();
+        let there = renames.iter().filter(|(old, _)| self.is_there(old));
+        let before: Vec<_> = there.map(|(old, new)| (old, new, self.origin(old))).collect();
         for (old, ..) in &before {
             self.changed.remove(*old);
             self.gone.insert((*old).clone());
@@ -91,13 +93,27 @@ impl Names {
         }
     }
 
-    fn origin(&self, field: &str) -> Option<String> {
-        self.changed.get(field).cloned().unwrap_or_else(|| Some(field.to_owned()))
+    fn origin(&self, field: &str) -> Result<String, &'static str> {
+        self.changed.get(field).cloned().unwrap_or_else(|| Ok(field.to_owned()))
     }
 
     pub(super) fn insert(&mut self, field: &str) {
         self.gone.remove(field);
-        self.changed.insert(field.to_owned(), None);
+        let why = "was put in on the way and is not in the message";
+        self.changed.insert(field.to_owned(), Err(why));
+    }
+
+    pub(super) fn mask<'f>(&mut self, fields: impl Iterator<Item = &'f String>) {
+        self.alter(fields, "is masked by then, and in the message it is not");
+    }
+
+    pub(super) fn cast<'f>(&mut self, fields: impl Iterator<Item = &'f String>) {
+        self.alter(fields, "is cast by then, and in the message it is not");
+    }
+
+    fn alter<'f>(&mut self, fields: impl Iterator<Item = &'f String>, why: &'static str) {
+        let there: Vec<&String> = fields.filter(|field| self.is_there(field)).collect();
+        self.changed.extend(there.into_iter().map(|field| (field.clone(), Err(why))));
     }
 
     pub(super) fn extract(&mut self, field: &str) {
@@ -108,7 +124,7 @@ impl Names {
         *self = Names { is_within, ..Names::new(None) };
     }
 
-    pub(super) fn hoist(&mut self, _field: &str) {
+    pub(super) fn hoist(&mut self) {
         *self = Names { is_within: Within::Elsewhere, ..Names::new(None) };
     }
 }
@@ -130,7 +146,32 @@ mod tests {
         assert!(names.path("a").is_err());
         names.extract("b");
         assert_eq!(names.path("x").unwrap(), "a.x");
-        names.hoist("h");
+        names.hoist();
         assert!(names.path("h").is_err());
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back_under_another_name() {
+        let rename = |old: &str, new: &str| [(old.to_owned(), new.to_owned())].into();
+        let mut names = Names::new(None);
+        names.rename(&rename("a", "b"));
+        names.include(&["c".to_owned()]);
+        assert_eq!(names.path("b"), Err("is gone by then"));
+        names.rename(&rename("d", "e"));
+        assert_eq!(names.path("e"), Err("is gone by then"));
+        names.exclude(&["c".to_owned()]);
+        names.rename(&rename("c", "f"));
+        assert_eq!(names.path("f"), Err("is gone by then"));
+    }
+
+    #[test]
+    fn what_is_masked_or_cast_is_not_taken_from_the_message() {
+        let mut names = Names::new(None);
+        names.mask([&"a".to_owned()].into_iter());
+        names.cast([&"b".to_owned()].into_iter());
+        names.rename(&[("a".to_owned(), "c".to_owned())].into());
+        assert!(names.path("c").unwrap_err().contains("masked"));
+        assert!(names.path("b").unwrap_err().contains("cast"));
+        assert_eq!(names.path("d").unwrap(), "d");
     }
 }

@@ -104,6 +104,7 @@ impl Walk<'_, '_> {
         if let Some(replacement) = self.text("replacement") {
             mask["replacement"] = json!(replacement);
         }
+        self.names.mask(fields.iter());
         self.step(json!({ "mask": mask }));
     }
 
@@ -116,13 +117,14 @@ impl Walk<'_, '_> {
         }
         let casts: BTreeMap<String, String> =
             pairs(&spec).into_iter().map(|(field, kind)| (field, kind.to_lowercase())).collect();
+        self.names.cast(casts.keys());
         self.step(json!({ "cast": casts }));
     }
 
     fn hoist_field(&mut self) {
         let Some(field) = self.text("field") else { return };
         self.step(json!({ "hoist": field }));
-        self.names.hoist(&field);
+        self.names.hoist();
         self.may_be_tombstone = false;
     }
 
@@ -171,7 +173,9 @@ impl Walk<'_, '_> {
             return self.refuse("headers", told, "name one header for each field");
         }
         for (field, header) in fields.iter().zip(&headers) {
-            if let Some(path) = self.path("fields", field) {
+            if self.chain.field_headers.contains_key(header) {
+                self.refuse_second("headers", header);
+            } else if let Some(path) = self.path("fields", field) {
                 self.chain.field_headers.insert(header.clone(), path);
             }
         }
@@ -184,14 +188,27 @@ impl Walk<'_, '_> {
     fn insert_header(&mut self) {
         let (header, literal) = (self.text("header"), self.text("value.literal"));
         let (Some(header), Some(literal)) = (header, literal) else { return };
+        if self.chain.fixed_headers.contains_key(&header) {
+            return self.refuse_second("header", &header);
+        }
         let inner = literal.strip_prefix('"').and_then(|it| it.strip_suffix('"'));
-        if inner.is_none() && !is_plain_literal(&literal) {
+        let is_plain = match inner {
+            Some(inner) => !inner.contains(['"', '\\']),
+            None => is_plain_literal(&literal),
+        };
+        if !is_plain {
             let told = "is written as it stands; Kafka Connect reads it as a number, a moment, a \
                         list or a map first, and may write it in another form";
             self.reader.note(&self.key("value.literal"), told.to_owned());
         }
         let value = inner.map_or(literal.clone(), str::to_owned);
         self.chain.fixed_headers.insert(header, value);
+    }
+
+    /// Kafka Connect would write both.
+    fn refuse_second(&mut self, key: &str, header: &str) {
+        let told = format!("records have a header {header:?} already, and can have but one");
+        self.refuse(key, told, "give it another name, or drop the first with DropHeaders");
     }
 
     fn drop_headers(&mut self) {
@@ -244,18 +261,27 @@ fn refusal(name: &str) -> (&'static str, &'static str) {
     }
 }
 
-/// Every class is either taken or refused with words of its own.
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::connect::plugins;
+    use crate::connect::translate::translate;
+    use crate::connect::{Config, Worker, plugins};
+
+    /// The words for a class that nobody thought of.
+    const NO_WORDS: &str = "docs/MIGRATION.md lists those that have one";
 
     #[test]
-    fn classes_without_a_counterpart_are_refused_with_a_hint() {
+    fn every_class_is_taken_or_refused_with_words_of_its_own() {
+        let mut refused = 0;
         for class in plugins::names(plugins::Role::Transformation) {
-            let name = class.rsplit('.').next().unwrap_or(class);
-            let (told, hint) = refusal(name);
-            assert!(!told.is_empty() && !hint.is_empty(), "{name}");
+            let pairs = [("transforms", "a"), ("transforms.a.type", class)];
+            let mistakes = translate(&pairs.into_iter().collect::<Config>(), &Worker::default());
+            let mistakes = mistakes.expect_err("the configuration has nothing else");
+            let told = mistakes.into_iter().filter(|it| it.key == "transforms.a.type");
+            for mistake in told.filter(|it| !it.message.contains("drops every record")) {
+                assert_ne!(mistake.hint.as_deref(), Some(NO_WORDS), "{class}");
+                refused += 1;
+            }
         }
+        assert_eq!(refused, 12, "classes without a counterpart");
     }
 }
