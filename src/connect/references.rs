@@ -64,6 +64,11 @@ pub(super) fn converted(text: &str) -> Result<String, Mistake> {
     for piece in pieces(text) {
         match piece {
             Piece::Text(text) => out.push_str(&text.replace("${", "$${")),
+            // `$${` would be the escape, and there is none for the escape's own sign.
+            Piece::Reference { .. } if out.ends_with('$') => {
+                let told = Mistake::of("", "a `$` stands before a reference");
+                return Err(told.hint("put the `$` into the file or the variable, too"));
+            }
             Piece::Reference { reference, .. } => out.push_str(&here(reference)?),
         }
     }
@@ -135,6 +140,7 @@ mod tests {
             ("${dir:/run/secrets:token}x", "${file:/run/secrets/token}x"),
             ("${topic}-${timestamp}", "$${topic}-$${timestamp}"),
             ("a${", "a$${"),
+            ("a$${topic}", "a$$${topic}"),
             ("none", "none"),
         ] {
             assert_eq!(converted(theirs).unwrap(), ours);
@@ -156,5 +162,6 @@ mod tests {
         assert!(converted("${vault:a:b}").unwrap_err().message.contains("vault"));
         assert!(converted("${file:}").is_err());
         assert!(converted("${file:/a:b:c}").is_err());
+        assert!(converted("a$${env:X}").is_err());
     }
 }

@@ -31,7 +31,8 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Vec<(String, String)> {
     for given in reader.keys_from(METADATA_PREFIX) {
         reader.pass_over(&given);
         let key = given[METADATA_PREFIX.len()..].trim().to_ascii_lowercase();
-        let value = reader.config.get(&given).unwrap_or_default().trim().to_owned();
+        let Some(value) = reader.config.get(&given) else { continue };
+        let value = value.trim().to_owned();
         check_name(&given, &key, "", reader);
         entries.push((given, key, value));
     }
@@ -55,7 +56,7 @@ fn split(text: &str) -> Vec<&str> {
     let (mut start, mut inside) = (0, false);
     for (at, letter) in text.char_indices() {
         match letter {
-            '{' if text[..at].ends_with('$') => inside = true,
+            '{' if text[..at].ends_with('$') => inside = text[at..].contains('}'),
             '}' => inside = false,
             ',' if !inside => {
                 parts.push(&text[start..at]);

@@ -13,6 +13,7 @@ use crate::connect::mistake::Mistake;
 use crate::connect::references::{converted, has_any};
 use headwater_proto::Method;
 use serde_json::{Map, Value as Json, json};
+use std::net::Ipv6Addr;
 
 /// The source of the pipeline.
 pub(super) struct SourcePart {
@@ -84,19 +85,31 @@ fn endpoint(is_secure: bool, reader: &mut Reader<'_>) -> String {
     const KEY: &str = "grpc.server.host";
     let host = reader.text(KEY).unwrap_or_default();
     let is_text = !host.contains("${");
-    if reader.config.has(KEY) && is_text && (host.is_empty() || host.contains(['/', ' ', '@'])) {
+    if reader.config.has(KEY) && is_text && !is_host(&host) {
         let told = Mistake::of(KEY, "is not a host");
         reader.mistake(told.hint("expected a name or an address, without scheme and port"));
     }
     let is_address = host.contains(':') && is_text && !host.starts_with('[');
     let host = if is_address { format!("[{host}]") } else { host };
-    let port = reader.number("grpc.server.port").unwrap_or(Number::Known(1));
+    const PORT: &str = "grpc.server.port";
+    // One that is missing, or no number, is told by the validation; null passes it.
+    let is_null = reader.config.has(PORT) && reader.config.get(PORT).is_none();
+    let port = reader.number(PORT).unwrap_or(Number::Known(if is_null { 0 } else { 1 }));
     if matches!(port, Number::Known(port) if !(1..=65_535).contains(&port)) {
-        let told = Mistake::of("grpc.server.port", "is not a port");
+        let told = Mistake::of(PORT, "is not a port");
         reader.mistake(told.hint("expected a number from 1 to 65535"));
     }
     let scheme = if is_secure { "https" } else { "http" };
     format!("{scheme}://{host}:{}", port.written())
+}
+
+/// Whether a text is a name or an address, and nothing around it.
+fn is_host(text: &str) -> bool {
+    let inner = text.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    match inner.or(text.contains(':').then_some(text)) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => !text.is_empty() && !text.contains(['/', ' ', '@', '#', '?']),
+    }
 }
 
 fn name(key: &str, name: &str, reader: &mut Reader<'_>) {
@@ -141,7 +154,13 @@ fn convert_texts(value: &mut Json, reader: &mut Reader<'_>) {
             }
         },
         Json::Array(items) => items.iter_mut().for_each(|item| convert_texts(item, reader)),
-        Json::Object(map) => map.values_mut().for_each(|item| convert_texts(item, reader)),
+        Json::Object(map) => {
+            if map.keys().any(|name| has_any(name)) {
+                let told = Mistake::of("grpc.request.message", "a field's name has a reference");
+                reader.mistake(told.hint("write the name itself; values may have references"));
+            }
+            map.values_mut().for_each(|item| convert_texts(item, reader));
+        }
         _ => {}
     }
 }
