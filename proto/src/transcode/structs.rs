@@ -41,22 +41,27 @@ impl<'t> Emitter<'t, '_> {
 
     /// Prints a `Value` that has been scanned: the member that was set last.
     pub(super) fn any_value(&mut self, frame: &Frame<'t, '_>, from: usize) -> Outcome {
-        let found = self.scratch.found[from..].to_vec();
-        for piece in &found {
-            check::occurrence(frame, self.member(frame, piece.slot()), piece)?;
-        }
-        let Some(last) = found.last().copied() else {
+        let Some(last) = self.scratch.found[from..].last().copied() else {
             self.out.extend_from_slice(b"null");
             return Ok(());
         };
+        let is_again = self.scratch.found.len() - from > 1;
+        if is_again {
+            for piece in &self.scratch.found[from..] {
+                check::occurrence(frame, self.member(frame, piece.slot()), piece)?;
+            }
+        }
         let op = self.member(frame, last.slot()).op;
         if last.slot() == NUMBER && !f64::from_bits(last.value).is_finite() {
             let reason = "value has no JSON form: not a finite number, or nested too deep";
             return Err(unprintable(frame, reason));
         }
-        let pieces: Vec<_> = found.into_iter().filter(|it| it.slot() == last.slot()).collect();
         match op {
-            Op::Message(child) if pieces.len() > 1 => self.merged(frame, child, &pieces),
+            Op::Message(child) if is_again => {
+                let found = self.scratch.found[from..].iter().copied();
+                let pieces: Vec<_> = found.filter(|it| it.slot() == last.slot()).collect();
+                self.merged(frame, child, &pieces)
+            }
             op => self.value(frame, op, &last),
         }
     }
