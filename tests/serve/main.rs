@@ -12,6 +12,7 @@
 //! |---|---|
 //! | `lifecycle` | made, watched, paused, resumed, replaced, kept over a restart, deleted |
 //! | `connectors`, `connector` | the same for a connector, over Kafka Connect's paths |
+//! | `client` | a public client of Kafka Connect drives a connector |
 //! | `configs` | what the config topic must be, and what is kept in it |
 //! | `instances` | of two instances one runs everything, and the other takes over |
 //! | `many` | 200 pipelines at once; pipelines that come and go beside a busy one |
@@ -19,6 +20,7 @@
 //! | `security` | who may ask |
 //! | `faults` | the program dies in the middle of a change |
 
+mod client;
 mod configs;
 mod connector;
 mod connectors;
