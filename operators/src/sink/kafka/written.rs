@@ -1,8 +1,8 @@
 //! The topics that a pipeline has really written to, for those who ask.
 //!
 //! A topic counts when the first transaction with a record in it is committed. Staging notes the
-//! topic of each record, which costs a comparison with the one before; at a commit a set is looked
-//! into, once for each topic of the transaction.
+//! topic of each record, which costs a look into the set of the transaction's topics, and a name's
+//! copy for each new one; at a commit the set of all is looked into, once for each of them.
 //!
 //! Next: `outlet.rs` tells of commits.
 
@@ -19,13 +19,9 @@ struct Inner {
     tell: Box<dyn Fn(&str) + Send + Sync>,
 }
 
-/// The topics of one transaction, in the order in which they were met.
+/// The topics of one transaction.
 #[derive(Debug, Default)]
-pub(super) struct TopicsMet {
-    all: Vec<String>,
-    /// The place of the last record's.
-    last: usize,
-}
+pub(super) struct TopicsMet(BTreeSet<String>);
 
 impl WrittenTopics {
     /// `tell` is called on the committer's thread, which waits for it.
@@ -42,7 +38,7 @@ impl WrittenTopics {
 
     /// A transaction with records in these topics is committed.
     pub(super) fn committed(&self, topics: &TopicsMet) {
-        for topic in &topics.all {
+        for topic in &topics.0 {
             let mut known = self.0.known.lock().expect("nothing panics here");
             let is_new = !known.contains(topic) && known.insert(topic.clone());
             drop(known);
@@ -62,14 +58,9 @@ impl fmt::Debug for WrittenTopics {
 impl TopicsMet {
     /// A record goes to `topic`.
     pub(super) fn meet(&mut self, topic: &str) {
-        if self.all.get(self.last).is_some_and(|it| it == topic) {
-            return;
+        if !self.0.contains(topic) {
+            self.0.insert(topic.to_owned());
         }
-        let place = self.all.iter().position(|it| it == topic);
-        self.last = place.unwrap_or_else(|| {
-            self.all.push(topic.to_owned());
-            self.all.len() - 1
-        });
     }
 }
 
