@@ -27,7 +27,12 @@ use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
-use opentelemetry_proto::tonic::collector::{metrics::v1 as metrics, trace::v1 as trace};
+use opentelemetry_proto::tonic::collector::metrics::v1::{
+    self as metrics, metrics_service_client::MetricsServiceClient,
+};
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    self as trace, trace_service_client::TraceServiceClient,
+};
 use prost::Message;
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
@@ -175,53 +180,46 @@ impl Sender {
     }
 }
 
-impl Exported for trace::ExportTraceServiceRequest {
-    type Answer = trace::ExportTraceServiceResponse;
+/// What the definitions of OTLP generate for one signal differs in names alone.
+macro_rules! exported {
+    ($request:ty, $answer:ty, $client:ident, $refused:ident) => {
+        impl Exported for $request {
+            type Answer = $answer;
 
-    fn refused(answer: &Self::Answer) -> u64 {
-        let count = answer.partial_success.as_ref().map_or(0, |it| it.rejected_spans);
-        count.try_into().unwrap_or(0)
-    }
+            fn refused(answer: &Self::Answer) -> u64 {
+                let count = answer.partial_success.as_ref().map_or(0, |it| it.$refused);
+                count.try_into().unwrap_or(0)
+            }
 
-    async fn call(
-        client: HttpClient,
-        origin: Uri,
-        encoding: Option<CompressionEncoding>,
-        request: tonic::Request<Self>,
-    ) -> Result<Self::Answer, Status> {
-        let mut client =
-            trace::trace_service_client::TraceServiceClient::with_origin(client, origin);
-        if let Some(encoding) = encoding {
-            client = client.send_compressed(encoding);
+            async fn call(
+                client: HttpClient,
+                origin: Uri,
+                encoding: Option<CompressionEncoding>,
+                request: tonic::Request<Self>,
+            ) -> Result<Self::Answer, Status> {
+                let mut client = $client::with_origin(client, origin);
+                if let Some(encoding) = encoding {
+                    client = client.send_compressed(encoding);
+                }
+                client = client.max_decoding_message_size(ANSWER_BYTES_MAX);
+                client.export(request).await.map(tonic::Response::into_inner)
+            }
         }
-        let answer = client.max_decoding_message_size(ANSWER_BYTES_MAX).export(request).await;
-        answer.map(tonic::Response::into_inner)
-    }
+    };
 }
 
-impl Exported for metrics::ExportMetricsServiceRequest {
-    type Answer = metrics::ExportMetricsServiceResponse;
-
-    fn refused(answer: &Self::Answer) -> u64 {
-        let count = answer.partial_success.as_ref().map_or(0, |it| it.rejected_data_points);
-        count.try_into().unwrap_or(0)
-    }
-
-    async fn call(
-        client: HttpClient,
-        origin: Uri,
-        encoding: Option<CompressionEncoding>,
-        request: tonic::Request<Self>,
-    ) -> Result<Self::Answer, Status> {
-        let mut client =
-            metrics::metrics_service_client::MetricsServiceClient::with_origin(client, origin);
-        if let Some(encoding) = encoding {
-            client = client.send_compressed(encoding);
-        }
-        let answer = client.max_decoding_message_size(ANSWER_BYTES_MAX).export(request).await;
-        answer.map(tonic::Response::into_inner)
-    }
-}
+exported!(
+    trace::ExportTraceServiceRequest,
+    trace::ExportTraceServiceResponse,
+    TraceServiceClient,
+    rejected_spans
+);
+exported!(
+    metrics::ExportMetricsServiceRequest,
+    metrics::ExportMetricsServiceResponse,
+    MetricsServiceClient,
+    rejected_data_points
+);
 
 fn client(target: &Target) -> HttpClient {
     let mut tcp = HttpConnector::new();
