@@ -196,7 +196,8 @@ impl ConnectorFiles {
                 let text =
                     text.map_err(|_| format!("Could not read properties from file {path}"))?;
                 let mut pairs = parse_properties(&text).into_iter();
-                Ok(pairs.find(|(name, _)| name == key).map(|(_, value)| value))
+                // Of a repeated key the last one counts, as in Java.
+                Ok(pairs.rfind(|(name, _)| name == key).map(|(_, value)| value))
             }
             "dir" | "directory" if !path.is_empty() => Ok(file(&format!("{path}/{key}")).ok()),
             _ => Ok(None),
@@ -331,7 +332,8 @@ mod tests {
     #[test]
     fn what_a_reference_stands_for_is_not_told() {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("s.properties"), "port=s3cr3t\nhost= h0st \n").unwrap();
+        std::fs::write(folder.path().join("s.properties"), "port=1\nport=s3cr3t\nhost= h0st \n")
+            .unwrap();
         let config = with(&[
             ("grpc.server.port", "${file:s.properties:port}"),
             ("grpc.server.host", "${file:s.properties:host}"),
