@@ -4,6 +4,7 @@
 //! Method: random configurations of known keys and awkward values.
 
 use crate::property::property;
+use crate::validation::sound;
 use headwater::connect::{Config, Worker, definitions, translate, validate};
 use headwater_engine::spec::{Source, SystemVariables, load_or_outline};
 use proptest::prelude::*;
@@ -91,21 +92,6 @@ fn configurations() -> impl Strategy<Value = Vec<(usize, Option<String>)>> {
         1 => Just(None),
     ];
     prop::collection::vec((0..keys().len(), value), 0..14)
-}
-
-/// A configuration that is sound without the random part.
-fn sound() -> Config {
-    [
-        ("name", "v"),
-        ("connector.class", CLASS),
-        ("grpc.server.host", "h"),
-        ("grpc.server.port", "1"),
-        ("grpc.service.name", "a.B"),
-        ("grpc.method.name", "C"),
-        ("kafka.topic", "t"),
-    ]
-    .into_iter()
-    .collect()
 }
 
 fn judge(config: &Config, keys: &[String]) -> Result<(), String> {

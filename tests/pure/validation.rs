@@ -164,7 +164,8 @@ fn fits(expected: &str, actual: &Json) -> bool {
     }
 }
 
-fn base() -> Config {
+/// A configuration that lacks nothing.
+pub(crate) fn sound() -> Config {
     [
         ("name", "v"),
         ("connector.class", CLASS),
@@ -180,7 +181,7 @@ fn base() -> Config {
 
 /// The errors of a key, of the base with one more key.
 fn errors(key: &str, value: &str, of: &str) -> Vec<String> {
-    let mut config = base();
+    let mut config = sound();
     config.set(key, Some(value.to_owned()));
     let answer = validate(&config, &worker());
     let of = answer.configs.into_iter().find(|it| it.definition.name == of);
@@ -243,7 +244,7 @@ fn errors_have_the_words_of_connect() {
 
 #[test]
 fn unknown_keys_pass_a_validation_and_no_translation() {
-    let mut config = base();
+    let mut config = sound();
     config.set("grpc.unknown", Some("x".to_owned()));
     assert_eq!(validate(&config, &worker()).error_count, 0);
     let mistakes = headwater::connect::translate(&config, &worker()).expect_err("it is refused");

@@ -20,6 +20,30 @@ use crate::world::{PATIENCE, endless, kafka};
 /// The document, and what is wanted.
 type Seen = Option<(String, String)>;
 
+/// A fail point at which the next program is killed.
+struct Kill {
+    point: Point,
+    hits: TempDir,
+}
+
+impl Kill {
+    fn set(site: &mut Site, point: Point) -> Result<Kill> {
+        let hits = TempDir::with_prefix("headwater-hits-")?;
+        let folder = hits.path().to_str().context("a path of ASCII")?;
+        site.launch.environment_once(FAULTS_VARIABLE, &format!("{}=kill", point.name()));
+        site.launch.environment_once(FOLDER_VARIABLE, folder);
+        Ok(Kill { point, hits })
+    }
+
+    /// Waits for the end, and demands that it was this.
+    fn demand(&self, served: &mut Served) -> Result<()> {
+        let status = served.headwater.wait_exit(PATIENCE)?;
+        ensure!(status.code().is_none(), "it was killed: {status}");
+        ensure!(self.hits.path().join(self.point.name()).exists(), "the fault hit");
+        Ok(())
+    }
+}
+
 /// The configuration of a connector and its state, in the place of those.
 fn seen_connector(served: &Served, name: &str) -> Result<Seen> {
     let ask = |path: &str| served.ask("GET", &format!("/connectors/{name}{path}"), "");
@@ -57,17 +81,12 @@ fn kill_and_look(
     (method, path, body): (&str, &str, &str),
     look: impl Fn(&Served) -> Result<Seen>,
 ) -> Result<Seen> {
-    let hits = TempDir::with_prefix("headwater-hits-")?;
-    let folder = hits.path().to_str().context("a path of ASCII")?;
-    site.launch.environment_once(FAULTS_VARIABLE, &format!("{}=kill", point.name()));
-    site.launch.environment_once(FOLDER_VARIABLE, folder);
+    let kill = Kill::set(site, point)?;
     let mut served = site.lead()?;
     let json = [("Content-Type", "application/json")];
     let asked = request(served.address(), method, path, &json, body.as_bytes());
     ensure!(asked.is_err(), "nobody is left to answer");
-    let status = served.headwater.wait_exit(PATIENCE)?;
-    ensure!(status.code().is_none(), "it was killed: {status}");
-    ensure!(hits.path().join(point.name()).exists(), "the fault hit");
+    kill.demand(&mut served)?;
     let mut next = site.lead()?;
     let found = look(&next)?;
     ensure!(next.headwater.stop(PATIENCE)?.0.code() == Some(0), "{}", next.headwater.log()?);
@@ -113,15 +132,12 @@ fn a_busy_pipeline_survives_kills_in_the_middle_of_its_changes() -> Result<()> {
     for (round, point) in
         [Point::ConfigStaged, Point::ConfigCommitted].iter().cycle().take(6).enumerate()
     {
-        let hits = TempDir::with_prefix("headwater-hits-")?;
-        site.launch.environment_once(FAULTS_VARIABLE, &format!("{}=kill", point.name()));
-        site.launch.environment_once(FOLDER_VARIABLE, hits.path().to_str().context("a path")?);
+        let kill = Kill::set(&mut site, *point)?;
         let mut served = site.lead()?;
         served.wait_committed(&name, 300.0)?;
         file.commit_interval_ms = 30 + round as u64;
         ensure!(served.put(&file).is_err());
-        served.headwater.wait_exit(PATIENCE)?;
-        ensure!(hits.path().join(point.name()).exists(), "the fault hit");
+        kill.demand(&mut served)?;
     }
     let mut served = site.lead()?;
     served.wait_committed(&name, 300.0)?;
@@ -202,15 +218,12 @@ fn a_busy_connector_survives_kills_in_the_middle_of_its_changes() -> Result<()> 
     for (round, point) in
         [Point::ConfigStaged, Point::ConfigCommitted].iter().cycle().take(6).enumerate()
     {
-        let hits = TempDir::with_prefix("headwater-hits-")?;
-        site.launch.environment_once(FAULTS_VARIABLE, &format!("{}=kill", point.name()));
-        site.launch.environment_once(FOLDER_VARIABLE, hits.path().to_str().context("a path")?);
+        let kill = Kill::set(&mut site, *point)?;
         let mut served = site.lead()?;
         served.wait_committed(&connector.name, 300.0)?;
         let patch = json!({ "grpc.metadata": format!("round:{round}") }).to_string();
         ensure!(served.json("PATCH", &connector.path("/config"), &patch, 200).is_err());
-        served.headwater.wait_exit(PATIENCE)?;
-        ensure!(hits.path().join(point.name()).exists(), "the fault hit");
+        kill.demand(&mut served)?;
     }
     let mut served = site.lead()?;
     served.wait_committed(&connector.name, 300.0)?;
