@@ -56,6 +56,10 @@ impl Connector {
 fn descriptors(site: &Site) -> Result<PathBuf> {
     let folder = site.launch.folder();
     let (path, proto) = (folder.join("telemetry.desc"), folder.join("telemetry.proto"));
+    // A program that runs may be reading it.
+    if path.exists() {
+        return Ok(path);
+    }
     std::fs::write(&proto, TELEMETRY_PROTO)?;
     let input = DescriptorInput::Protos { files: vec![proto], includes: Vec::new() };
     std::fs::write(&path, Descriptors::load(&input)?.pool().encode_to_vec())?;

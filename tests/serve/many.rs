@@ -1,18 +1,24 @@
-//! Goal: many pipelines live in one process, and those that come and go leave the others alone.
+//! Goal: many connectors live in one process, and those that come and go leave the others alone.
 //! Method: a busy pipeline from the first moment to the last, judged record by record; beside it
-//! two hundred others, or one after the other that is made, runs and is deleted: forty, or
-//! a thousand with `HEADWATER_MANY=1`.
+//! two hundred connectors, or one pipeline or connector after the other that is made, runs and is
+//! deleted: forty, or a thousand with `HEADWATER_MANY=1`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use headwater_test_support::grpc::{Script, ScriptedServer, Step};
 use headwater_test_support::pipeline::{OnEnd, Pipeline};
+use headwater_test_support::topic::{Isolation, read_all};
 use headwater_test_support::wait;
+use serde_json::json;
 
+use crate::connector::Connector;
 use crate::served::{Json, Served, Site, pipeline, unique};
-use crate::world::{PATIENCE, endless};
+use crate::world::{PATIENCE, endless, kafka};
+
+/// What each of the many commits.
+const EVENTS: u64 = 20;
 
 /// Both take all of a small machine.
 static ALONE: Mutex<()> = Mutex::new(());
@@ -22,52 +28,92 @@ fn alone() -> MutexGuard<'static, ()> {
 }
 
 /// Deletes; a broker that is too busy to answer in time has changed nothing, and is asked again.
-fn delete(served: &mut Served, name: &str) -> Result<()> {
-    wait::until_ok(&format!("{name} to be deleted"), PATIENCE, || {
-        let answer = served.ask("DELETE", &format!("/pipelines/{name}"), "")?;
+fn delete(served: &mut Served, path: &str) -> Result<()> {
+    wait::until_ok(&format!("{path} to be deleted"), PATIENCE, || {
+        let answer = served.ask("DELETE", path, "")?;
         ensure!(matches!(answer.status, 204 | 503), "{answer:?}");
         Ok(answer.status == 204)
     })
 }
 
-/// A pipeline that shares its topic with its like: most of what this makes is kept by the broker.
-fn small(name: &str, endpoint: String, topic: &str) -> Pipeline {
-    let mut small = pipeline(name, endpoint);
-    small.topic = topic.to_owned();
-    small.on_end = OnEnd::Reconnect;
-    small.ring = Some(1);
-    small
+/// One of many. It shares its topic with its like: most of what this makes is kept by the broker.
+enum Small {
+    Pipeline(Pipeline),
+    Connector(Connector),
+}
+
+impl Small {
+    fn pipeline(name: &str, server: &ScriptedServer, topic: &str) -> Small {
+        let mut small = pipeline(name, server.endpoint());
+        small.topic = topic.to_owned();
+        small.on_end = OnEnd::Reconnect;
+        small.ring = Some(1);
+        Small::Pipeline(small)
+    }
+
+    fn connector(site: &Site, name: &str, server: &ScriptedServer, topic: &str) -> Result<Small> {
+        let mut small = Connector::new(site, name, server.address().port())?;
+        small.config["kafka.topic"] = json!(topic);
+        Ok(Small::Connector(small))
+    }
+
+    fn path(&self) -> String {
+        match self {
+            Small::Pipeline(it) => format!("/pipelines/{}", it.name),
+            Small::Connector(it) => it.path(""),
+        }
+    }
+
+    fn create(&self, served: &Served) -> Result<()> {
+        match self {
+            Small::Pipeline(it) => served.create(it)?,
+            Small::Connector(it) => served.json("POST", "/connectors", &it.body(), 201)?,
+        };
+        Ok(())
+    }
+
+    fn wait_running(&self, served: &mut Served) -> Result<()> {
+        match self {
+            Small::Pipeline(it) => served.wait_state(&it.name, "RUNNING"),
+            Small::Connector(it) => served.wait_connector(it, "RUNNING", Some("RUNNING")),
+        }
+    }
 }
 
 #[test]
-fn two_hundred_pipelines_live_in_one_process() -> Result<()> {
-    const PIPELINES: usize = 200;
+fn two_hundred_connectors_live_in_one_process() -> Result<()> {
+    const CONNECTORS: usize = 200;
     let _alone = alone();
     let busy_server = ScriptedServer::start(endless(1_000))?;
-    let server = ScriptedServer::start(Script::new(20).rest([Step::SendAll, Step::Stall]))?;
+    let server = ScriptedServer::start(Script::new(EVENTS).rest([Step::SendAll, Step::Stall]))?;
     let mut site = Site::new()?;
+    // Two hundred that show each second that they live are not what anybody runs.
+    site.set("--takeover-after", "30");
     let mut served = site.lead()?;
     let (busy, topic) = (unique("busy"), unique("shared"));
     served.create(&pipeline(&busy, busy_server.endpoint()))?;
     served.wait_committed(&busy, 200.0)?;
-    let names: Vec<String> = (0..PIPELINES).map(|number| format!("{topic}-{number}")).collect();
+    print_cost(&served, "the busy one alone")?;
     let began = Instant::now();
-    for name in &names {
-        served.create(&small(name, server.endpoint(), &topic))?;
+    for number in 0..CONNECTORS {
+        let name = format!("{topic}-{number}");
+        Small::connector(&site, &name, &server, &topic)?.create(&served)?;
     }
-    println!("{PIPELINES} pipelines made after {:?}", began.elapsed());
-    // Each of them shows its twenty records once; so many take their time on a small machine.
+    println!("{CONNECTORS} connectors made after {:?}", began.elapsed());
+    // Each of them shows its events once; so many take their time on a small machine.
     wait::until_ok("all of them to commit", PATIENCE * 5, || {
         ensure!(!served.headwater.has_ended()?, "{}", served.headwater.log()?);
         // Two hundred that start leave little of a small machine to who asks.
         let Ok(metrics) = served.headwater.metrics() else { return Ok(false) };
         let all = metrics.sum("headwater_committed_records_total")
             - metrics.sum_where("headwater_committed_records_total", "pipeline", &busy);
-        Ok(all >= 20.0 * PIPELINES as f64)
+        Ok(all >= (EVENTS * CONNECTORS as u64) as f64)
     })?;
     println!("all have committed after {:?}; {:?}", began.elapsed(), served.headwater.usage()?);
-    let list = served.demand("GET", "/pipelines", "", 200)?;
-    ensure!(list["pipelines"].as_array().is_some_and(|it| it.len() == PIPELINES + 1));
+    let records = read_all(kafka(), &topic, Isolation::Committed)?;
+    ensure!(records.len() as u64 == EVENTS * CONNECTORS as u64, "{} records", records.len());
+    demand_all_run(&served, CONNECTORS)?;
+    print_cost(&served, "all of them")?;
     let committed = served.committed(&busy);
     served.wait_committed(&busy, committed + 500.0)?;
 
@@ -77,16 +123,41 @@ fn two_hundred_pipelines_live_in_one_process() -> Result<()> {
     println!("all have ended after {:?}", began.elapsed());
     let mut served = site.lead()?;
     served.wait_committed(&busy, 500.0)?;
+    let names = served.demand("GET", "/connectors", "", 200)?;
+    ensure!(names.as_array().is_some_and(|it| it.len() == CONNECTORS), "{names}");
     served.demand_exact(&busy, busy_server)?;
     Ok(())
 }
 
+/// What it costs to have them while nobody asks: a figure for who reads the test's output.
+fn print_cost(served: &Served, what: &str) -> Result<()> {
+    const SPAN: Duration = Duration::from_secs(5);
+    let before = served.headwater.usage()?.cpu;
+    std::thread::sleep(SPAN);
+    let usage = served.headwater.usage()?;
+    println!("{what}: {:?} of CPU in {SPAN:?}; {usage:?}", usage.cpu.saturating_sub(before));
+    Ok(())
+}
+
+/// Demands that there are so many connectors, and that each of them and its task runs.
+fn demand_all_run(served: &Served, count: usize) -> Result<()> {
+    let all = served.demand("GET", "/connectors?expand=status", "", 200)?;
+    let all = all.as_object().context("an object")?;
+    ensure!(all.len() == count, "{} connectors", all.len());
+    for (name, about) in all {
+        let status = &about["status"];
+        let states = (&status["connector"]["state"], &status["tasks"][0]["state"]);
+        ensure!(states.0 == "RUNNING" && states.1 == "RUNNING", "{name}: {status}");
+    }
+    Ok(())
+}
+
 #[test]
-fn pipelines_that_come_and_go_leave_a_busy_one_alone() -> Result<()> {
+fn those_that_come_and_go_leave_a_busy_one_alone() -> Result<()> {
     let rounds = if std::env::var_os("HEADWATER_MANY").is_some() { 1_000 } else { 40 };
     let _alone = alone();
     let busy_server = ScriptedServer::start(endless(2_000))?;
-    let server = ScriptedServer::start(Script::new(20).rest([Step::SendAll, Step::Stall]))?;
+    let server = ScriptedServer::start(Script::new(EVENTS).rest([Step::SendAll, Step::Stall]))?;
     let mut site = Site::new()?;
     let mut served = site.lead()?;
     let (busy, topic) = (unique("busy"), unique("shared"));
@@ -95,14 +166,18 @@ fn pipelines_that_come_and_go_leave_a_busy_one_alone() -> Result<()> {
     let before = served.headwater.usage()?.rss_bytes;
     for round in 0..rounds {
         let name = format!("{topic}-{round}");
-        served.create(&small(&name, server.endpoint(), &topic))?;
+        let small = match round % 2 {
+            0 => Small::pipeline(&name, &server, &topic),
+            _ => Small::connector(&site, &name, &server, &topic)?,
+        };
+        small.create(&served)?;
         // Deleted as it starts, as it runs, and when it has committed.
         match round % 3 {
             0 => {}
-            1 => served.wait_state(&name, "RUNNING")?,
-            _ => served.wait_committed(&name, 20.0)?,
+            1 => small.wait_running(&mut served)?,
+            _ => served.wait_committed(&name, EVENTS as f64)?,
         }
-        delete(&mut served, &name)?;
+        delete(&mut served, &small.path())?;
         ensure!(served.status(&busy)?["state"] == "RUNNING", "{}", served.headwater.log()?);
     }
     wait_gone(&mut served, &topic)?;

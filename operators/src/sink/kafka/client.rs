@@ -103,6 +103,8 @@ impl KafkaTarget {
             .set("group.id", "headwater-progress-reader")
             .set("enable.auto.commit", "false")
             .set("auto.offset.reset", "earliest")
+            // What comes is answered with at once; a topic where nothing comes is asked this often.
+            .set("fetch.wait.max.ms", "5000")
             .set("isolation.level", isolation);
         create(&config)
     }

@@ -22,6 +22,7 @@
 //! - `refusals` which records Kafka refused, found out over several attempts;
 //! - `staging` a transaction as records are put into it;
 //! - `producer` one producer of the ring: its transaction, step by step;
+//! - `reports` waiting for what a client reports of its deliveries;
 //! - `table` a compacted topic that one instance writes: what `headwater serve` remembers;
 //! - `error` what each error means;
 //! - [`outlet`] what the committer drives.
@@ -48,6 +49,7 @@ mod producer;
 mod progress;
 mod record;
 mod refusals;
+mod reports;
 mod route;
 mod rules;
 mod sealed;

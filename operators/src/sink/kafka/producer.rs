@@ -13,6 +13,7 @@
 use crate::limits::COMMIT_TIMEOUT;
 use crate::sink::kafka::context::{Context, FailedDelivery, Lane};
 use crate::sink::kafka::error::{is_refusal, outlet_error};
+use crate::sink::kafka::reports::ReportWait;
 use headwater_engine::commit::outlet::{OutletError, Repair};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, PurgeConfig};
@@ -20,11 +21,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
-
-/// How long a wait for reports sleeps when none is there. `BaseProducer::poll` with a timeout does
-/// not do for it: it takes its whole time even if a report comes, and because it rounds what is
-/// left of it down to milliseconds, it spins through the last one.
-const REPORT_STEP: Duration = Duration::from_micros(200);
 
 /// So many reports at most are served before a transaction; one poll without a wait serves one.
 const REPORTS_MAX: u32 = 10_000;
@@ -48,15 +44,6 @@ pub(super) enum Drained {
     Acknowledged,
     /// These failed; none, if the transaction broke for another reason.
     Failed(Vec<FailedDelivery>),
-}
-
-/// Serves one report; sleeps for a step if there was none.
-pub(super) fn await_reports(producer: &BaseProducer<Context>) {
-    let in_flight = producer.in_flight_count();
-    producer.poll(Duration::ZERO);
-    if producer.in_flight_count() == in_flight {
-        std::thread::sleep(REPORT_STEP);
-    }
 }
 
 /// A producer. The committer's thread fills its transaction, another one waits for the commit.
@@ -130,6 +117,7 @@ impl SinkProducer {
     pub(super) fn send(&self, record: Record<'_>) -> Result<(), NotSent> {
         let mut record = record;
         record.delivery_opaque = self.lane.mark(record.delivery_opaque);
+        let mut wait = None;
         loop {
             match self.producer.send(record) {
                 Ok(()) => {
@@ -137,7 +125,7 @@ impl SinkProducer {
                     return Ok(());
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    self.await_reports();
+                    self.await_reports(wait.get_or_insert_with(ReportWait::begin));
                     record = back;
                 }
                 Err((KafkaError::MessageProduction(code), _)) if is_refusal(code) => {
@@ -181,6 +169,7 @@ impl SinkProducer {
     /// for, because its answers may tell of more.
     fn await_answers(&self) -> Result<(), OutletError> {
         let until = Instant::now() + COMMIT_TIMEOUT;
+        let mut wait = ReportWait::begin();
         while self.in_flight() > 0 {
             if Instant::now() > until {
                 let message = "records are not acknowledged yet".to_owned();
@@ -191,18 +180,13 @@ impl SinkProducer {
             if self.is_broken() {
                 self.producer.purge(PurgeConfig::default().queue());
             }
-            self.await_reports();
+            self.await_reports(&mut wait);
         }
         Ok(())
     }
 
-    /// Serves one report; sleeps for a step if it was about nothing that is in flight here.
-    fn await_reports(&self) {
-        let in_flight = self.in_flight();
-        self.poll();
-        if self.in_flight() == in_flight {
-            std::thread::sleep(REPORT_STEP);
-        }
+    fn await_reports(&self, wait: &mut ReportWait) {
+        wait.serve(|| self.in_flight(), || self.poll());
     }
 
     /// How much was handed over and is not reported. The client's own number also has lines of its
@@ -264,8 +248,9 @@ impl SinkProducer {
         }
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + COMMIT_TIMEOUT;
+        let mut wait = ReportWait::begin();
         while self.in_flight() > 0 && Instant::now() < until {
-            self.await_reports();
+            self.await_reports(&mut wait);
         }
         let aborted = self.producer.abort_transaction(COMMIT_TIMEOUT);
         let aborted = aborted.map_err(|error| outlet_error("abort", &error));

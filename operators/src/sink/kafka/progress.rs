@@ -9,7 +9,7 @@ use crate::limits::{KAFKA_REQUEST_TIMEOUT, PROGRESS_READ_TIMEOUT};
 use crate::sink::kafka::client::{KafkaTarget, await_cluster};
 use crate::sink::kafka::context::{Context, Lane, Subject};
 use crate::sink::kafka::error::{KafkaStartError, is_denied, request_error};
-use crate::sink::kafka::producer::await_reports;
+use crate::sink::kafka::reports::ReportWait;
 use crate::sink::kafka::topics::partitions_of;
 use headwater_engine::commit::progress::StoredProgress;
 use rdkafka::Message;
@@ -71,11 +71,13 @@ impl<'a> Mark<'a> {
         let sent = self.producer.send(record).map_err(|(error, _)| error);
         sent.map_err(|error| self.unreachable(&error.to_string()))?;
         let until = Instant::now() + KAFKA_REQUEST_TIMEOUT;
-        while self.producer.in_flight_count() > 0 {
+        let mut wait = ReportWait::begin();
+        let in_flight = || self.producer.in_flight_count().unsigned_abs().into();
+        while in_flight() > 0 {
             if Instant::now() > until {
                 return Err(self.unreachable("no acknowledgement in time"));
             }
-            await_reports(&self.producer);
+            wait.serve(in_flight, || self.producer.poll(Duration::ZERO));
         }
         match self.context.take_failed_deliveries(Lane::default()).first() {
             Some(failed) => Err(self.failed(Some(failed.code), failed.text())),
