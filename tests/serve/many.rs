@@ -38,7 +38,7 @@ fn delete(served: &mut Served, path: &str) -> Result<()> {
 
 /// One of many. It shares its topic with its like: most of what this makes is kept by the broker.
 enum Small {
-    Pipeline(Pipeline),
+    Pipeline(Box<Pipeline>),
     Connector(Connector),
 }
 
@@ -48,7 +48,7 @@ impl Small {
         small.topic = topic.to_owned();
         small.on_end = OnEnd::Reconnect;
         small.ring = Some(1);
-        Small::Pipeline(small)
+        Small::Pipeline(Box::new(small))
     }
 
     fn connector(site: &Site, name: &str, server: &ScriptedServer, topic: &str) -> Result<Small> {
