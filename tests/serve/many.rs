@@ -87,8 +87,6 @@ fn two_hundred_connectors_live_in_one_process() -> Result<()> {
     let busy_server = ScriptedServer::start(endless(1_000))?;
     let server = ScriptedServer::start(Script::new(EVENTS).rest([Step::SendAll, Step::Stall]))?;
     let mut site = Site::new()?;
-    // Two hundred that show each second that they live are not what anybody runs.
-    site.set("--takeover-after", "30");
     let mut served = site.lead()?;
     let (busy, topic) = (unique("busy"), unique("shared"));
     served.create(&pipeline(&busy, busy_server.endpoint()))?;

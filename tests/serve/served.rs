@@ -37,12 +37,6 @@ impl Site {
         Ok(Site { launch, topic, arguments })
     }
 
-    /// Gives an argument another value.
-    pub(crate) fn set(&mut self, argument: &str, value: &str) {
-        let place = self.arguments.iter().position(|it| it == argument);
-        self.arguments[place.expect("a program has this argument") + 1] = value.to_owned();
-    }
-
     /// Starts a program, without waiting for anything.
     pub(crate) fn start(&mut self) -> Result<Served> {
         let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
