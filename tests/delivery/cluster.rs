@@ -131,23 +131,23 @@ fn a_topic_that_takes_nothing_is_waited_for_with_all_that_was_received() -> Resu
     world.hurt(Fault::Kill, gone)?;
     let topic = world.bench.pipeline.name.clone();
     world.wait_copies("too few copies of records", &[topic], |in_sync| in_sync <= IN_SYNC_MIN)?;
-    // From now on the topic takes nothing. What it took before may become durable yet: its
-    // positions wait for partitions that move, which makes a pipeline degraded, too.
-    let short = Instant::now();
+    // From now on the topic takes nothing. How much of it can be seen stays, too: a leader of too
+    // few copies moves no high watermark. What it took before may become durable yet, because its
+    // positions wait for partitions that move; so the age of a message tells that nothing does.
+    headwater.wait_for("an old message", PATIENCE, |it| metric(it, AGE) > OLD.as_secs_f64())?;
     let taken = world.taken()?;
-    let is_stuck =
-        |it: &Headwater| metric(it, AGE) > OLD.as_secs_f64() && is_in(it, "degraded", 200);
-    headwater.wait_for("degraded", PATIENCE, is_stuck)?;
-    headwater.wait_for("its end", PATIENCE * 3, |_| short.elapsed() > outage())?;
+    if is_long() {
+        // A question is repeated for 40 s before its epoch is sent again.
+        headwater.wait_for("taking over", PATIENCE, |it| it.log().is_ok_and(is_taken_over))?;
+    }
+    headwater
+        .wait_for("one of an outage", PATIENCE, |it| metric(it, AGE) > outage().as_secs_f64())?;
     assert_eq!(world.taken()?, taken, "nothing is taken");
-    let committed = metric(&headwater, COMMITTED);
-    ensure!(committed <= taken as f64, "{committed} durable, {taken} taken");
     let body = headwater.get("/readyz")?.body;
     ensure!(is_in(&headwater, "degraded", 200), "still degraded: {body}");
     let healed = world.heal(&mut headwater)?;
     println!("{gone} away for {:?}: {body}; running {healed:?} after", outage());
     world.demand_no_new_call(&headwater)?;
-    // A question is repeated for 40 s before its epoch is sent again.
     let again = metric(&headwater, "headwater_resends_total");
     ensure!(!is_long() || again > 0.0, "no epoch was sent again: {}", headwater.log()?);
     world.finish_at_least_once(headwater)
@@ -166,6 +166,11 @@ fn a_program_that_starts_while_too_few_copies_are_in_sync_waits_for_them() -> Re
     headwater.wait_for("running", PATIENCE, |it| is_in(it, "running", 200))?;
     more_committed(&mut headwater)?;
     world.finish(headwater)
+}
+
+/// Whether a pipeline has taken over from itself.
+fn is_taken_over(log: String) -> bool {
+    log.contains("event=pipeline_acquired pipeline=cluster-unwilling generation=2")
 }
 
 /// How long too few copies are in sync: longer than a transaction lasts, so that it is given up
