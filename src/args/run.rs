@@ -2,6 +2,7 @@
 
 use super::files::key_value;
 use super::otlp::Otlp;
+use crate::serve::api::forward::Origin;
 use clap::{Args, ValueEnum};
 use headwater_operators::sink::kafka::AcceptChange;
 use std::net::SocketAddr;
@@ -72,8 +73,9 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:8083", value_parser = address)]
     pub(crate) api: SocketAddr,
 
-    /// The URL under which others reach this instance; it is told to who asks another one.
-    #[arg(long, value_name = "URL")]
+    /// The URL under which others reach this instance. While it leads, instances that stand by take
+    /// to it what the leader alone can answer.
+    #[arg(long, value_name = "URL", value_parser = origin)]
     pub(crate) advertise: Option<String>,
 
     #[command(flatten)]
@@ -138,6 +140,14 @@ pub(crate) struct ApiAccess {
     #[arg(long, value_name = "N", default_value_t = 100)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) api_rate: u32,
+}
+
+/// A URL of another instance.
+fn origin(text: &str) -> Result<String, String> {
+    let is_origin = Origin::read(text).is_some();
+    is_origin.then(|| text.to_owned()).ok_or_else(|| {
+        "expected scheme, host and port, as in http://headwater-0.example:8083".to_owned()
+    })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

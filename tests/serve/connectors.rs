@@ -14,6 +14,7 @@ use rdkafka::message::Message;
 use serde_json::json;
 
 use crate::connector::{Connector, demand_runs};
+use crate::instances::OUT_OF_REACH;
 use crate::served::{Served, Site, unique};
 use crate::world::{PATIENCE, endless, kafka};
 
@@ -225,10 +226,11 @@ fn a_logger_tells_more_when_its_level_says_so() -> Result<()> {
 }
 
 #[test]
-fn an_instance_that_stands_by_answers_for_connectors_and_changes_none() -> Result<()> {
+fn beside_a_leader_out_of_reach_an_instance_answers_for_connectors_and_changes_none() -> Result<()>
+{
     let server = ScriptedServer::start(endless(200))?;
     let mut site = Site::new()?;
-    site.arguments.extend(["--advertise", "http://leader.example:8083"].map(str::to_owned));
+    site.arguments.extend(["--advertise", OUT_OF_REACH].map(str::to_owned));
     let mut first = site.lead()?;
     let mut second = site.start()?;
     second.wait_role("standby")?;
@@ -237,11 +239,11 @@ fn an_instance_that_stands_by_answers_for_connectors_and_changes_none() -> Resul
     more(&mut first, &connector, 100.0)?;
     second.wait_connector(&connector, "UNASSIGNED", Some("UNASSIGNED"))?;
     let status = second.json("GET", &connector.path("/status"), "", 200)?;
-    ensure!(status["connector"]["worker_id"] == "leader.example:8083", "{status}");
+    ensure!(status["connector"]["worker_id"] == "127.0.0.1:1", "{status}");
     let config = second.json("GET", &connector.path("/config"), "", 200)?;
     ensure!(config["kafka.topic"] == connector.name.as_str(), "{config}");
     let refused = second.json("DELETE", &connector.path(""), "", 503)?;
-    ensure!(refused["leader"] == "http://leader.example:8083", "{refused}");
+    ensure!(refused["leader"] == OUT_OF_REACH, "{refused}");
     second.json(
         "PATCH",
         &connector.path("/offsets"),

@@ -1,5 +1,5 @@
-//! Goal: of several instances with one config topic one leads; the others answer what they are
-//! asked, make no changes, and take over when it leaves or falls silent.
+//! Goal: of several instances with one config topic one leads; the others take over when it leaves
+//! or falls silent.
 //! Method: two processes; the leader is stopped, killed, and frozen.
 
 use anyhow::{Result, ensure};
@@ -10,8 +10,11 @@ use headwater_test_support::wait;
 use crate::served::{Json, Served, Site, pipeline, unique};
 use crate::world::{PATIENCE, demand_line, endless};
 
+/// Nobody listens there.
+pub(crate) const OUT_OF_REACH: &str = "http://127.0.0.1:1";
+
 /// Two instances, of which the first one leads.
-fn two(site: &mut Site) -> Result<(Served, Served)> {
+pub(crate) fn two(site: &mut Site) -> Result<(Served, Served)> {
     let first = site.lead()?;
     let mut second = site.start()?;
     second.wait_role("standby")?;
@@ -19,17 +22,17 @@ fn two(site: &mut Site) -> Result<(Served, Served)> {
 }
 
 #[test]
-fn one_leads_and_the_other_answers_but_changes_nothing() -> Result<()> {
+fn beside_a_leader_out_of_reach_what_is_known_is_answered_and_nothing_changed() -> Result<()> {
     let server = ScriptedServer::start(endless(1_000))?;
     let mut site = Site::new()?;
-    site.arguments.extend(["--advertise", "http://leader.example:8083"].map(str::to_owned));
+    site.arguments.extend(["--advertise", OUT_OF_REACH].map(str::to_owned));
     let (mut first, mut second) = two(&mut site)?;
     let name = unique("pair");
     first.create(&pipeline(&name, server.endpoint()))?;
     first.wait_committed(&name, 300.0)?;
 
     let refused = second.demand("DELETE", &format!("/pipelines/{name}"), "", 503)?;
-    ensure!(refused["leader"] == "http://leader.example:8083", "{refused}");
+    ensure!(refused["leader"] == OUT_OF_REACH, "{refused}");
     second.wait_state(&name, "UNASSIGNED")?;
     let list = second.demand("GET", "/pipelines", "", 200)?;
     ensure!(list["pipelines"][0]["name"] == name.as_str(), "{list}");

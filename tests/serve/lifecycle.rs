@@ -178,7 +178,7 @@ fn a_tail_that_nobody_reads_holds_nobody_up() -> Result<()> {
 }
 
 /// The first records that a tail shows.
-fn tail(served: &Served, name: &str, count: usize) -> Result<Vec<Json>> {
+pub(crate) fn tail(served: &Served, name: &str, count: usize) -> Result<Vec<Json>> {
     let stream = open(served, &format!("/pipelines/{name}/tail?rate=100"))?;
     let mut records = Vec::new();
     for line in BufReader::new(stream).lines() {

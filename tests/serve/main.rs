@@ -15,6 +15,7 @@
 //! | `client` | a public client of Kafka Connect drives a connector |
 //! | `configs` | what the config topic must be, and what is kept in it |
 //! | `instances` | of two instances one runs everything, and the other takes over |
+//! | `forwarded` | the other takes to the first what that alone can answer |
 //! | `many` | 200 pipelines at once; pipelines that come and go beside a busy one |
 //! | `hostile`, `hostile_connectors` | requests too large, malformed, slow, full of tricks |
 //! | `security` | who may ask |
@@ -26,6 +27,7 @@ mod connector;
 mod connectors;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod forwarded;
 mod hostile;
 mod hostile_connectors;
 mod instances;

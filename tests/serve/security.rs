@@ -123,23 +123,33 @@ fn with_mutual_tls_a_certificate_lets_in_and_may_be_replaced() -> Result<()> {
     let address = served.address();
     let client = ca.client("operator")?;
     wait::until("it to lead", PATIENCE, || {
-        ask(address, &ca.certificate(), Some(&client))
+        ask(address, &ca.certificate(), Some(&client), LOOK)
             .is_ok_and(|it| it.starts_with("HTTP/1.0 200"))
     })?;
-    ensure!(ask(address, &ca.certificate(), None).is_err(), "no certificate");
+    ensure!(ask(address, &ca.certificate(), None, LOOK).is_err(), "no certificate");
     let foreign = stranger.client("operator")?;
-    ensure!(ask(address, &ca.certificate(), Some(&foreign)).is_err(), "a stranger's certificate");
+    ensure!(
+        ask(address, &ca.certificate(), Some(&foreign), LOOK).is_err(),
+        "a stranger's certificate"
+    );
     ensure!(request(address, "GET", "/pipelines", &[], b"").is_err(), "no TLS");
     // The server's own certificate is replaced by one of another authority.
     install(&stranger.server(&NAMES)?)?;
     wait::until("the new certificate to be shown", PATIENCE, || {
-        ask(address, &stranger.certificate(), Some(&client)).is_ok()
+        ask(address, &stranger.certificate(), Some(&client), LOOK).is_ok()
     })?;
     Ok(())
 }
 
+const LOOK: (&str, &str) = ("GET", "/pipelines");
+
 /// What a client with this certificate, which trusts this authority, is answered.
-fn ask(address: SocketAddr, trusted: &Path, client: Option<&Issued>) -> Result<String> {
+pub(crate) fn ask(
+    address: SocketAddr,
+    trusted: &Path,
+    client: Option<&Issued>,
+    (method, path): (&str, &str),
+) -> Result<String> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_file(trusted)?)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -157,7 +167,7 @@ fn ask(address: SocketAddr, trusted: &Path, client: Option<&Issued>) -> Result<S
     let tcp = TcpStream::connect(address)?;
     tcp.set_read_timeout(Some(PATIENCE))?;
     let mut stream = StreamOwned::new(connection, tcp);
-    write!(stream, "GET /pipelines HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
+    write!(stream, "{method} {path} HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer)?;

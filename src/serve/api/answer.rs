@@ -7,7 +7,7 @@ use crate::serve::control::Refusal;
 use crate::serve::document::Mistake;
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, Response, StatusCode, header};
-use headwater_operators::sink::kafka::WriteError;
+use headwater_operators::sink::kafka::{Leader, WriteError};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -56,6 +56,12 @@ impl Problem {
 
     pub(crate) fn with(mut self, header: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((header, value.into()));
+        self
+    }
+
+    /// Names the instance that leads.
+    pub(crate) fn of_leader(mut self, leader: &Leader) -> Self {
+        self.leader.clone_from(&leader.address);
         self
     }
 

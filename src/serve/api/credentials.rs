@@ -9,7 +9,7 @@ use super::limits::{CREDENTIAL_FILE_BYTES_MAX, RELOAD_EVERY, TOKEN_CHARS_MIN, TO
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use sha2::{Digest as _, Sha256};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -20,6 +20,15 @@ use tokio::sync::watch;
 /// The tokens that are valid now; clones are the same.
 #[derive(Clone)]
 pub(crate) struct Tokens(Arc<RwLock<Vec<[u8; 32]>>>);
+
+/// What TLS connections are made with.
+#[derive(Clone)]
+pub(crate) struct Sides {
+    /// Those that are accepted.
+    pub(crate) server: Arc<ServerConfig>,
+    /// Those to the instance that leads.
+    pub(crate) client: Arc<ClientConfig>,
+}
 
 /// Where certificates are.
 #[derive(Clone, Debug)]
@@ -84,14 +93,14 @@ impl Tokens {
 
 impl TlsFiles {
     /// Reads the files, and again and again for as long as the process lives.
-    pub(crate) fn watch(self) -> Result<watch::Receiver<Arc<ServerConfig>>, String> {
+    pub(crate) fn watch(self) -> Result<watch::Receiver<Sides>, String> {
         let contents = self.contents()?;
-        let (sender, receiver) = watch::channel(Arc::new(server_config(&contents)?));
+        let (sender, receiver) = watch::channel(sides(&contents)?);
         tokio::spawn(self.keep_reading(sender, contents));
         Ok(receiver)
     }
 
-    async fn keep_reading(self, sender: watch::Sender<Arc<ServerConfig>>, first: Contents) {
+    async fn keep_reading(self, sender: watch::Sender<Sides>, first: Contents) {
         let mut last = Ok(first);
         while !sender.is_closed() {
             tokio::time::sleep(RELOAD_EVERY).await;
@@ -101,9 +110,9 @@ impl TlsFiles {
             if now == last {
                 continue;
             }
-            match now.as_ref().map_err(Clone::clone).and_then(server_config) {
-                Ok(config) => {
-                    sender.send_replace(Arc::new(config));
+            match now.as_ref().map_err(Clone::clone).and_then(sides) {
+                Ok(sides) => {
+                    sender.send_replace(sides);
                     tracing::info!(event = "certificates_read");
                 }
                 Err(why) => {
@@ -132,6 +141,28 @@ struct Contents {
     client_ca: Option<String>,
 }
 
+/// Both sides of this instance's certificate: it answers with it, and asks the leader with it.
+fn sides(contents: &Contents) -> Result<Sides, String> {
+    let server = Arc::new(server_config(contents)?);
+    Ok(Sides { server, client: Arc::new(client_config(contents)?) })
+}
+
+/// Trusts the authorities of clients, this instance's own certificate, which instances may share,
+/// and what the system trusts.
+fn client_config(contents: &Contents) -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    for pem in contents.client_ca.iter().chain([&contents.certificate]) {
+        roots.add_parsable_certificates(certificates("certificate", pem)?);
+    }
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(|it| it.to_string())?;
+    let (chain, key) = identity(contents)?;
+    let config = builder.with_root_certificates(roots).with_client_auth_cert(chain, key);
+    config.map_err(|error| error.to_string())
+}
+
 fn server_config(contents: &Contents) -> Result<ServerConfig, String> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ServerConfig::builder_with_provider(provider.clone());
@@ -149,13 +180,20 @@ fn server_config(contents: &Contents) -> Result<ServerConfig, String> {
             builder.with_client_cert_verifier(verifier)
         }
     };
-    let chain = certificates("certificate", &contents.certificate)?;
-    let key = PrivateKeyDer::from_pem_slice(contents.key.as_bytes());
-    let key = key.map_err(|_| "the key file holds no private key in PEM".to_owned())?;
+    let (chain, key) = identity(contents)?;
     let mut config = builder.with_single_cert(chain, key).map_err(|it| it.to_string())?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
+
+fn identity(contents: &Contents) -> Result<Identity, String> {
+    let chain = certificates("certificate", &contents.certificate)?;
+    let key = PrivateKeyDer::from_pem_slice(contents.key.as_bytes());
+    let key = key.map_err(|_| "the key file holds no private key in PEM".to_owned())?;
+    Ok((chain, key))
+}
+
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
 fn certificates(what: &str, pem: &str) -> Result<Vec<CertificateDer<'static>>, String> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();

@@ -6,18 +6,22 @@
 use super::Readers;
 use super::answer::{Answer, Problem, typed};
 use super::auth::{Access, Peer};
+use super::forward::{Asked, Forward, Origin};
 use super::limits::{
-    ANSWER_TIMEOUT, BODY_BYTES_MAX, BODY_DROPPED_MAX, BODY_TIMEOUT, KAFKA_REQUESTS_MAX,
+    ANSWER_TIMEOUT, BODY_BYTES_MAX, BODY_DROPPED_MAX, BODY_TIMEOUT, FORWARD_LOOK_MAX,
+    KAFKA_REQUESTS_MAX,
 };
-use super::operation::{Call, Manners, Operation, find, methods, pairs, query};
+use super::operation::{Call, Manners, Operation, Outcome, find, methods, pairs, query};
 use super::rate::Rates;
 use crate::http::Shown;
 use crate::serve::connector::ConnectorFiles;
-use crate::serve::control::Control;
+use crate::serve::control::{Control, Role};
 use crate::serve::document::PipelineFiles;
 use axum::body::Body;
+use axum::http::request::Parts as Head;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use headwater_operators::sink::kafka::{Lead, Leader};
 use http_body_util::BodyExt as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,6 +45,7 @@ pub(crate) struct Api {
     operations: Vec<Operation>,
     access: Access,
     rates: Rates,
+    forward: Forward,
 }
 
 /// What an API is made of.
@@ -52,11 +57,12 @@ pub(crate) struct Parts {
     pub(crate) is_tls: bool,
     pub(crate) access: Access,
     pub(crate) rates: Rates,
+    pub(crate) forward: Forward,
 }
 
 impl Api {
     pub(crate) fn new(parts: Parts, operations: Vec<Operation>) -> Arc<Self> {
-        let Parts { control, shown, readers, authority, is_tls, access, rates } = parts;
+        let Parts { control, shown, readers, authority, is_tls, access, rates, forward } = parts;
         let Readers { files, connectors } = readers;
         Arc::new(Api {
             control,
@@ -71,6 +77,7 @@ impl Api {
             operations,
             access,
             rates,
+            forward,
         })
     }
 
@@ -121,12 +128,46 @@ impl Api {
         };
         let base = self.base(&head.headers);
         let call = Call { api: self.clone(), parts, query, body, pairs, base };
-        let answer = tokio::time::timeout(ANSWER_TIMEOUT, (operation.handler)(call)).await;
-        answer.unwrap_or_else(|_| {
+        let answer = tokio::time::timeout(ANSWER_TIMEOUT, self.handled(operation, &head, call));
+        answer.await.unwrap_or_else(|_| {
             let seconds = ANSWER_TIMEOUT.as_secs();
             let message = format!("no answer within {seconds} s; what was asked may still be done");
             Err(Problem::new(StatusCode::GATEWAY_TIMEOUT, message))
         })
+    }
+
+    /// Answers a call here, or has the leader answer it.
+    async fn handled(&self, operation: &Operation, head: &Head, call: Call) -> Outcome {
+        if let Some((leader, origin)) = self.elsewhere(operation, head, &call.pairs) {
+            let Head { method, uri, headers, .. } = head;
+            let asked = Asked { method, uri, headers, body: &call.body };
+            let changes = operation.method != Method::GET;
+            let within = if changes { ANSWER_TIMEOUT } else { FORWARD_LOOK_MAX };
+            let answer = tokio::time::timeout(within, self.forward.ask(&origin, &asked)).await;
+            match answer {
+                Ok(Ok(answer)) => return Ok(answer),
+                Ok(Err(error)) if changes => return Err(error.problem(&leader)),
+                // What stands in the config topic is known here as well.
+                Ok(Err(_)) | Err(_) => {}
+            }
+        }
+        (operation.handler)(call).await
+    }
+
+    /// The instance that is to answer, if it is another one and can be found.
+    fn elsewhere(
+        &self,
+        operation: &Operation,
+        head: &Head,
+        pairs: &[(String, String)],
+    ) -> Option<(Leader, Origin)> {
+        if !operation.answered_by.is_leader(pairs) || Forward::is_second(&head.headers) {
+            return None;
+        }
+        let Role::Of(Lead::Other(leader)) = self.control.role() else { return None };
+        let leader = leader?;
+        let origin = Origin::read(leader.address.as_deref()?)?;
+        Some((leader, origin))
     }
 }
 

@@ -5,6 +5,7 @@
 use super::auth::Access;
 use super::credentials::{TlsFiles, Tokens};
 use super::dispatch::Parts;
+use super::forward::{Forward, Origin};
 use super::listen::{Tls, listen};
 use super::rate::Rates;
 use super::{Api, Readers, operations};
@@ -12,7 +13,6 @@ use crate::args::ApiAccess;
 use crate::exit::{Exit, Failed};
 use crate::http::Shown;
 use crate::serve::control::Control;
-use axum::http::Uri;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -70,8 +70,8 @@ impl Door {
 
     /// Others reach it by this URL.
     pub(crate) fn advertised(mut self, url: Option<&str>) -> Self {
-        if let Some(authority) = url.and_then(authority) {
-            self.authority = authority;
+        if let Some(origin) = url.and_then(Origin::read) {
+            self.authority = origin.authority();
         }
         self
     }
@@ -86,20 +86,10 @@ impl Door {
     ) {
         let Door { listener, tls, access, rates, authority } = self;
         let is_tls = tls.is_some();
-        let parts = Parts { control, shown, readers, authority, is_tls, access, rates };
+        let forward = Forward::new(control.instance(), tls.clone());
+        let parts = Parts { control, shown, readers, authority, is_tls, access, rates, forward };
         tokio::spawn(listen(listener, tls, Api::new(parts, operations()), stop));
     }
-}
-
-/// `host:port` of a URL, as Kafka Connect names workers; a port that is not told is the scheme's.
-pub(super) fn authority(url: &str) -> Option<String> {
-    let uri: Uri = url.parse().ok()?;
-    let port = match (uri.port_u16(), uri.scheme_str()) {
-        (Some(port), _) => port,
-        (None, Some("https")) => 443,
-        (None, _) => 80,
-    };
-    Some(format!("{}:{port}", uri.host()?))
 }
 
 async fn bind(api: SocketAddr, is_tls: bool) -> Result<TcpListener, Failed> {

@@ -38,6 +38,20 @@ pub(crate) const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the answer to a request may take, except for a stream's.
 pub(crate) const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Requests that an instance which stands by may have taken to the leader at once, tails included;
+/// fewer than the leader lets one client have connections.
+pub(crate) const FORWARDS_MAX: usize = 48;
+
+/// How long a connection to the leader may take.
+pub(crate) const FORWARD_CONNECT_MAX: Duration = Duration::from_secs(3);
+
+/// How long the leader's answer to who only looks may take, before this instance answers by what it
+/// knows itself.
+pub(crate) const FORWARD_LOOK_MAX: Duration = Duration::from_secs(10);
+
+const _: () = assert!(FORWARDS_MAX < CONNECTIONS_PER_CLIENT_MAX);
+const _: () = assert!(FORWARD_LOOK_MAX.as_secs() < ANSWER_TIMEOUT.as_secs());
+
 /// Clients whose rate is remembered; beyond, those that asked longest ago are forgotten.
 pub(crate) const CLIENTS_MAX: usize = 4096;
 

@@ -6,6 +6,7 @@
 
 use super::answer::Answer;
 use super::auth::Peer;
+use super::credentials::Sides;
 use super::dispatch::Api;
 use super::limits::{
     CONNECTIONS_MAX, CONNECTIONS_PER_CLIENT_MAX, HANDSHAKE_TIMEOUT, HEAD_BYTES_MAX, HEAD_TIMEOUT,
@@ -36,8 +37,8 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// The wait after the system refused a connection, as it does when it has no file left for it.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// The configuration that TLS connections are made with now, if they are.
-pub(crate) type Tls = Option<watch::Receiver<Arc<ServerConfig>>>;
+/// What TLS connections are made with now, if they are.
+pub(crate) type Tls = Option<watch::Receiver<Sides>>;
 
 /// How many connections each client has open.
 type Clients = Arc<Mutex<HashMap<IpAddr, usize>>>;
@@ -75,7 +76,7 @@ pub(crate) async fn listen(
         let Some(place) = Place::take(address.ip(), &clients, turn) else { continue };
         let connection = Connection {
             peer: Peer { address },
-            tls: tls.as_ref().map(|tls| tls.borrow().clone()),
+            tls: tls.as_ref().map(|tls| tls.borrow().server.clone()),
             api: api.clone(),
             stop: stop.clone(),
         };

@@ -12,6 +12,7 @@
 //! - `rate` how often one client may;
 //! - `operation` the table of operations, and which of them a request means;
 //! - `dispatch` from a request to an answer;
+//! - `forward` what the leader alone can answer, taken to it;
 //! - `answer` the shapes of answers, errors among them;
 //! - `pipelines`, `shapes` what can be done with pipelines, `state` what is asked of the process;
 //! - `tail` records as they pass by;
@@ -24,6 +25,7 @@ mod connect;
 mod credentials;
 mod dispatch;
 pub(crate) mod door;
+pub(crate) mod forward;
 mod limits;
 mod listen;
 mod openapi;

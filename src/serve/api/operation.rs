@@ -57,6 +57,18 @@ pub(crate) struct Operation {
     pub(crate) answers: Vec<Reply>,
     pub(crate) handler: Handler,
     pub(crate) manners: Manners,
+    pub(crate) answered_by: AnsweredBy,
+}
+
+/// Which instance of several answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum AnsweredBy {
+    /// Whichever is asked.
+    Any,
+    /// The one that leads: it makes the changes, and knows what runs.
+    Leader,
+    /// The same where this parameter of the query has this value.
+    LeaderIf(&'static str, &'static str),
 }
 
 /// How an operation takes its requests.
@@ -119,13 +131,33 @@ impl Operation {
         (id, summary): Told,
         handler: Handler,
     ) -> Self {
-        let (answers, manners) = (Vec::new(), Manners::Own);
-        Operation { method, path, id, summary, query: &[], body: None, answers, handler, manners }
+        Operation {
+            method,
+            path,
+            id,
+            summary,
+            query: &[],
+            body: None,
+            answers: Vec::new(),
+            handler,
+            manners: Manners::Own,
+            answered_by: AnsweredBy::Any,
+        }
     }
 
     /// It has Kafka Connect's manners.
     pub(crate) fn of_connect(self) -> Self {
         Operation { manners: Manners::Connect, ..self }
+    }
+
+    /// Its answer is the leader's.
+    pub(crate) fn by_leader(self) -> Self {
+        Operation { answered_by: AnsweredBy::Leader, ..self }
+    }
+
+    /// Its answer is the leader's where the query says `key=value`.
+    pub(crate) fn by_leader_if(self, key: &'static str, value: &'static str) -> Self {
+        Operation { answered_by: AnsweredBy::LeaderIf(key, value), ..self }
     }
 
     /// It has these query parameters.
@@ -152,6 +184,17 @@ impl Operation {
     /// It has this good answer, with status 200.
     pub(crate) fn answers(self, summary: &'static str, content: Content) -> Self {
         self.replies(StatusCode::OK, summary, content)
+    }
+}
+
+impl AnsweredBy {
+    /// Whether it is the leader, for a request with these parameters.
+    pub(crate) fn is_leader(self, pairs: &[(String, String)]) -> bool {
+        match self {
+            AnsweredBy::Any => false,
+            AnsweredBy::Leader => true,
+            AnsweredBy::LeaderIf(key, value) => pairs.iter().any(|it| it.0 == key && it.1 == value),
+        }
     }
 }
 

@@ -32,7 +32,16 @@ const DOCUMENT: &str = "A pipeline file, as YAML or as JSON.";
 
 /// All operations with pipelines.
 pub(super) fn operations() -> Vec<Operation> {
-    [changes(), targets(), views()].into_iter().flatten().collect()
+    let of_leader = [changes(), targets(), views()].into_iter().flatten().map(Operation::by_leader);
+    of_leader.chain([check()]).collect()
+}
+
+/// What any instance can say of a document.
+fn check() -> Operation {
+    let told = ("validatePipeline", "Checks a document, and names all mistakes.");
+    Operation::new(Method::POST, "/pipelines/validate", told, handler(validate))
+        .takes(DOCUMENT)
+        .answers("It has no mistake.", shape::<Validation>("Validation"))
 }
 
 /// Those that make and end pipelines.
@@ -48,10 +57,6 @@ fn changes() -> Vec<Operation> {
         .takes(DOCUMENT)
         .asks(&[INITIAL_STATE, ACCEPT_CHANGE])
         .replies(StatusCode::CREATED, "It is made.", info());
-    let told = ("validatePipeline", "Checks a document, and names all mistakes.");
-    let validate = Operation::new(Method::POST, "/pipelines/validate", told, handler(validate))
-        .takes(DOCUMENT)
-        .answers("It has no mistake.", shape::<Validation>("Validation"));
     let told = ("getPipeline", "Shows a pipeline and its document.");
     let show =
         Operation::new(Method::GET, ONE, told, handler(show)).answers("The pipeline.", info());
@@ -67,7 +72,7 @@ fn changes() -> Vec<Operation> {
         "It is deleted.",
         Content::Nothing,
     );
-    vec![list, create, validate, show, put, delete]
+    vec![list, create, show, put, delete]
 }
 
 /// Those that say what is wanted of one.

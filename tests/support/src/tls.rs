@@ -55,6 +55,13 @@ impl TestCa {
         self.issue(server_params(names)?, "server")
     }
 
+    /// As [`TestCa::server`], and good for a client, too.
+    pub fn peer(&self, names: &[&str]) -> Result<Issued> {
+        let mut params = server_params(names)?;
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ClientAuth);
+        self.issue(params, "peer")
+    }
+
     /// As [`TestCa::server`], but its time is over.
     pub fn expired_server(&self, names: &[&str]) -> Result<Issued> {
         let mut params = server_params(names)?;

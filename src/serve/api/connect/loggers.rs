@@ -43,6 +43,7 @@ pub(super) fn operations() -> Vec<Operation> {
     let put = Operation::new(Method::PUT, ONE, told, handler(put))
         .takes("An object with `level`.")
         .asks(&[SCOPE])
+        .by_leader_if("scope", "cluster")
         .answers("The loggers that have changed.", shape::<Vec<String>>("ChangedLoggers"))
         .replies(StatusCode::NO_CONTENT, "All instances are told.", Content::Nothing);
     vec![list, show, put]

@@ -27,6 +27,7 @@ mod worker;
 
 use super::answer::Problem;
 use super::dispatch::Api;
+use super::forward::Origin;
 use super::operation::{Call, Operation};
 use crate::serve::control::Refusal;
 use crate::serve::entry::{Kind, Name};
@@ -35,16 +36,15 @@ use axum::http::StatusCode;
 
 /// All operations of Kafka Connect.
 pub(super) fn operations() -> Vec<Operation> {
-    let families = [
-        worker::operations(),
+    let of_connectors = [
         connectors::operations(),
         targets::operations(),
         offsets::operations(),
         topics::operations(),
-        plugins::operations(),
-        loggers::operations(),
     ];
-    families.into_iter().flatten().map(Operation::of_connect).collect()
+    let of_connectors = of_connectors.into_iter().flatten().map(Operation::by_leader);
+    let of_worker = [worker::operations(), plugins::operations(), loggers::operations()];
+    of_connectors.chain(of_worker.into_iter().flatten()).map(Operation::of_connect).collect()
 }
 
 /// The connector in the path; `missing` is said if there is none, with its name in place of `{}`.
@@ -95,6 +95,6 @@ fn worker_id(api: &Api) -> String {
         Role::Of(Lead::Other(Some(leader))) => leader.address,
         _ => None,
     };
-    let leader = leader.and_then(|url| super::door::authority(&url));
-    leader.unwrap_or_else(|| api.authority.clone())
+    let leader = leader.and_then(|url| Origin::read(&url));
+    leader.map_or_else(|| api.authority.clone(), |it| it.authority())
 }

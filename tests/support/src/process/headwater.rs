@@ -97,7 +97,9 @@ impl Launch {
         let api = free_address()?;
         let mut command = Command::new(&self.binary);
         command.arg("serve").args(["--api", &api.to_string(), "--log-format", "text"]);
-        command.args(arguments).args(&self.arguments);
+        // An instance's own address is known here only.
+        command.args(arguments.iter().map(|it| it.replace("{api}", &api.to_string())));
+        command.args(&self.arguments);
         self.start(command, api)
     }
 
