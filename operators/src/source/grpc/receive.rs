@@ -85,6 +85,7 @@ pub(super) struct Tally {
     is_unreadable_logged: bool,
     is_unfit_logged: bool,
     is_broken_logged: bool,
+    is_absent_logged: bool,
     is_unanswered_logged: bool,
 }
 

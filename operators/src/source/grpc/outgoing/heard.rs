@@ -45,6 +45,8 @@ pub(in crate::source::grpc) struct Heard {
     has_unfit: bool,
     /// Whether a message was broken where an identifier stands, with the same consequence.
     has_broken: bool,
+    /// Whether a message held nothing where its one identifier stands, with the same consequence.
+    has_absent: bool,
     /// Why an answer could not be made.
     unanswered: Option<ReplyError>,
 }
@@ -104,10 +106,18 @@ impl Heard {
         self.has_broken
     }
 
+    /// Whether a message held nothing where its one identifier stands.
+    pub(in crate::source::grpc) fn has_absent(&self) -> bool {
+        self.has_absent
+    }
+
     /// Takes what identifies a message that was not refused.
     pub(in crate::source::grpc) fn identify(&mut self, ack: &AckPlan, message: &[u8]) {
         let Heard { ids, ids_size, has_unfit, .. } = self;
+        // A list may well be empty.
+        let mut is_absent = !ack.from.is_list();
         let read = ack.from.each(message, &mut |leaf| {
+            is_absent = false;
             if ack.take == AckTake::Newest {
                 ids.clear();
                 *ids_size = IdsRoom::default();
@@ -130,5 +140,48 @@ impl Heard {
         });
         // What cannot be read cannot be acknowledged: the server sends it again.
         self.has_broken |= read.is_err();
+        self.has_absent |= is_absent && read.is_ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use headwater_proto::{FieldWriter, SpreadPath};
+    use prost_reflect::DescriptorPool;
+    use serde_json::json;
+
+    /// Acks of the paths of a field mask by the text in a value, or by those in a list of them.
+    fn plan(what: &str, from: &str) -> AckPlan {
+        let message = |name: &str| {
+            let name = format!("google.protobuf.{name}");
+            DescriptorPool::global().get_message_by_name(&name).expect("it is well known")
+        };
+        AckPlan {
+            write: FieldWriter::compile(&message("FieldMask"), "paths", &json!({})).expect("sound"),
+            from: SpreadPath::compile(&message(what), from).expect("sound"),
+            take: AckTake::Each,
+            batch_max: 10,
+            across_calls: true,
+            extend: None,
+        }
+    }
+
+    #[test]
+    fn a_message_with_nothing_to_name_is_noticed_and_an_empty_list_is_none() {
+        const TEXT: &[u8] = b"\x1a\x01a";
+        const NUMBER: &[u8] = b"\x11\0\0\0\0\0\0\xf0\x3f";
+        let single = plan("Value", "string_value");
+        let mut heard = Heard::default();
+        heard.identify(&single, TEXT);
+        assert!(!heard.has_absent() && heard.ids[0].count == 1);
+        heard.identify(&single, NUMBER);
+        assert!(heard.has_absent() && !heard.has_broken() && heard.ids[0].count == 1);
+        let list = plan("ListValue", "values[].string_value");
+        let mut heard = Heard::default();
+        heard.identify(&list, b"");
+        assert!(!heard.has_absent());
+        heard.identify(&single, b"\x1a\x05a");
+        assert!(heard.has_broken() && !heard.has_absent());
     }
 }

@@ -101,6 +101,13 @@ impl Reader<'_, '_> {
                  acknowledged"
             );
         }
+        if heard.has_absent() && !std::mem::replace(&mut self.tally.is_absent_logged, true) {
+            tracing::warn!(
+                event = "ack_absent", source, %shard,
+                "a message holds nothing where `stream.ack.from` leads; it is passed on and never \
+                 acknowledged"
+            );
+        }
     }
 }
 
