@@ -146,8 +146,8 @@ fn cast(value: &Json, to: &str) -> Result<Json, ()> {
             json!(number.as_i64().unwrap_or_else(|| number.as_f64().unwrap() as i64) != 0)
         }
         (Json::Number(number), "string") if number.is_f64() => {
-            // The digits are Java's own affair: see the cases.
-            json!(number.as_f64().unwrap())
+            // The digits are Java's own affair: see the cases, and `settled`.
+            json!(format!("{:?}", number.as_f64().unwrap()))
         }
         (Json::Number(number), "string") => json!(number.to_string()),
         (Json::Number(number), "int32") if number.is_f64() => {
