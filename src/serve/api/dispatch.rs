@@ -6,10 +6,10 @@
 use super::Readers;
 use super::answer::{Answer, Problem, typed};
 use super::auth::{Access, Peer};
-use super::forward::{Asked, Forward, Origin};
+use super::forward::{Asked, Forward, Origin, Unanswered};
 use super::limits::{
-    ANSWER_TIMEOUT, BODY_BYTES_MAX, BODY_DROPPED_MAX, BODY_TIMEOUT, FORWARD_LOOK_MAX,
-    KAFKA_REQUESTS_MAX,
+    ANSWER_TIMEOUT, BODY_BYTES_MAX, BODY_DROPPED_MAX, BODY_TIMEOUT, FORWARD_CHANGE_MAX,
+    FORWARD_LOOK_MAX, KAFKA_REQUESTS_MAX,
 };
 use super::operation::{Call, Manners, Operation, Outcome, find, methods, pairs, query};
 use super::rate::Rates;
@@ -142,11 +142,16 @@ impl Api {
             let Head { method, uri, headers, .. } = head;
             let asked = Asked { method, uri, headers, body: &call.body };
             let changes = operation.method != Method::GET;
-            let within = if changes { ANSWER_TIMEOUT } else { FORWARD_LOOK_MAX };
+            let within = if changes { FORWARD_CHANGE_MAX } else { FORWARD_LOOK_MAX };
             let answer = tokio::time::timeout(within, self.forward.ask(&origin, &asked)).await;
             match answer {
                 Ok(Ok(answer)) => return Ok(answer),
                 Ok(Err(error)) if changes => return Err(error.problem(&leader)),
+                // It is never made here as well.
+                Err(_) if changes => {
+                    let why = format!("nothing came in {} s", within.as_secs());
+                    return Err(Unanswered::Lost(why).problem(&leader));
+                }
                 // What stands in the config topic is known here as well.
                 Ok(Err(_)) | Err(_) => {}
             }

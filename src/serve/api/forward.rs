@@ -11,8 +11,8 @@
 //! 3. Who asks has been let in here first. The leader judges the same credentials again; in place
 //!    of a client's certificate it sees this instance's.
 //!
-//! The leader is found at the URL in its own record, which only the holder of the config topic's
-//! transactional id can write.
+//! The leader is found at the URL in its record: who may write to the config topic is trusted with
+//! the tokens of clients, too. An instance that answers over TLS asks no other one without it.
 //!
 //! Next: `listen.rs` of the leader.
 
@@ -42,8 +42,8 @@ const FORWARDED_BY: HeaderName = HeaderName::from_static("headwater-forwarded-by
 
 /// What a client says that matters to the leader. `Host` is where the client found this program;
 /// places in answers begin with it.
-const HANDED_ON: [HeaderName; 4] =
-    [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::HOST];
+const HANDED_ON: [HeaderName; 5] =
+    [header::ACCEPT, header::AUTHORIZATION, header::CONTENT_TYPE, header::HOST, header::ORIGIN];
 
 /// What an answer says of its own connection.
 const OF_CONNECTION: [HeaderName; 3] =
@@ -113,6 +113,10 @@ impl Forward {
     }
 
     async fn connect(&self, origin: &Origin, turn: Turn) -> io::Result<Sender> {
+        if !origin.is_tls && self.tls.is_some() {
+            let why = "its URL is without TLS, and credentials would be seen on their way";
+            return Err(io::Error::other(why));
+        }
         let stream = TcpStream::connect(origin.authority()).await?;
         stream.set_nodelay(true)?;
         if !origin.is_tls {

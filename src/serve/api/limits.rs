@@ -49,6 +49,11 @@ pub(crate) const FORWARD_CONNECT_MAX: Duration = Duration::from_secs(3);
 /// knows itself.
 pub(crate) const FORWARD_LOOK_MAX: Duration = Duration::from_secs(10);
 
+/// How long its answer to a change may take: less than this instance's own, so that the client is
+/// told that it may have been made.
+pub(crate) const FORWARD_CHANGE_MAX: Duration = Duration::from_secs(50);
+
+const _: () = assert!(FORWARD_CHANGE_MAX.as_secs() < ANSWER_TIMEOUT.as_secs());
 const _: () = assert!(FORWARDS_MAX < CONNECTIONS_PER_CLIENT_MAX);
 const _: () = assert!(FORWARD_LOOK_MAX.as_secs() < ANSWER_TIMEOUT.as_secs());
 
