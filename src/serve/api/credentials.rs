@@ -95,12 +95,14 @@ impl TlsFiles {
     /// Reads the files, and again and again for as long as the process lives.
     pub(crate) fn watch(self) -> Result<watch::Receiver<Sides>, String> {
         let contents = self.contents()?;
-        let (sender, receiver) = watch::channel(sides(&contents)?);
-        tokio::spawn(self.keep_reading(sender, contents));
+        // Once, before anybody is served: these are files as well, and they seldom change.
+        let system = rustls_native_certs::load_native_certs().certs;
+        let (sender, receiver) = watch::channel(sides(&contents, &system)?);
+        tokio::spawn(self.keep_reading(sender, contents, system));
         Ok(receiver)
     }
 
-    async fn keep_reading(self, sender: watch::Sender<Sides>, first: Contents) {
+    async fn keep_reading(self, sender: watch::Sender<Sides>, first: Contents, system: System) {
         let mut last = Ok(first);
         while !sender.is_closed() {
             tokio::time::sleep(RELOAD_EVERY).await;
@@ -110,7 +112,7 @@ impl TlsFiles {
             if now == last {
                 continue;
             }
-            match now.as_ref().map_err(Clone::clone).and_then(sides) {
+            match now.as_ref().map_err(Clone::clone).and_then(|it| sides(it, &system)) {
                 Ok(sides) => {
                     sender.send_replace(sides);
                     tracing::info!(event = "certificates_read");
@@ -142,19 +144,19 @@ struct Contents {
 }
 
 /// Both sides of this instance's certificate: it answers with it, and asks the leader with it.
-fn sides(contents: &Contents) -> Result<Sides, String> {
+fn sides(contents: &Contents, system: &System) -> Result<Sides, String> {
     let server = Arc::new(server_config(contents)?);
-    Ok(Sides { server, client: Arc::new(client_config(contents)?) })
+    Ok(Sides { server, client: Arc::new(client_config(contents, system)?) })
 }
 
 /// Trusts the authorities of clients, this instance's own certificate, which instances may share,
 /// and what the system trusts.
-fn client_config(contents: &Contents) -> Result<ClientConfig, String> {
+fn client_config(contents: &Contents, system: &System) -> Result<ClientConfig, String> {
     let mut roots = RootCertStore::empty();
     for pem in contents.client_ca.iter().chain([&contents.certificate]) {
         roots.add_parsable_certificates(certificates("certificate", pem)?);
     }
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(system.iter().cloned());
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider);
     let builder = builder.with_safe_default_protocol_versions().map_err(|it| it.to_string())?;
@@ -192,6 +194,9 @@ fn identity(contents: &Contents) -> Result<Identity, String> {
     let key = key.map_err(|_| "the key file holds no private key in PEM".to_owned())?;
     Ok((chain, key))
 }
+
+/// The authorities that the system trusts.
+type System = Vec<CertificateDer<'static>>;
 
 type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
 
