@@ -18,7 +18,7 @@ use crate::instances::two;
 use crate::lifecycle::tail;
 use crate::security::ask;
 use crate::served::{Json, Served, Site, pipeline, unique};
-use crate::world::{PATIENCE, endless};
+use crate::world::{PATIENCE, endless, is_long};
 
 const TOKEN: &str = "a-token-of-the-site-0123456789";
 const OTHER: &str = "a-token-of-nobody-0123456789";
@@ -97,12 +97,17 @@ fn a_token_goes_with_what_is_taken_further() -> Result<()> {
     let file = site.launch.folder().join("tokens");
     fs::write(&file, TOKEN)?;
     site.arguments.extend(["--token-file", file.to_str().context("a path")?].map(str::to_owned));
-    let mut instances = [site.start()?, site.start()?];
-    for served in &mut instances {
+    let start = |site: &mut Site, is_due: &str| -> Result<Served> {
+        let mut served = site.start()?;
         served.token = Some(TOKEN.to_owned());
-    }
-    let [first, second] = &mut instances;
-    let standby = wait_for_roles(first, second)?;
+        wait::until(is_due, PATIENCE, || {
+            served.ask("GET", "/health", "").is_ok_and(|it| it.body.contains(is_due))
+        })?;
+        Ok(served)
+    };
+    // One after the other: of two that begin at once one may take the lead from the other.
+    let _leader = start(&mut site, LEADS)?;
+    let mut standby = start(&mut site, KNOWS_LEADER)?;
     standby.demand("DELETE", "/pipelines/none", "", 404)?;
     for token in [None, Some(OTHER.to_owned())] {
         standby.token = token;
@@ -111,14 +116,8 @@ fn a_token_goes_with_what_is_taken_further() -> Result<()> {
     Ok(())
 }
 
-/// Waits until one knows that the other leads; returns that one.
-fn wait_for_roles<'s>(first: &'s mut Served, second: &'s mut Served) -> Result<&'s mut Served> {
-    let knows = |served: &Served| {
-        served.ask("GET", "/health", "").is_ok_and(|it| it.body.contains(KNOWS_LEADER))
-    };
-    wait::until("one to know who leads", PATIENCE, || knows(first) || knows(second))?;
-    Ok(if knows(first) { first } else { second })
-}
+/// In the health of an instance that leads.
+const LEADS: &str = "\"role\":\"leader\"";
 
 /// In the health of an instance that stands by and knows for whom.
 const KNOWS_LEADER: &str = "\"leader\":\"";
@@ -139,15 +138,19 @@ fn instances_with_certificates_of_one_authority_reach_each_other() -> Result<()>
         site.arguments.extend([option.to_owned(), text(&path)?]);
     }
     let client = ca.client("operator")?;
-    let [first, second] = [site.start()?, site.start()?];
     let ask = |served: &Served, method: &str, path: &str| {
         ask(served.address(), &ca.certificate(), Some(&client), (method, path))
     };
-    let knows =
-        |served: &Served| ask(served, "GET", "/health").is_ok_and(|it| it.contains(KNOWS_LEADER));
-    wait::until("one to know who leads", PATIENCE, || knows(&first) || knows(&second))?;
-    let standby = if knows(&first) { &first } else { &second };
-    let answer = ask(standby, "DELETE", "/pipelines/none")?;
+    let start = |site: &mut Site, is_due: &str| -> Result<Served> {
+        let served = site.start()?;
+        wait::until(is_due, PATIENCE, || {
+            ask(&served, "GET", "/health").is_ok_and(|it| it.contains(is_due))
+        })?;
+        Ok(served)
+    };
+    let _leader = start(&mut site, LEADS)?;
+    let standby = start(&mut site, KNOWS_LEADER)?;
+    let answer = ask(&standby, "DELETE", "/pipelines/none")?;
     ensure!(answer.starts_with("HTTP/1.0 404"), "{answer}");
     Ok(())
 }
@@ -176,6 +179,28 @@ fn a_change_whose_answer_is_lost_is_told_as_one_that_may_have_been_made() -> Res
     ensure!(message.contains("may have been done"), "{told}");
     // It died before it could write; its successor runs what was wanted before.
     second.wait_committed(&name, 300.0)?;
+    second.demand_exact(&name, server)?;
+    Ok(())
+}
+
+/// The instance that was asked leads by then, and could make the change; nobody asked it to.
+#[test]
+fn a_change_whose_answer_does_not_come_is_not_made_by_another_instance() -> Result<()> {
+    if !is_long() {
+        return Ok(());
+    }
+    let server = ScriptedServer::start(endless(1_000))?;
+    let mut site = connected("http")?;
+    let (mut first, mut second) = two(&mut site)?;
+    let name = unique("late");
+    second.create(&pipeline(&name, server.endpoint()))?;
+    first.wait_committed(&name, 300.0)?;
+    signal(first.headwater.pid(), "STOP")?;
+    let told = second.demand("PUT", &format!("/pipelines/{name}/pause"), "", 502)?;
+    ensure!(told["message"].as_str().is_some_and(|it| it.contains("may have been done")), "{told}");
+    second.wait_role("leader")?;
+    second.wait_state(&name, "RUNNING")?;
+    first.headwater.kill9()?;
     second.demand_exact(&name, server)?;
     Ok(())
 }
